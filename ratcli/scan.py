@@ -1,0 +1,150 @@
+"""What every format speaks: facts about a scan, a reader, a writer, and what a writer records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Box(NamedTuple):
+    """A rectangle of a plane, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices that cut the box out of the last two axes."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def scaled(self, factor: int) -> Box:
+        """Return the same box on a grid `factor` times as fine."""
+        return Box(
+            self.top * factor, self.left * factor, self.height * factor, self.width * factor
+        )
+
+
+@dataclass(frozen=True)
+class ScanInfo:
+    """Facts about a scan, read from headers alone. Holds no path and nothing about a patient.
+
+    Attributes:
+        planes: number of planes (slices, frames, pages), at least 1.
+        channels: 1 for gray, 3 for RGB.
+        height: rows of a plane.
+        width: columns of a plane.
+        spacing_mm: distance between planes, rows and columns in mm; None where unknown.
+        modality: DICOM's code (`CT`, `PT`, `MR`, `SM`), or None where the format has none.
+        unit: `HU`, `SUV`, `Bq/ml`, `RGB` (0 to 1), or None where the format does not tell.
+        bits: bits stored for a sample.
+        format: the format's name (`dicom`, `nifti`, `tiff`).
+        details: more facts for `rat info`, in the order to print them.
+        notices: oddities a user should know (gaps, duplicates, tilt), one sentence each.
+    """
+
+    planes: int
+    channels: int
+    height: int
+    width: int
+    spacing_mm: tuple[float | None, float | None, float | None]
+    modality: str | None
+    unit: str | None
+    bits: int
+    format: str
+    details: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """What was done to a scan: the writer records it, and derives identifiers from it.
+
+    Attributes:
+        task: name of the task, as `ct-denoise`.
+        description: one sentence for a reader of the file; at most 1000 characters.
+        label: a few words for a series description.
+        method: `denoise` (same grid), `resample` (finer grid) or `simulate` (a degraded scan).
+        scale: output pixels for each input pixel and axis.
+        version: version of this software.
+        weights_sha256: hash of the weights, empty where none were used.
+        settings: all that changes the result, for identifiers that a rerun reproduces.
+    """
+
+    task: str
+    description: str
+    label: str
+    method: str = "denoise"
+    scale: int = 1
+    version: str = ""
+    weights_sha256: str = ""
+    settings: tuple[str, ...] = ()
+
+
+class ScanReader(Protocol):
+    """An open scan. Opening reads headers only; a context manager."""
+
+    @property
+    def info(self) -> ScanInfo:
+        """Facts about the scan."""
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a plane, or a box of it, in the scan's unit.
+
+        Returns:
+            float32 `(C, H, W)` in `info.unit`; RGB from 0 to 1.
+
+        Raises:
+            UnreadableInputError: pixel data are damaged.
+        """
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return `(H, W)`, true where a pixel is padding and holds no measurement."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ScanWriter(Protocol):
+    """A scan being written. Nothing stands under the final name until it closes without error.
+
+    Made from the reader, so that geometry, patient and acquisition survive. Planes may come in
+    any order; each must come exactly once, whole or in boxes that cover it.
+    """
+
+    def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
+        """Write a plane, or a box of the output's grid.
+
+        Args:
+            plane: index, as the reader counts.
+            values: float32 `(C, H, W)` in the reader's unit, on the output's grid.
+            box: where the values stand; None for the whole plane.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

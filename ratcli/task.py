@@ -1,0 +1,110 @@
+"""Task: what a restoration expects, how its intensities map to the network, its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ratcli.errors import UnsuitableInputError
+from ratcli.scan import BoolArray, FloatArray, ScanInfo
+
+
+@dataclass(frozen=True)
+class Task:
+    """Facts about a restoration task.
+
+    The network sees `(value - offset) / gain`; only values inside `window` are restored, the
+    others come back untouched.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line for help texts.
+        modalities: DICOM codes that the task accepts.
+        units: accepted units; the first is the one the intensity map is made for.
+        channels: channels of a plane.
+        scale: output pixels for each input pixel and axis.
+        window: lowest and highest value that the network may change, in the first unit.
+        offset: value that maps to 0.
+        gain: step that maps to 1.
+        plausible: range in which the smallest value of a scan without a unit must lie, and the
+            least range its values must span; guards against scans in other units.
+        partition: name of the default partition.
+        weights: name of the default weights.
+        method: what the task does to the grid, see `Derivation.method`.
+        label: words for a series description.
+    """
+
+    name: str
+    summary: str
+    modalities: tuple[str, ...]
+    units: tuple[str, ...]
+    channels: int
+    scale: int
+    window: tuple[float, float]
+    offset: float
+    gain: float
+    plausible: tuple[float, float, float]
+    partition: str
+    weights: str
+    method: str
+    label: str
+
+    def normalise(self, values: FloatArray) -> FloatArray:
+        """Map native values to the network's; those outside the window are clipped to it."""
+        low, high = self.window
+        clipped = np.clip(values, low, high)
+        return ((clipped - np.float32(self.offset)) / np.float32(self.gain)).astype(np.float32)
+
+    def denormalise(self, values: FloatArray) -> FloatArray:
+        """Map the network's values back to native ones, inside the window."""
+        low, high = self.window
+        native = values * np.float32(self.gain) + np.float32(self.offset)
+        return np.clip(native, low, high).astype(np.float32)
+
+    def outside(self, values: FloatArray) -> BoolArray:
+        """Return true where a native value is outside the window or not finite."""
+        low, high = self.window
+        return ~((values >= low) & (values <= high))
+
+    def check(self, info: ScanInfo) -> None:
+        """Refuse a scan whose header tells that this task is not for it.
+
+        Raises:
+            UnsuitableInputError: other modality, unit or channels.
+        """
+        if info.modality is not None and info.modality not in self.modalities:
+            raise UnsuitableInputError(
+                f"modality is {info.modality}, but {self.name} restores "
+                f"{' or '.join(self.modalities)}",
+                hint="Choose the task that fits the scan; `rat info FILE` names it.",
+            )
+        if info.channels != self.channels:
+            raise UnsuitableInputError(
+                f"planes have {info.channels} channels, but {self.name} takes {self.channels}"
+            )
+        if info.unit is not None and info.unit not in self.units:
+            raise UnsuitableInputError(
+                f"values are in {info.unit}, but {self.name} takes {' or '.join(self.units)}"
+            )
+
+    def check_values(self, values: FloatArray) -> None:
+        """Refuse values that cannot be in the task's unit; for scans that do not tell theirs.
+
+        Args:
+            values: some planes of the scan, any shape.
+
+        Raises:
+            UnsuitableInputError: the range is not that of the unit.
+        """
+        finite = values[np.isfinite(values)]
+        if finite.size == 0:
+            raise UnsuitableInputError("the scan holds no finite value")
+        lowest, highest = float(finite.min()), float(finite.max())
+        least, most, span = self.plausible
+        if not (least <= lowest <= most and highest - lowest >= span):
+            raise UnsuitableInputError(
+                f"values from {lowest:g} to {highest:g} do not look like {self.units[0]}, "
+                f"and the file does not tell its unit",
+                hint=f"If they are, say so with --unit {self.units[0]}.",
+            )

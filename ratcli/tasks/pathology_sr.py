@@ -1,0 +1,20 @@
+"""Pathology super-resolution: H&E in RGB, four times as fine."""
+
+from ratcli.task import Task
+
+PATHOLOGY_SR = Task(
+    name="pathology-sr",
+    summary="H&E super-resolution x4, RGB",
+    modalities=("SM", "GM", "XC", "OT"),
+    units=("RGB",),
+    channels=3,
+    scale=4,
+    window=(0.0, 1.0),
+    offset=0.0,
+    gain=1.0,
+    plausible=(0.0, 1.0, 0.0),
+    partition="superpixel",
+    weights="pathology-sr",
+    method="resample",
+    label="RAT x4",
+)
