@@ -1,0 +1,164 @@
+"""Writing in one step: a file or folder stands under its final name whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ratcli.errors import OutputError
+
+PARTIAL_SUFFIX = ".rat-partial"
+"""Ends the name of whatever is still being written; a run that was killed may leave one."""
+
+
+def is_partial(path: Path) -> bool:
+    """Tell whether a name is that of an unfinished output."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL_SUFFIX)
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError inside the block into an OutputError that names the output.
+
+    Raises:
+        OutputError: the disk is full, the folder is read-only or missing.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise OutputError(f"{path.name} cannot be written: {reason}") from error
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse a final name that is taken.
+
+    Raises:
+        OutputError: something has that name, and overwriting was not allowed.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(
+            f"{path.name} exists already",
+            hint="Choose another name, or --if-exists skip or overwrite.",
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+class _Partial:
+    """What a file and a folder in the making share; see the two classes below."""
+
+    def __init__(self, final: Path, *, overwrite: bool = False) -> None:
+        check_free(final, overwrite=overwrite)
+        self.final = final
+        self._overwrite = overwrite
+        name = f".{final.name[:100]}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+        self.path = final.parent / name
+
+
+class PartialFile(_Partial):
+    """A file in the making: write to `path`, then `commit`, or `discard` on any error.
+
+    Args:
+        final: the name the file gets; its folder is made if need be.
+        overwrite: whether a file of that name may be replaced.
+
+    Raises:
+        OutputError: the name is taken, or the folder cannot be made.
+    """
+
+    def __init__(self, final: Path, *, overwrite: bool = False) -> None:
+        super().__init__(final, overwrite=overwrite)
+        with output_errors(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+
+    def commit(self) -> None:
+        """Bring the file to the disk and give it its final name.
+
+        Raises:
+            OutputError: it cannot be written, or another file took the name meanwhile.
+        """
+        try:
+            with output_errors(self.final):
+                _sync_file(self.path)
+                check_free(self.final, overwrite=self._overwrite)
+                self.path.replace(self.final)
+                sync_folder(self.final.parent)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+class PartialFolder(_Partial):
+    """A folder in the making: write files into `path`, then `commit`, or `discard`.
+
+    Args:
+        final: the name the folder gets; its parents are made if need be.
+        overwrite: whether a folder of that name may be replaced, with all it holds.
+
+    Raises:
+        OutputError: the name is taken, or the folder cannot be made.
+    """
+
+    def __init__(self, final: Path, *, overwrite: bool = False) -> None:
+        super().__init__(final, overwrite=overwrite)
+        with output_errors(final):
+            self.path.mkdir(parents=True)
+
+    def commit(self) -> None:
+        """Bring all files to the disk and give the folder its final name.
+
+        Raises:
+            OutputError: it cannot be written, or something took the name meanwhile.
+        """
+        try:
+            with output_errors(self.final):
+                for file in self.path.iterdir():
+                    _sync_file(file)
+                sync_folder(self.path)
+                check_free(self.final, overwrite=self._overwrite)
+                self._take_name()
+                sync_folder(self.final.parent)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _take_name(self) -> None:
+        if not os.path.lexists(self.final):
+            self.path.rename(self.final)
+            return
+        old = self.path.with_name(self.path.name.replace(PARTIAL_SUFFIX, f"-old{PARTIAL_SUFFIX}"))
+        self.final.rename(old)
+        try:
+            self.path.rename(self.final)
+        except OSError:
+            old.rename(self.final)
+            raise
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()

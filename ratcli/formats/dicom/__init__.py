@@ -1,0 +1,62 @@
+"""DICOM: classic single-frame series and multi-frame objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ratcli.scan import Derivation, ScanReader, ScanWriter
+
+_FIRST_GROUPS = (0x0002, 0x0008)
+
+
+def sniff(head: bytes, path: Path) -> bool:
+    """Tell a DICOM file by `DICM` at byte 128, or by a first element where there is no preamble.
+
+    Args:
+        head: the first bytes of the file.
+        path: not used; a DICOM file is known by its bytes alone.
+
+    Source: PS3.10, 7.1; files without a preamble are common in old archives.
+    """
+    if head[128:132] == b"DICM":
+        return True
+    return _starts_with_element(head)
+
+
+def _starts_with_element(head: bytes) -> bool:
+    """Tell whether the first eight bytes are an element of group 0002 or 0008, any syntax."""
+    if len(head) < 12:
+        return False
+    for order in ("little", "big"):
+        group = int.from_bytes(head[0:2], order)  # type: ignore[arg-type]
+        element = int.from_bytes(head[2:4], order)  # type: ignore[arg-type]
+        if group in _FIRST_GROUPS and element <= 0x0070:
+            explicit = head[4:6].isalpha() and head[4:6].isupper()
+            length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+            if explicit or length <= 128:
+                return True
+    return False
+
+
+def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[tuple[Path, ...]]:
+    """Group files into series, see `ratcli.formats.dicom.series.find_series`."""
+    from ratcli.formats.dicom.series import find_series as find
+
+    return find(paths, series_uid=series_uid)
+
+
+def open_scan(paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None) -> ScanReader:
+    """Open the files of one series, see `ratcli.formats.open_scan`."""
+    from ratcli.formats.dicom.reader import open_series
+
+    return open_series(paths, max_pixels=max_pixels, assume_unit=assume_unit)
+
+
+def create_scan(
+    reader: ScanReader, path: Path, derivation: Derivation, *, overwrite: bool
+) -> ScanWriter:
+    """Begin a derived series, see `ratcli.formats.create_scan`."""
+    from ratcli.formats.dicom.writer import create_series
+
+    return create_series(reader, path, derivation, overwrite=overwrite)
