@@ -365,7 +365,7 @@ def _maps(
     where = np.ones(image.shape[-2:], np.bool_) if mask is None else np.asarray(mask, np.bool_)
     pair = []
     for values in (image, reference):
-        finite = np.isfinite(values).reshape(-1, *values.shape[-2:]).all(axis=0)
+        finite: BoolArray = np.isfinite(np.atleast_3d(values.T).T).all(axis=0)
         if not finite[where].all():
             raise MeasurementError(
                 f"{int((~finite & where).sum())} pixels to score are not finite numbers",

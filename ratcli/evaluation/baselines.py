@@ -1,0 +1,237 @@
+"""Classical methods in the same table as the network, each tuned on training scans only.
+
+Strengths are in multiples of each plane's own noise level, so that one setting serves quiet and
+noisy planes alike. BM3D runs where the user has installed it: its licence is non-commercial, so
+it is never a dependency. No torch here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+
+from ratcli.errors import MeasurementError, UsageError
+from ratcli.evaluation.fidelity import Window, score
+from ratcli.evaluation.noise import noise_level
+from ratcli.scan import FloatArray
+
+RealArray = npt.NDArray[np.float64]
+Settings = Mapping[str, float]
+Pair = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A classical method and the settings to try.
+
+    Attributes:
+        run: plane `(H, W)` float64, its noise level, settings -> `(H, W)`.
+        grid: values to try for each setting, in rising order; the middle one is where to start.
+        fine: the setting that is refined between grid values at the end.
+    """
+
+    run: Callable[[RealArray, float, Settings], RealArray]
+    grid: Mapping[str, tuple[float, ...]]
+    fine: str
+
+    @property
+    def start(self) -> dict[str, float]:
+        """Settings before tuning."""
+        return {name: values[len(values) // 2] for name, values in self.grid.items()}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method with settled settings; call it with a plane.
+
+    Attributes:
+        name: as in `BASELINES`.
+        settings: what tuning chose.
+        window: where the noise level is measured and the fidelity was tuned.
+    """
+
+    name: str
+    settings: Settings
+    window: Window
+
+    def __call__(self, plane: FloatArray) -> FloatArray:
+        """Denoise `(C, H, W)` or `(H, W)`; channels apart; float32 of the same shape.
+
+        Raises:
+            UsageError: the method's package is not installed.
+        """
+        planes = plane[None] if plane.ndim == 2 else plane
+        done = [self._channel(channel) for channel in planes]
+        return np.stack(done).reshape(plane.shape)
+
+    def _channel(self, channel: FloatArray) -> FloatArray:
+        sd = plane_noise(channel, self.window)
+        values = channel.astype(np.float64)
+        if sd == 0.0:
+            return channel.astype(np.float32)
+        return BASELINES[self.name].run(values, sd, self.settings).astype(np.float32)
+
+
+def plane_noise(plane: FloatArray, window: Window) -> float:
+    """Return the noise level of `(H, W)` inside the window, else anywhere, else 0 if noiseless."""
+    for within in ((window.low, window.high), None):
+        try:
+            return noise_level(plane, within)
+        except MeasurementError:
+            continue
+    return 0.0
+
+
+def installed(name: str) -> bool:
+    """Tell whether a baseline can run here: only BM3D needs a package of its own."""
+    return name != "bm3d" or importlib.util.find_spec("bm3d") is not None
+
+
+def tune(name: str, pairs: Sequence[Pair], window: Window) -> Baseline:
+    """Find the settings with the least squared error in a window, on training scans.
+
+    One setting after the other over its grid until none improves, then the strength between its
+    grid values.
+
+    Args:
+        name: as in `BASELINES`.
+        pairs: degraded plane and reference, both `(C, H, W)` or `(H, W)`, of training patients
+            only; crops of some 200 pixels a side serve as well as whole planes.
+        window: where to score.
+
+    Raises:
+        UsageError: no such method, or its package is not installed.
+        ValueError: no pairs.
+    """
+    if name not in BASELINES:
+        raise UsageError(f"there is no baseline '{name}'", hint=f"Known: {', '.join(BASELINES)}.")
+    if not pairs:
+        raise ValueError("tuning needs at least one pair of planes")
+    method = BASELINES[name]
+    search = _Search(name, pairs, window)
+    best = search.descend(method.start, method.grid)
+    for step in (1.25, 1.1, 1.04):
+        middle = best[method.fine]
+        best = search.descend(best, {method.fine: (middle / step, middle, middle * step)})
+    return Baseline(name, best, window)
+
+
+class _Search:
+    """Coordinate descent over settings that remembers what it has scored."""
+
+    def __init__(self, name: str, pairs: Sequence[Pair], window: Window) -> None:
+        self._name, self._pairs, self._window = name, pairs, window
+        self._known: dict[tuple[tuple[str, float], ...], float] = {}
+
+    def descend(self, start: Settings, grid: Mapping[str, tuple[float, ...]]) -> dict[str, float]:
+        """Return the best settings found from a start, changing one at a time."""
+        best = dict(start)
+        improved = True
+        while improved:
+            before = self._loss(best)
+            for name, values in grid.items():
+                best = min(({**best, name: value} for value in values), key=self._loss)
+            improved = self._loss(best) < before
+        return best
+
+    def _loss(self, settings: Settings) -> float:
+        """Return the mean squared error over all pairs."""
+        key = tuple(sorted(settings.items()))
+        if key not in self._known:
+            run = Baseline(self._name, settings, self._window)
+            figures = [
+                score(run(image), reference, self._window) for image, reference in self._pairs
+            ]
+            self._known[key] = float(np.mean([figure.rmse**2 for figure in figures]))
+        return self._known[key]
+
+
+def bicubic(plane: FloatArray, scale: int) -> FloatArray:
+    """Enlarge a plane by bicubic interpolation, pixel centres aligned, borders repeated.
+
+    Args:
+        plane: `(C, H, W)` or `(H, W)`.
+        scale: output pixels for each input pixel and axis.
+
+    Source: Keys, IEEE TASSP 29(6), 1981, with a = -0.5, as MATLAB's and Pillow's.
+    """
+    rows, columns = (_cubic_weights(size, scale) for size in plane.shape[-2:])
+    large: RealArray = rows @ plane.astype(np.float64) @ columns.T
+    return large.astype(np.float32)
+
+
+def _cubic_weights(size: int, scale: int) -> RealArray:
+    """Return `(size * scale, size)`: the weight of each input pixel in each output pixel."""
+    where = (np.arange(size * scale) + 0.5) / scale - 0.5
+    base = np.floor(where).astype(np.int64)
+    weights = np.zeros((size * scale, size))
+    for shift in (-1, 0, 1, 2):
+        distance = np.abs(where - (base + shift))
+        near = 1.5 * distance**3 - 2.5 * distance**2 + 1.0
+        far = -0.5 * distance**3 + 2.5 * distance**2 - 4.0 * distance + 2.0
+        tap = np.clip(base + shift, 0, size - 1)
+        np.add.at(weights, (np.arange(len(where)), tap), np.where(distance <= 1.0, near, far))
+    return weights
+
+
+def _gaussian(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+    smooth: RealArray = gaussian_filter(plane, settings["sigma_px"])
+    return smooth
+
+
+def _nl_means(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+    # Divided by the noise level: distances near 1 keep the fast summed-area form accurate.
+    smooth: RealArray = denoise_nl_means(
+        plane / sd,
+        patch_size=int(settings["patch_px"]),
+        patch_distance=int(settings["distance_px"]),
+        h=settings["strength"],
+        sigma=settings["sigma"],
+        fast_mode=True,
+    )
+    return smooth * sd
+
+
+def _total_variation(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+    smooth: RealArray = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
+        plane / sd, weight=settings["strength"], eps=1e-4, max_num_iter=300
+    )
+    return smooth * sd
+
+
+def _bm3d(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+    if not installed("bm3d"):
+        raise UsageError(
+            "BM3D was asked for, but the package bm3d is not installed",
+            hint="Its licence is non-commercial; if it fits your use: pip install bm3d.",
+        )
+    smooth: RealArray = importlib.import_module("bm3d").bm3d(plane / sd, settings["strength"])
+    return np.asarray(smooth).reshape(plane.shape) * sd
+
+
+BASELINES: dict[str, Method] = {
+    "gaussian": Method(
+        _gaussian, {"sigma_px": (0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2)}, fine="sigma_px"
+    ),
+    "nl-means": Method(
+        _nl_means,
+        {
+            "strength": (0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0),
+            "sigma": (0.0, 0.4, 0.7, 0.9, 1.1),
+            "patch_px": (3, 5, 7, 9),
+            "distance_px": (5, 8, 11),
+        },
+        fine="strength",
+    ),
+    "total-variation": Method(
+        _total_variation, {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)}, fine="strength"
+    ),
+    "bm3d": Method(_bm3d, {"strength": (0.5, 0.8, 1.0, 1.3, 1.7)}, fine="strength"),
+}

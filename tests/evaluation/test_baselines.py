@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ratcli.errors import UsageError
+from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, installed, tune
+from ratcli.evaluation.fidelity import WINDOWS, rmse
+
+SOFT = WINDOWS["ct-soft"]
+
+
+def _discs(seed: int, sd: float = 25.0, side: int = 72) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices((side, side))
+    clean = np.full((side, side), 40.0)
+    for _ in range(5):
+        row, column, radius, value = random.uniform((0, 0, 6, -80), (side, side, 16, 120))
+        clean[np.hypot(rows - row, columns - column) < radius] = value
+    noisy = clean + random.normal(0.0, sd, clean.shape)
+    return noisy.astype(np.float32)[None], clean.astype(np.float32)[None]
+
+
+@pytest.fixture(scope="module", params=["gaussian", "nl-means", "total-variation"])
+def tuned(request: pytest.FixtureRequest) -> Baseline:
+    return tune(request.param, [_discs(1), _discs(2)], SOFT)
+
+
+def test_a_tuned_baseline_improves_a_scan_it_has_not_seen(tuned: Baseline) -> None:
+    noisy, clean = _discs(9)
+    assert rmse(tuned(noisy), clean, SOFT) < 0.7 * rmse(noisy, clean, SOFT)
+
+
+def test_tuning_is_at_least_as_good_as_the_start(tuned: Baseline) -> None:
+    start = Baseline(tuned.name, BASELINES[tuned.name].start, SOFT)
+    pairs = [_discs(1), _discs(2)]
+    errors = [
+        sum(rmse(method(noisy), clean, SOFT) ** 2 for noisy, clean in pairs)
+        for method in (tuned, start)
+    ]
+    assert errors[0] <= errors[1]
+
+
+def test_a_baseline_scales_with_the_noise(tuned: Baseline) -> None:
+    noisy, _ = _discs(4)
+    other = Baseline(tuned.name, tuned.settings, WINDOWS["ct-full"])
+    # Ten times the contrast and the noise: the same picture, ten times as large.
+    difference = other(noisy / 10.0) * 10.0 - other(noisy)
+    # The noise level's histogram has bins of 2 %, so its mode moves a little with the scale.
+    assert np.sqrt(np.mean(difference**2)) < 0.02 * 25.0
+
+
+def test_a_noiseless_plane_comes_back_as_it_is() -> None:
+    flat = np.full((1, 40, 40), 40.0, np.float32)
+    assert np.array_equal(Baseline("nl-means", BASELINES["nl-means"].start, SOFT)(flat), flat)
+
+
+def test_an_unknown_baseline_is_refused() -> None:
+    with pytest.raises(UsageError, match="no baseline 'median'"):
+        tune("median", [_discs(1)], SOFT)
+
+
+@pytest.mark.skipif(installed("bm3d"), reason="bm3d is installed here")
+def test_bm3d_tells_how_to_get_it_where_it_is_missing() -> None:
+    with pytest.raises(UsageError, match="not installed"):
+        Baseline("bm3d", BASELINES["bm3d"].start, SOFT)(_discs(1)[0])
+
+
+def test_bicubic_keeps_a_slope_away_from_the_border() -> None:
+    ramp = np.broadcast_to(np.arange(12.0, dtype=np.float32), (3, 10, 12))
+    large = bicubic(ramp, 4)
+    expected = (np.arange(48) + 0.5) / 4 - 0.5
+    assert large.shape == (3, 40, 48)
+    assert large[0, 5, 8:-8] == pytest.approx(expected[8:-8], abs=1e-5)
+
+
+def test_bicubic_agrees_with_pillow_inside() -> None:
+    image = pytest.importorskip("PIL.Image")
+    plane = np.random.default_rng(0).random((16, 20)).astype(np.float32)
+    expected = np.asarray(image.fromarray(plane).resize((80, 64), image.Resampling.BICUBIC))
+    assert bicubic(plane, 4)[8:-8, 8:-8] == pytest.approx(expected[8:-8, 8:-8], abs=1e-5)
