@@ -1,0 +1,1 @@
+"""The command line: one file a command, `app` finds them, `console` talks to the user."""

@@ -1,0 +1,156 @@
+"""The command `rat`: finds a command, and alone turns an error into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ratcli import __version__
+from ratcli.errors import RatError, UsageError
+
+# A command is a module with an `app`; it is imported when it is called or listed.
+COMMANDS: dict[str, str] = {
+    "info": "ratcli.cli.info",
+    "weights": "ratcli.cli.weights",
+    "doctor": "ratcli.cli.doctor",
+}
+
+INTERRUPTED = 130
+
+# Typer 0.26 and later carry their own click; this is the usage error of whichever is there.
+_ParserError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class LazyGroup(TyperGroup):
+    """Commands that are imported when they are needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command.
+
+        Raises:
+            UsageError: there is none of that name; the hint has the nearest.
+        """
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(COMMANDS[cmd_name])
+            command = typer.main.get_command(module.app)
+            command.name = cmd_name
+            return command
+        if ctx.resilient_parsing or cmd_name.startswith("-"):
+            return None
+        raise UsageError(f"there is no command '{cmd_name}'", hint=_nearest(cmd_name, COMMANDS))
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`rat COMMAND --help` explains a command and ends with examples.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rat {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Restore medical images with the Region Attention Transformer: CT, PET, pathology."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `rat` and return its exit code.
+
+    Args:
+        arguments: words after `rat`; None for those of this process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = typer.main.get_command(app).main(words, prog_name="rat", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    """Tell an error on stderr and return its exit code."""
+    if isinstance(error, RatError):
+        code, message, hint = error.exit_code, str(error), error.hint
+    elif isinstance(error, _ParserError):
+        code, message, hint = 2, *_parser_sentence(error)
+    elif isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        code, message, hint = INTERRUPTED, "interrupted", ""
+    else:
+        code, message, hint = 1, _internal_sentence(error), _INTERNAL_HINT
+    print(f"rat: {sentence(message, hint)}", file=sys.stderr)
+    return code
+
+
+_INTERNAL_HINT = (
+    "This is a fault of rat; please report it with what `rat doctor` says "
+    "and what the same command prints with --debug"
+)
+
+
+def sentence(message: str, hint: str = "") -> str:
+    """Return message and hint as sentences on one line."""
+    parts = (part.strip().rstrip(".") for part in (message, hint))
+    return " ".join(f"{part}." if part[-1] not in "?!" else part for part in parts if part)
+
+
+def _internal_sentence(error: BaseException) -> str:
+    """Name the kind and place of an unexpected error; its text may hold a patient's data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "ratcli" in Path(frame.filename).parts]
+    where = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
+    return f"internal error ({type(error).__name__}{where})"
+
+
+def _parser_sentence(error: Any) -> tuple[str, str]:
+    """Return what is wrong with the command line, and a suggestion."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "rat"
+    option = getattr(error, "option_name", None)
+    known = _options(context)
+    if option is not None and option not in known:
+        return f"there is no option {option}", _nearest(option, known, path)
+    text = " ".join(error.format_message().split())
+    return text[:1].lower() + text[1:], f"`{path} --help` explains"
+
+
+def _options(context: Any) -> list[str]:
+    if context is None:
+        return []
+    return [name for parameter in context.command.params for name in parameter.opts]
+
+
+def _nearest(word: str, known: Sequence[str] | dict[str, str], path: str = "rat") -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}?" if near else f"`{path} --help` lists what there is"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""What the user sees while `rat` works: all of it on stderr, since stdout is data."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from ratcli.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+LOG = logging.getLogger("ratcli.cli")
+PLAIN_INTERVAL_S = 10.0
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How much is told, and where.
+
+    Attributes:
+        quiet: errors only.
+        verbose: details too.
+        progress: a bar, where stderr is a terminal.
+        log_file: a file that gets every detail with the time, or None.
+        debug: warnings of libraries are shown; they may quote a file's headers.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    progress: bool = True
+    log_file: Path | None = None
+    debug: bool = False
+
+    @property
+    def level(self) -> int:
+        """Least level that reaches stderr."""
+        if self.quiet:
+            return logging.ERROR
+        return logging.DEBUG if self.verbose or self.debug else logging.INFO
+
+
+@contextmanager
+def talking(talk: Talk) -> Iterator[None]:
+    """Send the log of `ratcli` to stderr and the log file, and keep other libraries silent.
+
+    Raises:
+        OutputError: the log file cannot be written.
+    """
+    root = logging.getLogger("ratcli")
+    handlers = _handlers(talk)
+    before = (root.level, root.propagate)
+    root.setLevel(logging.DEBUG)
+    root.propagate = False
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            if not talk.debug:
+                _silence_libraries()
+            yield
+    finally:
+        root.setLevel(before[0])
+        root.propagate = before[1]
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+
+
+def _handlers(talk: Talk) -> list[logging.Handler]:
+    screen = _Screen()
+    screen.setLevel(talk.level)
+    handlers: list[logging.Handler] = [screen]
+    if talk.log_file is not None:
+        try:
+            file = logging.FileHandler(talk.log_file, encoding="utf-8", delay=False)
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            raise OutputError(
+                f"the log {talk.log_file.name} cannot be written: {reason}"
+            ) from error
+        file.setLevel(logging.DEBUG)
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(file)
+    return handlers
+
+
+def _silence_libraries() -> None:
+    """Drop what other libraries would print: pydicom's warnings quote values of headers."""
+    warnings.simplefilter("ignore")
+    for name in ("pydicom", "tifffile", "nibabel", "highdicom", "distributed"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class _Screen(logging.Handler):
+    """Writes a line above the bar, or to stderr where there is none."""
+
+    bar: Bar | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        line = prefix + record.getMessage()
+        if _Screen.bar is not None:
+            _Screen.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr)
+
+
+class Progress:
+    """A bar on a terminal; a plain line from time to time elsewhere.
+
+    Args:
+        talk: whether a bar is wanted.
+        files: number of files to come.
+    """
+
+    def __init__(self, talk: Talk, files: int) -> None:
+        self._files = files
+        self._told = time.monotonic()
+        self._bar = (
+            _make_bar() if talk.progress and not talk.quiet and sys.stderr.isatty() else None
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+            self._overall = self._bar.add_task("files", total=self._files, visible=self._files > 1)
+            _Screen.bar = self._bar
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _Screen.bar = None
+        if self._bar is not None:
+            self._bar.stop()
+
+    def planes(self, name: str, done: int, total: int) -> None:
+        """Tell how far one file has come."""
+        if self._bar is not None:
+            if name not in self._tasks:
+                self._tasks[name] = self._bar.add_task(name, total=total)
+            self._bar.update(self._tasks[name], completed=done)
+        elif total > 1 and time.monotonic() - self._told > PLAIN_INTERVAL_S:
+            self._told = time.monotonic()
+            LOG.info("%s: %d of %d planes", name, done, total)
+
+    def finished(self, name: str) -> None:
+        """Tell that one file is through."""
+        if self._bar is None:
+            return
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            self._bar.remove_task(task)
+        self._bar.advance(self._overall)
+
+
+def _make_bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a plain text table, its columns aligned.
+
+    Args:
+        header: names of the columns.
+        rows: one text for each column.
+    """
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    text = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    ]
+    text.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text)
+
+
+def say(text: str) -> None:
+    """Write a line of data to stdout."""
+    print(text)
