@@ -1,0 +1,87 @@
+"""The header of a derived NIfTI file: the source's own, on the new grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ratcli.errors import OutputError
+from ratcli.formats.nifti.header import COMMENT_CODE, NiftiHeader
+from ratcli.formats.nifti.layout import Layout
+from ratcli.scan import Derivation
+
+_EXTENDER = b"\1\0\0\0"
+_MAGIC = {(1, False): b"n+1", (1, True): b"ni1"}
+_MAGIC |= {(2, False): b"n+2\0\r\n\x1a\n", (2, True): b"ni2\0\r\n\x1a\n"}
+
+
+def derived_head(
+    source: NiftiHeader, layout: Layout, derivation: Derivation, *, paired: bool
+) -> bytes:
+    """Return all bytes before the voxels: header, extensions of the source, and a comment.
+
+    Codes, units, description, scaling and intent are copied as they are.
+
+    Args:
+        source: the header of the source.
+        layout: which axes get finer.
+        derivation: its description becomes an extension with the code of a comment.
+        paired: whether the voxels go to a file of their own.
+    """
+    fields = source.fields.copy()
+    if derivation.scale > 1:
+        _refine(fields, layout, source.shape, derivation.scale)
+    extensions = source.extensions + _comment(derivation, source.fields.endianness)
+    head_bytes = len(fields.binaryblock) + len(_EXTENDER) + len(extensions)
+    fields["magic"] = _MAGIC[source.version, paired]
+    fields["vox_offset"] = 0 if paired else head_bytes
+    return bytes(fields.binaryblock) + _EXTENDER + extensions
+
+
+def _comment(derivation: Derivation, byte_order: str) -> bytes:
+    facts = [derivation.description, f"task {derivation.task}", f"version {derivation.version}"]
+    if derivation.weights_sha256:
+        facts.append(f"weights SHA-256 {derivation.weights_sha256}")
+    text = "rat: " + "; ".join([*facts, *derivation.settings])
+    data = text.encode() + b"\0"
+    size = -(-(8 + len(data)) // 16) * 16  # a multiple of 16, as the standard asks
+    order: Any = "big" if byte_order == ">" else "little"
+    head = size.to_bytes(4, order) + COMMENT_CODE.to_bytes(4, order)
+    return (head + data).ljust(size, b"\0")
+
+
+def _refine(fields: Any, layout: Layout, shape: tuple[int, ...], scale: int) -> None:
+    """Make the grid finer in the header; the corner of the volume stays where it is."""
+    qform = _qform(fields)
+    longest = int(np.iinfo(fields["dim"].dtype).max)
+    for axis in layout.axes[1:]:
+        if shape[axis] * scale > longest:
+            raise OutputError(
+                f"an axis gets {shape[axis] * scale} voxels, but this version of NIfTI holds "
+                f"at most {longest}"
+            )
+        fields["dim"][1 + axis] = shape[axis] * scale
+        fields["pixdim"][1 + axis] /= scale
+    fields["dim"][0] = max(int(fields["dim"][0]), 1 + max(layout.axes[1:]))
+    for axis, name in enumerate(("qoffset_x", "qoffset_y", "qoffset_z")):
+        fields[name] = layout.refine(qform, scale)[axis, 3]
+    sform = layout.refine(np.asarray(fields.get_sform(), np.float64), scale)
+    for axis, name in enumerate(("srow_x", "srow_y", "srow_z")):
+        if int(fields["sform_code"]) > 0:
+            fields[name] = sform[axis]
+    _forget_slice_timing(fields, layout)
+
+
+def _qform(fields: Any) -> Any:
+    try:
+        return np.asarray(fields.get_qform(), np.float64)
+    except ValueError:  # no rotation: the sform places the volume
+        return np.eye(4)
+
+
+def _forget_slice_timing(fields: Any, layout: Layout) -> None:
+    slice_axis = fields.get_dim_info()[2]
+    if slice_axis in layout.axes[1:]:
+        for name in ("slice_code", "slice_start", "slice_end", "slice_duration"):
+            fields[name] = 0

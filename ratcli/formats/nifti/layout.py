@@ -1,0 +1,84 @@
+"""Where a plane lies in a voxel array, so that the result does not depend on the axes' order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+AffineArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The way from a voxel array to planes as a viewer shows them.
+
+    Attributes:
+        axes: voxel axes along which planes, rows and columns are counted.
+        flips: whether each of them is counted from its end.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def planes(self, volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a view `(planes, rows, columns)` of a volume with three voxel axes."""
+        steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
+        view: npt.NDArray[Any] = volume.transpose(self.axes)[steps]
+        return view
+
+    def refine(self, affine: AffineArray, scale: int) -> AffineArray:
+        """Return the affine of a grid that is `scale` times as fine within the plane.
+
+        The corner of the volume stays where it was: the centre of a voxel moves by
+        `(1 - scale) / (2 scale)` old voxels.
+        """
+        step = np.eye(4)
+        for axis in self.axes[1:]:
+            step[axis, axis] = 1 / scale
+            step[axis, 3] = (1 - scale) / (2 * scale)
+        refined: AffineArray = affine @ step
+        return refined
+
+
+STORED_ORDER = Layout((2, 1, 0), (False, False, False))
+"""Planes along the third voxel axis, for files whose affine says nothing."""
+
+
+def anatomical(affine: AffineArray, shape: tuple[int, int, int]) -> Layout:
+    """Choose axial planes, columns to the patient's left and rows to the back.
+
+    A volume of one plane keeps that plane, whatever its orientation; rows then go to the feet
+    where they cannot go to the back.
+
+    Args:
+        affine: `(4, 4)`, voxel to world in mm, world axes to the right, front and head.
+        shape: voxels along each axis.
+    """
+    cosines = _cosines(affine)
+    if cosines is None:
+        return STORED_ORDER
+    order = max(permutations(range(3)), key=lambda axes: _agreement(cosines, axes))
+    thin = [world for world in range(3) if shape[order[world]] == 1]
+    plane = thin[0] if len(thin) == 1 else 2
+    column, row = (world for world in range(3) if world != plane)
+    positive = [bool(cosines[world, order[world]] > 0) for world in range(3)]
+    flips = (positive[plane] != (plane == 2), positive[row], positive[column])
+    return Layout((order[plane], order[row], order[column]), flips)
+
+
+def _cosines(affine: AffineArray) -> AffineArray | None:
+    directions = affine[:3, :3]
+    if not np.isfinite(affine).all():
+        return None
+    lengths = np.linalg.norm(directions, axis=0)
+    if (lengths == 0).any() or np.linalg.matrix_rank(directions / lengths) < 3:
+        return None
+    return np.asarray(directions / lengths)
+
+
+def _agreement(cosines: AffineArray, axes: tuple[int, ...]) -> float:
+    return float(sum(abs(cosines[world, axis]) for world, axis in enumerate(axes)))

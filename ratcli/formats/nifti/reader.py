@@ -1,0 +1,155 @@
+"""Reading a NIfTI file plane by plane."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import IO, Any
+
+import nibabel.orientations
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.nifti.header import NiftiHeader
+from ratcli.formats.nifti.layout import anatomical
+from ratcli.formats.nifti.streams import GZIP_MAGIC, inflate_to_disk
+from ratcli.formats.quantise import StoredArray, to_native
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+
+class NiftiReader:
+    """An open NIfTI scan.
+
+    Planes are axial, seen as a radiologist sees them, whatever the order of the voxel axes;
+    those of further volumes follow those of the first.
+    """
+
+    def __init__(self, header: NiftiHeader, assume_unit: str | None) -> None:
+        self.header = header
+        self.layout = anatomical(header.affine, header.shape[:3])
+        self._packed = _is_gzip(header)
+        self.info = self._describe(assume_unit)
+        self._file: IO[bytes] | None = None
+
+    @property
+    def slices(self) -> int:
+        """Planes of one volume."""
+        return self.header.shape[self.layout.axes[0]]
+
+    def stored(self, plane: int, box: Box | None = None) -> StoredArray:
+        """Read the numbers on disk, `(H, W)`, without scaling.
+
+        Raises:
+            UnreadableInputError: the voxels are truncated or damaged.
+        """
+        volume, index = divmod(plane, self.slices)
+        voxels = self._voxels()[..., volume]
+        rows_and_columns = self.layout.planes(voxels)[index]
+        return np.array(rows_and_columns[box.slices if box else ()])
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a plane, or a box of it; see `ScanReader.read`."""
+        stored = self.stored(plane, box)
+        return to_native(stored, self.header.slope, self.header.intercept)[np.newaxis]
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return `(H, W)`, true where a voxel is NaN or infinite; never for integers."""
+        if self.header.dtype.kind != "f":
+            return np.zeros((self.info.height, self.info.width), np.bool_)
+        padded: BoolArray = ~np.isfinite(self.read(plane)[0])
+        return padded
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _voxels(self) -> npt.NDArray[Any]:
+        """Map the voxels `(X, Y, Z, volumes)`; a mapping for each read, so that pages go back."""
+        offset = 0 if self._packed else self.header.data_offset
+        if self._file is None:
+            self._file = self._open()
+        try:
+            return np.memmap(
+                self._file, self.header.dtype, "r", offset, self.header.shape, order="F"
+            )
+        except (ValueError, OSError) as error:
+            raise UnreadableInputError("the voxels ended while they were read") from error
+
+    def _open(self) -> IO[bytes]:
+        header = self.header
+        if self._packed:
+            return inflate_to_disk(header.data_path, header.data_offset, header.data_bytes)
+        return header.data_path.open("rb")
+
+    def _describe(self, assume_unit: str | None) -> ScanInfo:
+        planes, height, width = (self.header.shape[axis] for axis in self.layout.axes)
+        return ScanInfo(
+            planes=planes * self.header.shape[3],
+            channels=1,
+            height=height,
+            width=width,
+            spacing_mm=self._spacing(),
+            modality=None,
+            unit=assume_unit,
+            bits=self.header.dtype.itemsize * 8,
+            format="nifti",
+            details=_details(self.header, self._packed),
+            notices=tuple(_notices(self)),
+        )
+
+    def _spacing(self) -> tuple[float | None, float | None, float | None]:
+        lengths = np.linalg.norm(self.header.affine[:3, :3], axis=0)
+        known = [float(size) if np.isfinite(size) and size > 0 else None for size in lengths]
+        plane, row, column = self.layout.axes
+        return known[plane], known[row], known[column]
+
+
+def _is_gzip(header: NiftiHeader) -> bool:
+    with header.data_path.open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
+
+
+def _details(header: NiftiHeader, packed: bool) -> dict[str, str]:
+    scaled = (header.slope, header.intercept) != (1.0, 0.0)
+    order = "big" if header.fields.endianness == ">" else "little"
+    return {
+        "version": f"NIfTI-{header.version}{', a pair of files' if header.paired else ''}",
+        "voxels": " x ".join(str(size) for size in header.shape),
+        "type": f"{header.dtype.name}, {order} endian",
+        "scaling": f"{header.slope:g} x stored + {header.intercept:g}" if scaled else "none",
+        "axes": "".join(code or "?" for code in _axis_codes(header)),
+        "codes": f"qform {int(header.fields['qform_code'])}, "
+        f"sform {int(header.fields['sform_code'])}",
+        "compression": "gzip" if packed else "none",
+        "extensions": f"{len(header.extensions)} bytes",
+    }
+
+
+def _axis_codes(header: NiftiHeader) -> tuple[str | None, ...]:
+    if not np.isfinite(header.affine).all():
+        return (None, None, None)
+    with np.errstate(all="ignore"):
+        return tuple(nibabel.orientations.aff2axcodes(header.affine))  # type: ignore[no-untyped-call]
+
+
+def _notices(reader: NiftiReader) -> list[str]:
+    header, notices = reader.header, []
+    if None in _axis_codes(header):
+        notices.append("the affine is singular: planes are taken along the third voxel axis")
+    if int(header.fields["qform_code"]) == int(header.fields["sform_code"]) == 0:
+        notices.append("the header tells no orientation (qform and sform codes are 0)")
+    if header.space_unit == "unknown":
+        notices.append("the header tells no unit of length: mm is assumed")
+    if header.lost_bytes:
+        notices.append(f"{header.lost_bytes} bytes after the header are no extension")
+    return notices

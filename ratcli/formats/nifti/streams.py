@@ -1,0 +1,112 @@
+"""Bytes of a NIfTI file, plain or gzipped, never more in memory than a block."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from ratcli.errors import UnreadableInputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_LEVEL = 6
+"""Level of a written `.gz`: gzip's own default, as FSL writes."""
+
+_BLOCK = 1 << 20
+
+
+@contextlib.contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, inflated on the fly where it is gzipped.
+
+    Raises:
+        UnreadableInputError: the stream inside the block is damaged, ends early, or the file
+            cannot be opened.
+    """
+    with _stream_errors(), path.open("rb") as file:
+        packed = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
+
+
+def read_exactly(file: IO[bytes], size: int, *, what: str) -> bytes:
+    """Read so many bytes.
+
+    Raises:
+        UnreadableInputError: the stream ends earlier.
+    """
+    data = file.read(size)
+    if len(data) < size:
+        raise UnreadableInputError(f"the {what} ends after {len(data)} of {size} bytes")
+    return data
+
+
+def inflate_to_disk(path: Path, offset: int, size: int) -> IO[bytes]:
+    """Inflate the voxels of a gzipped file to a temporary file that has no name.
+
+    Args:
+        path: the gzipped file.
+        offset: bytes to leave out at its beginning.
+        size: bytes to keep; what follows them is never inflated.
+
+    Raises:
+        UnreadableInputError: the stream is damaged or holds fewer bytes.
+    """
+    spilled = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        with open_bytes(path) as file:
+            _skip(file, offset)
+            _copy(file, spilled, size)
+            file.read(1)  # at the end of the stream this checks its CRC
+    except BaseException:
+        spilled.close()
+        raise
+    spilled.flush()
+    return spilled
+
+
+def deflate(source: IO[bytes], target: IO[bytes], head: bytes) -> None:
+    """Write a gzip stream of `head` and all of `source`; the same bytes whenever it is run."""
+    with gzip.GzipFile(
+        filename="", fileobj=target, mode="wb", compresslevel=GZIP_LEVEL, mtime=0
+    ) as packed:
+        packed.write(head)
+        source.seek(0)
+        shutil.copyfileobj(source, packed, _BLOCK)
+
+
+def _skip(file: IO[bytes], size: int) -> None:
+    while size > 0:
+        size -= len(read_exactly(file, min(size, _BLOCK), what="header"))
+
+
+def _copy(file: IO[bytes], target: IO[bytes], size: int) -> None:
+    left = size
+    while left > 0:
+        block = file.read(min(left, _BLOCK))
+        if not block:
+            raise UnreadableInputError(
+                f"the compressed voxels end after {size - left} of {size} bytes",
+                hint="The file is truncated, or its header is damaged.",
+            )
+        target.write(block)
+        left -= len(block)
+
+
+@contextlib.contextmanager
+def _stream_errors() -> Iterator[None]:
+    try:
+        yield
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise UnreadableInputError("the gzip stream is damaged") from error
+    except EOFError as error:
+        raise UnreadableInputError("the gzip stream ends early") from error
+    except OSError as error:
+        raise UnreadableInputError(
+            f"the file cannot be read: {(error.strerror or 'unknown reason').lower()}"
+        ) from error

@@ -1,0 +1,167 @@
+"""Writing a NIfTI file plane by plane, in the source's type and with its header."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from ratcli.errors import OutputError
+from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.nifti.derived import derived_head
+from ratcli.formats.nifti.header import NiftiHeader
+from ratcli.formats.nifti.reader import NiftiReader
+from ratcli.formats.nifti.streams import deflate
+from ratcli.formats.quantise import StoredArray, keep_untouched, to_native, to_stored
+from ratcli.scan import Box, Derivation, FloatArray
+
+_BLOCK = bytes(1 << 20)
+
+
+class NiftiWriter:
+    """A NIfTI scan being written; see `ScanWriter`.
+
+    The voxels go to a file without a name in the target's folder, and from there, behind the
+    header, to the final file (with gzip level 6 where its name ends in `.gz`).
+    """
+
+    def __init__(
+        self, reader: NiftiReader, path: Path, derivation: Derivation, *, overwrite: bool
+    ) -> None:
+        _refuse_input(reader.header, path)
+        self._reader = reader
+        self._scale = derivation.scale
+        self._paired = path.name.lower().removesuffix(".gz").endswith((".hdr", ".img"))
+        self._head = derived_head(reader.header, reader.layout, derivation, paired=self._paired)
+        self._files = [PartialFile(name, overwrite=overwrite) for name in _names(path)]
+        self._missing = np.full(reader.info.planes, self._plane_size(), np.int64)
+        self._voxels: IO[bytes] | None = None
+
+    def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
+        """Write a plane, or a box of it; see `ScanWriter.write`.
+
+        Raises:
+            OutputError: the disk is full.
+            ValueError: the shape is not that of the box, or NaN for an integer type.
+        """
+        info, scale = self._reader.info, self._scale
+        box = box or Box(0, 0, info.height * scale, info.width * scale)
+        if values.shape != (1, box.height, box.width):
+            raise ValueError(f"values are {values.shape}, expected (1, {box.height}, {box.width})")
+        stored = self._stored(plane, values[0], box)
+        volume, index = divmod(plane, self._reader.slices)
+        with output_errors(self._files[0].final):
+            target = self._map()[..., volume]
+            self._reader.layout.planes(target)[index][box.slices] = stored
+        self._missing[plane] -= box.height * box.width
+
+    def __enter__(self) -> Self:
+        final = self._files[-1].final
+        with output_errors(final), contextlib.ExitStack() as stack:
+            spill = stack.enter_context(tempfile.TemporaryFile(dir=final.parent))
+            _reserve(spill, math.prod(self._shape()) * self._reader.header.dtype.itemsize)
+            self._voxels = spill
+            stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._voxels is not None
+        with contextlib.closing(self._voxels) as voxels:
+            if error is None:
+                self._finish(voxels)
+
+    def _finish(self, voxels: IO[bytes]) -> None:
+        if self._missing.any():
+            plane = int(np.flatnonzero(self._missing)[0])
+            raise ValueError(f"plane {plane} was not written exactly once")
+        try:
+            with output_errors(self._files[0].final):
+                self._save(voxels)
+            for file in reversed(self._files):  # voxels first: a header must not stand alone
+                file.commit()
+        except BaseException:
+            for file in self._files:
+                file.discard()
+            raise
+
+    def _save(self, voxels: IO[bytes]) -> None:
+        head, body = self._files[0], self._files[-1]
+        if self._paired:
+            head.path.write_bytes(_packed_like(head.final, self._head))
+        with body.path.open("wb") as target:
+            before = b"" if self._paired else self._head
+            if body.final.name.lower().endswith(".gz"):
+                deflate(voxels, target, before)
+            else:
+                target.write(before)
+                voxels.seek(0)
+                shutil.copyfileobj(voxels, target, len(_BLOCK))
+
+    def _stored(self, plane: int, values: FloatArray, box: Box) -> StoredArray:
+        header = self._reader.header
+        stored = to_stored(values, header.dtype, header.slope, header.intercept)
+        if self._scale > 1:
+            return stored
+        before = self._reader.stored(plane, box)
+        native = to_native(before, header.slope, header.intercept)
+        return keep_untouched(values, native, before, stored)
+
+    def _map(self) -> npt.NDArray[Any]:
+        assert self._voxels is not None
+        return np.memmap(self._voxels, self._reader.header.dtype, "r+", 0, self._shape(), order="F")
+
+    def _shape(self) -> tuple[int, ...]:
+        shape = list(self._reader.header.shape)
+        for axis in self._reader.layout.axes[1:]:
+            shape[axis] *= self._scale
+        return tuple(shape)
+
+    def _plane_size(self) -> int:
+        info = self._reader.info
+        return info.height * info.width * self._scale**2
+
+
+def _refuse_input(header: NiftiHeader, path: Path) -> None:
+    for name in _names(path):
+        if name.exists() and name.samefile(header.data_path):
+            raise OutputError(f"{path.name} is the input, which is never overwritten")
+
+
+def _names(path: Path) -> list[Path]:
+    """Return the files to write: header and voxels of a pair, or the one file."""
+    packed = path.suffix if path.name.lower().endswith(".gz") else ""
+    inner = path.with_suffix("") if packed else path
+    if inner.suffix.lower() not in (".hdr", ".img"):
+        return [path]
+    return [inner.with_name(f"{inner.stem}{suffix}{packed}") for suffix in (".hdr", ".img")]
+
+
+def _packed_like(path: Path, data: bytes) -> bytes:
+    import gzip
+
+    return gzip.compress(data, mtime=0) if path.name.lower().endswith(".gz") else data
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Take the disk space now: a full disk under a mapping would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for _ in range(size // len(_BLOCK)):
+        file.write(_BLOCK)
+    file.write(_BLOCK[: size % len(_BLOCK)])
+    file.flush()
