@@ -233,5 +233,5 @@ BASELINES: dict[str, Method] = {
     "total-variation": Method(
         _total_variation, {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)}, fine="strength"
     ),
-    "bm3d": Method(_bm3d, {"strength": (0.5, 0.8, 1.0, 1.3, 1.7)}, fine="strength"),
+    "bm3d": Method(_bm3d, {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)}, fine="strength"),
 }
