@@ -1,0 +1,273 @@
+"""Where to measure: uniform patches and phantom discs found automatically, or given regions.
+
+A given region comes from a JSON text or from a label map that a reader delivers; files are the
+command line's business. No torch here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from ratcli.errors import MeasurementError, UsageError
+from ratcli.evaluation.noise import noise_level, noise_map
+from ratcli.regions import LabelArray
+from ratcli.scan import BoolArray, Box
+
+RealArray = npt.NDArray[np.float64]
+
+_LOCAL = 9
+# Pixels in which the local deviation is this many times the plane's noise hold an edge.
+_QUIETEST, _LOUDEST = 0.4, 1.7
+_ROUNDEST_MISFIT = 0.06
+_SMALLEST_RADIUS_PX = 3.0
+
+
+@dataclass(frozen=True)
+class Disc:
+    """A disc in a plane, in pixels; fractions count."""
+
+    row: float
+    column: float
+    radius: float
+
+    def mask(self, shape: tuple[int, int], margin: float = 0.0) -> BoolArray:
+        """Return `(H, W)`, true inside the disc shrunk by a margin (grown where negative)."""
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        inside: BoolArray = np.hypot(rows - self.row, columns - self.column) < self.radius - margin
+        return inside
+
+
+class RegionSource(Protocol):
+    """Regions to measure in, plane by plane.
+
+    Attributes:
+        names: of each label.
+        nominal: known values of some labels, in the scan's unit.
+    """
+
+    names: Mapping[int, str]
+    nominal: Mapping[int, float]
+
+    def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
+        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
+
+
+@dataclass(frozen=True)
+class DrawnRegions:
+    """Discs and boxes, each on all planes or on some; later ones cover earlier ones."""
+
+    names: Mapping[int, str]
+    nominal: Mapping[int, float]
+    shapes: Mapping[int, Disc | Box]
+    planes: Mapping[int, frozenset[int]]
+
+    def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
+        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
+        result = np.full(shape, -1, np.int32)
+        for label, drawn in self.shapes.items():
+            if label in self.planes and plane not in self.planes[label]:
+                continue
+            where = drawn.mask(shape) if isinstance(drawn, Disc) else drawn.slices
+            result[where] = label
+        return result
+
+
+@dataclass(frozen=True)
+class MappedRegions:
+    """Regions of a label map that is read plane by plane.
+
+    Attributes:
+        read: plane index -> integers `(H, W)`.
+        background: the label that is no region, None if every label is one.
+        names: of labels; others are called by their number.
+    """
+
+    read: Callable[[int], npt.NDArray[np.generic]]
+    background: int | None = 0
+    names: Mapping[int, str] = field(default_factory=dict)
+    nominal: Mapping[int, float] = field(default_factory=dict)
+
+    def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
+        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions.
+
+        Raises:
+            UsageError: the label map has another size than the scan.
+        """
+        values = np.rint(np.asarray(self.read(plane))).astype(np.int32)
+        if values.shape != shape:
+            raise UsageError(
+                f"the region map is {values.shape[0]} x {values.shape[1]}, "
+                f"the scan {shape[0]} x {shape[1]}",
+                hint="Give regions drawn on this scan.",
+            )
+        if self.background is not None:
+            values[values == self.background] = -1
+        return values
+
+
+def regions_from_json(text: str) -> DrawnRegions:
+    """Read regions drawn as discs and boxes, in pixels.
+
+    The form: `{"regions": [{"name": "liver", "disc": [row, column, radius], "planes": [3, 4],
+    "nominal": 60}, {"name": "spine", "box": [top, left, height, width]}]}`; `planes` (counted
+    from 0; all of them if left out) and `nominal` (the true value, if known) are optional.
+
+    Raises:
+        UsageError: the text is no such JSON.
+    """
+    try:
+        entries = json.loads(text)["regions"]
+        drawn = [_drawn(entry) for entry in entries]
+        names = {label: str(entry["name"]) for label, entry in enumerate(entries)}
+        nominal = {
+            label: float(entry["nominal"])
+            for label, entry in enumerate(entries)
+            if "nominal" in entry
+        }
+        planes = {
+            label: frozenset(int(plane) for plane in entry["planes"])
+            for label, entry in enumerate(entries)
+            if "planes" in entry
+        }
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the regions cannot be read: {type(error).__name__} ({error})",
+            hint='Expected {"regions": [{"name": "liver", "disc": [row, column, radius]}]}.',
+        ) from error
+    return DrawnRegions(names, nominal, dict(enumerate(drawn)), planes)
+
+
+def uniform_patches(
+    plane: npt.NDArray[np.floating],
+    side: int,
+    within: tuple[float, float] | None = None,
+    mask: BoolArray | None = None,
+) -> tuple[Box, ...]:
+    """Find square patches over uniform material, which do not overlap.
+
+    A patch holds no pixel whose neighbourhood shows an edge, and its smoothed values spread no
+    more than noise alone explains. Patches are taken from the top, not by their noise: choosing
+    the quietest would lower the figure that is measured in them.
+
+    Args:
+        plane: `(H, W)` in any unit.
+        side: of a patch in pixels, at least 12.
+        within: only where the local mean lies in this range (soft tissue, for a CT plane).
+        mask: `(H, W)`, true where to look.
+
+    Raises:
+        MeasurementError: the plane shows no noise.
+        ValueError: the side is below 12.
+    """
+    if side < 12:
+        raise ValueError(f"patches must be 12 pixels a side or more, not {side}")
+    values = plane.astype(np.float64)
+    level = noise_level(values, within, mask)
+    local = noise_map(values, _LOCAL)
+    mean = ndimage.uniform_filter(values, _LOCAL)
+    good = (local > _QUIETEST * level) & (local < _LOUDEST * level)
+    if within is not None:
+        good &= (mean > within[0]) & (mean < within[1])
+    if mask is not None:
+        good &= mask
+    return tuple(_pack(good, mean, side, 2.5 * level))
+
+
+def phantom_body(plane: npt.NDArray[np.floating]) -> Disc:
+    """Find the round body of a phantom: the largest bright object.
+
+    Raises:
+        MeasurementError: it is not round within 6 % of its area, or touches the border.
+    """
+    smooth = ndimage.gaussian_filter(plane.astype(np.float64), 2.0)
+    bright = smooth > float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
+    labels, count = ndimage.label(ndimage.binary_opening(bright, iterations=4))
+    if count == 0:
+        raise MeasurementError("no object stands out of the plane")
+    largest = 1 + int(np.argmax(ndimage.sum_labels(bright, labels, np.arange(1, count + 1))))
+    body = ndimage.binary_fill_holes(labels == largest)
+    disc = _fitted_disc(body)
+    misfit = float((body ^ disc.mask(body.shape)).sum()) / float(body.sum())
+    if misfit > _ROUNDEST_MISFIT:
+        raise MeasurementError(
+            f"the largest object differs from a disc in {misfit:.0%} of its area, expected "
+            f"{_ROUNDEST_MISFIT:.0%} or less"
+        )
+    return disc
+
+
+def phantom_inserts(plane: npt.NDArray[np.floating], body: Disc) -> tuple[Disc, ...]:
+    """Find round inserts in a phantom's body, by their contrast to its most frequent value.
+
+    Args:
+        plane: `(H, W)` in any unit.
+        body: as `phantom_body` finds it.
+    """
+    smooth = ndimage.gaussian_filter(plane.astype(np.float64), 1.5)
+    inside = body.mask(plane.shape, margin=8.0)
+    middle = float(np.median(smooth[inside]))
+    spread = 1.4826 * float(np.median(np.abs(smooth[inside] - middle)))
+    found = []
+    for sign in (1.0, -1.0):
+        contrast = sign * (smooth - middle) * inside
+        labels, count = ndimage.label(contrast > max(6.0 * spread, 1e-9))
+        for part in range(1, count + 1):
+            height = float(np.percentile(contrast[labels == part], 80))
+            half, _ = ndimage.label((contrast > height / 2.0) & inside)
+            seed = np.unravel_index(np.argmax(contrast * (labels == part)), contrast.shape)
+            insert = half == half[seed]
+            disc = _fitted_disc(insert)
+            misfit = float((insert ^ disc.mask(insert.shape)).sum()) / float(insert.sum())
+            if disc.radius >= _SMALLEST_RADIUS_PX and misfit < 0.2:
+                found.append(disc)
+    return tuple(found)
+
+
+def _drawn(entry: Mapping[str, Any]) -> Disc | Box:
+    """Return the shape of a JSON entry.
+
+    Raises:
+        ValueError: neither disc nor box, or without an area.
+    """
+    if "disc" in entry:
+        row, column, radius = (float(part) for part in entry["disc"])
+        if not (radius > 0 and math.isfinite(row + column + radius)):
+            raise ValueError(f"a disc of radius {radius:g}")
+        return Disc(row, column, radius)
+    top, left, height, width = (int(part) for part in entry["box"])
+    if min(top, left) < 0 or min(height, width) <= 0:
+        raise ValueError(f"a box of {height} x {width} at {top}, {left}")
+    return Box(top, left, height, width)
+
+
+def _pack(good: BoolArray, mean: RealArray, side: int, spread: float) -> list[Box]:
+    """Return boxes of good pixels whose mean spreads little, from the top, none overlapping."""
+    free = good.copy()
+    boxes: list[Box] = []
+    step = max(side // 4, 1)
+    for top in range(0, good.shape[0] - side + 1, step):
+        left = 0
+        while left <= good.shape[1] - side:
+            box = Box(top, left, side, side)
+            if free[box.slices].all() and float(np.ptp(mean[box.slices])) < spread:
+                free[box.slices] = False
+                boxes.append(box)
+                left += side
+            else:
+                left += step
+    return boxes
+
+
+def _fitted_disc(shape: BoolArray) -> Disc:
+    """Return the disc with the centroid and the area of a shape."""
+    row, column = ndimage.center_of_mass(shape)
+    return Disc(float(row), float(column), math.sqrt(float(shape.sum()) / math.pi))
