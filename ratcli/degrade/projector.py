@@ -116,7 +116,8 @@ def forward_project(planes: Tensor, spacing_mm: float, geometry: Geometry) -> Te
         (steep.nonzero()[:, 0], turned, theta.cos(), theta.sin()),
         ((~steep).nonzero()[:, 0], turned.mT, theta.sin(), theta.cos()),
     ):
-        for part in rays.split(_chunk(planes.device, turned.shape[0] * size)):
+        step = _chunk(planes.device, turned.shape[0] * size)
+        for part in (rays[start : start + step] for start in range(0, len(rays), step)):
             sums[:, part] = _march(source, cos[part], sin[part], t[part] / spacing_mm)
     sums = sums * spacing_mm
     # (turns B, views/turns bins) -> (B, turns views/turns, bins)
@@ -135,7 +136,8 @@ def _rays(geometry: Geometry, device: torch.device) -> tuple[Tensor, Tensor]:
     views = geometry.first_quadrant(device)[:, None]
     position = geometry.bin_positions(device)[None, :]
     if geometry.source_mm is None:
-        theta, t = torch.broadcast_tensors(views, position)
+        theta = views.expand(-1, geometry.bins)
+        t = position.expand_as(theta)
     else:
         gamma = position / geometry.source_mm
         theta = views + gamma
@@ -182,7 +184,8 @@ def filter_projections(
         gamma = geometry.bin_positions(sinogram.device) / geometry.source_mm
         sinogram = sinogram * gamma.cos()
     spectrum = torch.fft.rfft(sinogram, padded)
-    return torch.fft.irfft(spectrum * gain, padded)[..., : geometry.bins]
+    filtered: Tensor = torch.fft.irfft(spectrum * gain, padded)
+    return filtered[..., : geometry.bins]
 
 
 def ramp(geometry: Geometry, length: int, device: torch.device) -> Tensor:
@@ -201,7 +204,8 @@ def ramp(geometry: Geometry, length: int, device: torch.device) -> Tensor:
     kernel = torch.where(odd, -1 / (math.pi * angle).square(), torch.zeros_like(angle))
     kernel[0] = 1 / (4 * geometry.pitch_mm**2)
     kernel[angle <= 0] = torch.where(index == 0, kernel, torch.zeros_like(kernel))[angle <= 0]
-    return (torch.fft.rfft(kernel).real * geometry.pitch_mm).float()
+    spectrum: Tensor = torch.fft.rfft(kernel).real
+    return (spectrum * geometry.pitch_mm).float()
 
 
 def back_project(filtered: Tensor, size: int, spacing_mm: float, geometry: Geometry) -> Tensor:
