@@ -1,0 +1,215 @@
+"""The Region Attention Transformer: a U of NAF blocks around layers of region attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ratcli.network.attention import (
+    RegionAttention,
+    WindowAttention,
+    from_windows,
+    to_windows,
+)
+from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
+from ratcli.network.plan import RegionPlan, make_plan
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Shape of a network; stored beside its weights.
+
+    Attributes:
+        channels: channels of the image.
+        width: channels after the first convolution; doubled at each level.
+        encoder_blocks: NAF blocks of each level, finest first.
+        decoder_blocks: NAF blocks of each level, coarsest first.
+        groups: RAT layers of each group; a group ends with a convolution and a skip.
+        heads: attention heads.
+        window: side of the attention windows on the latent grid.
+        mlp_ratio: inner width of the MLPs over the token width.
+        scale: output pixels for each input pixel and axis.
+        max_region_tokens: regions larger than this on the latent grid are split; 0 never splits.
+    """
+
+    channels: int = 1
+    width: int = 64
+    encoder_blocks: tuple[int, ...] = (2, 4)
+    decoder_blocks: tuple[int, ...] = (4, 2)
+    groups: tuple[int, ...] = (3, 3, 3, 3)
+    heads: int = 8
+    window: int = 4
+    mlp_ratio: float = 2.0
+    scale: int = 1
+    max_region_tokens: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Pixels for each token and axis."""
+        return 2 ** len(self.encoder_blocks)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width are padded to a multiple of this."""
+        return self.stride * self.window
+
+
+class MLP(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, channels: int, ratio: float) -> None:
+        super().__init__()
+        self.expand = nn.Linear(channels, int(channels * ratio))
+        self.contract = nn.Linear(int(channels * ratio), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, C)` to the same shape."""
+        return self.contract(F.gelu(self.expand(x)))
+
+
+class RATLayer(nn.Module):
+    """R-MSA, MLP, W-MSA, MLP, each after a layer norm and around a skip.
+
+    The attentions carry a learned gate for each channel that starts at zero.
+    """
+
+    def __init__(self, channels: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.region_norm = nn.LayerNorm(channels, LAYER_NORM_EPS)
+        self.region_attention = RegionAttention(channels, settings.heads)
+        self.region_gate = nn.Parameter(torch.zeros(channels))
+        self.region_mlp_norm = nn.LayerNorm(channels, LAYER_NORM_EPS)
+        self.region_mlp = MLP(channels, settings.mlp_ratio)
+        self.window_norm = nn.LayerNorm(channels, LAYER_NORM_EPS)
+        self.window_attention = WindowAttention(channels, settings.heads, settings.window)
+        self.window_gate = nn.Parameter(torch.zeros(channels))
+        self.window_mlp_norm = nn.LayerNorm(channels, LAYER_NORM_EPS)
+        self.window_mlp = MLP(channels, settings.mlp_ratio)
+
+    def forward(self, x: Tensor, plan: RegionPlan) -> Tensor:
+        """Map `(N, C)` tokens in window order to the same shape and order."""
+        x = x + self.region_attention(self.region_norm(x), plan) * self.region_gate
+        x = x + self.region_mlp(self.region_mlp_norm(x))
+        x = x + self.window_attention(self.window_norm(x)) * self.window_gate
+        return x + self.window_mlp(self.window_mlp_norm(x))
+
+
+class RATGroup(nn.Module):
+    """A few RAT layers, a 3x3 convolution, and a skip around all of it."""
+
+    def __init__(self, channels: int, layers: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.window = settings.window
+        self.layers = nn.ModuleList(RATLayer(channels, settings) for _ in range(layers))
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, plan: RegionPlan) -> Tensor:
+        """Map `(B, C, h, w)` to the same shape."""
+        batch, _, height, width = x.shape
+        tokens = to_windows(x.permute(0, 2, 3, 1), self.window)
+        for layer in self.layers:
+            tokens = layer(tokens, plan)
+        grid = from_windows(tokens, (batch, height, width), self.window)
+        return x + self.conv(grid.permute(0, 3, 1, 2))
+
+
+class RAT(nn.Module):
+    """Region Attention Transformer.
+
+    Args:
+        settings: shape of the network.
+
+    Source: Zhu et al., Region Attention Transformer for Medical Image Restoration, MICCAI 2024.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        levels = len(settings.encoder_blocks)
+        widths = [settings.width * 2**level for level in range(levels + 1)]
+        self.intro = nn.Conv2d(settings.channels, widths[0], 3, padding=1)
+        self.encoders = nn.ModuleList(
+            nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
+            for level, count in enumerate(settings.encoder_blocks)
+        )
+        self.downs = nn.ModuleList(
+            nn.Conv2d(widths[level], widths[level + 1], 2, stride=2) for level in range(levels)
+        )
+        self.groups = nn.ModuleList(
+            RATGroup(widths[-1], layers, settings) for layers in settings.groups
+        )
+        self.ups = nn.ModuleList(
+            nn.Conv2d(widths[level + 1], 4 * widths[level], 1, bias=False)
+            for level in reversed(range(levels))
+        )
+        self.decoders = nn.ModuleList(
+            nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
+            for level, count in zip(
+                reversed(range(levels)), settings.decoder_blocks, strict=True
+            )
+        )
+        self.ending = nn.Conv2d(widths[0], settings.channels, 3, padding=1)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor, labels: Tensor) -> Tensor:
+        """Restore planes.
+
+        Args:
+            image: `(B, C, H, W)`, normalised.
+            labels: integers `(B, s*H, s*W)`, the region of each output pixel.
+
+        Returns:
+            `(B, C, s*H, s*W)`.
+
+        Raises:
+            ValueError: labels are not on the output's grid.
+        """
+        scale = self.settings.scale
+        if scale != 1:
+            image = F.interpolate(image, scale_factor=scale, mode="bilinear", align_corners=False)
+        height, width = image.shape[-2:]
+        if labels.shape != (image.shape[0], height, width):
+            raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
+        image, labels = _pad(image, labels, self.settings.multiple)
+        stride = self.settings.stride
+        plan = make_plan(
+            labels[:, ::stride, ::stride], self.settings.window, self.settings.max_region_tokens
+        )
+        restored = self.restore(image, plan)
+        return restored[..., :height, :width]
+
+    def restore(self, image: Tensor, plan: RegionPlan) -> Tensor:
+        """Restore planes that need no padding, with a plan made before.
+
+        Args:
+            image: `(B, C, H, W)` at the output's size; H and W multiples of `settings.multiple`.
+            plan: regions on the latent grid.
+        """
+        x = self.intro(image.contiguous(memory_format=torch.channels_last))
+        skips = []
+        for encoder, down in zip(self.encoders, self.downs, strict=True):
+            x = encoder(x)
+            skips.append(x)
+            x = down(x)
+        shallow = x
+        for group in self.groups:
+            x = group(x, plan)
+        x = x + shallow
+        for up, decoder in zip(self.ups, self.decoders, strict=True):
+            x = F.pixel_shuffle(up(x), 2) + skips.pop()
+            x = decoder(x.contiguous(memory_format=torch.channels_last))
+        return image + self.ending(x)
+
+
+def _pad(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
+    """Extend image and labels at the bottom and right by their last row and column."""
+    down, right = (-image.shape[-2] % multiple, -image.shape[-1] % multiple)
+    if not down and not right:
+        return image, labels
+    rows = torch.arange(image.shape[-2] + down, device=image.device).clamp(max=image.shape[-2] - 1)
+    columns = torch.arange(image.shape[-1] + right, device=image.device)
+    columns = columns.clamp(max=image.shape[-1] - 1)
+    return image[..., rows[:, None], columns], labels[..., rows[:, None], columns]
