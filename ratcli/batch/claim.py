@@ -1,0 +1,117 @@
+"""A claim on an output: two processes never write the same scan, and no leftovers stay."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ratcli.errors import OutputError
+from ratcli.formats.atomic import PARTIAL_SUFFIX, output_errors
+
+CLAIM_SUFFIX = ".rat-claim"
+
+
+def claim_path(output: Path) -> Path:
+    """Return the name of the file that is locked while an output is made."""
+    return output.with_name(f".{output.name[:100]}{CLAIM_SUFFIX}")
+
+
+@contextlib.contextmanager
+def claimed(output: Path) -> Iterator[None]:
+    """Hold an output for this process; its folder is made if need be.
+
+    The lock goes with the process that holds it, however that ends. What a killed process left
+    of this output is removed, and so is a folder that was made in vain.
+
+    Raises:
+        OutputError: another process is writing that output, or the folder cannot be written.
+    """
+    with output_errors(output), _folder(output.parent):
+        path = claim_path(output)
+        handle = _lock(path)
+        if handle is None:
+            raise OutputError(
+                f"{output.name} is being written by another process",
+                hint="Let it finish, or choose another folder with -o.",
+            )
+        try:
+            remove_partials(output)
+            yield
+        finally:
+            # The name goes before the lock: whoever opens it later makes a new file.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(handle)
+
+
+def remove_partials(output: Path) -> None:
+    """Remove unfinished versions of an output; call it while the output is claimed."""
+    partial = re.compile(
+        rf"\.{re.escape(output.name[:100])}\.[0-9a-f]{{8}}(-old)?{re.escape(PARTIAL_SUFFIX)}"
+    )
+    for path in list(output.parent.iterdir()):
+        if partial.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove what was made if nothing stands in it at the end."""
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for part in made:
+                part.rmdir()
+
+
+def _lock(path: Path) -> int | None:
+    """Open and lock a file; None where another process holds it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _try_lock(handle):
+            os.close(handle)
+            return None
+        if _is_still(path, handle):
+            return handle
+        os.close(handle)  # its holder removed it between our open and our lock
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+
+    def _try_lock(handle: int) -> bool:
+        import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+
+    def _try_lock(handle: int) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,108 @@
+"""Working through jobs on a Dask cluster; each of its processes loads the work once."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ratcli.batch.outcome import Outcome
+from ratcli.batch.plan import Job
+from ratcli.batch.run import Listener, Runner, RunSettings
+from ratcli.batch.work import Work
+from ratcli.errors import DeviceError, RatError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_S = 20
+TRIES = 3
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def run_cluster(
+    jobs: Sequence[Job], work: Work, settings: RunSettings, listener: Listener, address: str
+) -> None:
+    """Send jobs to a scheduler; a worker that is lost costs its job one more try.
+
+    Inputs and outputs are paths: they must mean the same on every machine of the cluster.
+
+    Args:
+        jobs: the jobs.
+        work: what to do with each scan.
+        settings: how.
+        listener: hears of outcomes; planes are not told over the network.
+        address: of the scheduler, as `tcp://host:8786`.
+
+    Raises:
+        UsageError: the extra `cluster` is not installed.
+        DeviceError: the scheduler does not answer.
+        WeightsError: the weights are missing or damaged.
+    """
+    with _connect(address) as client:
+        futures = {
+            client.submit(work_on, job, work, settings, pure=False, retries=TRIES): job
+            for job in jobs
+        }
+        try:
+            _listen(futures, settings, listener)
+        finally:
+            client.cancel(list(futures))
+
+
+def _listen(futures: dict[Future, Job], settings: RunSettings, listener: Listener) -> None:
+    from distributed import as_completed
+
+    for future in as_completed(futures):
+        outcome = _outcome(future, futures[future])
+        listener.finished(outcome)
+        if outcome.status == "failed" and settings.fail_fast:
+            return
+
+
+def _outcome(future: Future, job: Job) -> Outcome:
+    from distributed import KilledWorker
+
+    error = future.exception()
+    if error is None:
+        outcome = future.result()
+        assert isinstance(outcome, Outcome)
+        return outcome
+    if isinstance(error, RatError):
+        raise error  # weights or device: no other scan would fare better
+    if isinstance(error, KilledWorker):
+        error = DeviceError(
+            "the workers that had it were lost, one after another",
+            hint="Most often for want of memory: use a smaller --tile or larger workers.",
+        )
+    return Outcome.failure(job.name, error, output=str(job.output))
+
+
+def work_on(job: Job, work: Work, settings: RunSettings) -> Outcome:
+    """Work through one job on a worker of the cluster."""
+    with _ONE_AT_A_TIME:
+        return _runner(work, settings).run_one(job, lambda done, total: None)
+
+
+@functools.lru_cache(maxsize=1)
+def _runner(work: Work, settings: RunSettings) -> Runner:
+    return Runner(work, settings)
+
+
+def _connect(address: str) -> Client:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(
+            "--scheduler needs the library distributed, which is not installed",
+            hint="Install it by `pip install 'ratcli[cluster]'`.",
+        ) from error
+    try:
+        return Client(address, timeout=CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"no Dask scheduler answers at {address}",
+            hint="Start one by `dask scheduler`, and workers by `dask worker`.",
+        ) from error

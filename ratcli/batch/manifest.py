@@ -1,0 +1,185 @@
+"""The manifest of a batch: what was asked, with what, and what became of each scan."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ratcli.batch.digest import files_digest, output_digest
+from ratcli.batch.outcome import Fact, Outcome
+from ratcli.batch.plan import Job, Plan
+from ratcli.errors import OutputError, UnreadableInputError, UsageError
+from ratcli.formats.atomic import PartialFile, output_errors
+
+SAVE_INTERVAL_S = 1.0
+"""Least time between two writes to the disk; what a kill loses is done again by `--resume`."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What holds for the whole batch.
+
+    Attributes:
+        settings: all that changes the result; `--resume` asks for the same.
+        facts: versions and device, for the reader of the manifest.
+    """
+
+    settings: Mapping[str, Fact]
+    facts: Mapping[str, Fact]
+
+
+class Manifest:
+    """A JSON file that grows with the batch and is replaced in one step.
+
+    Args:
+        path: the file.
+        header: what holds for the whole batch.
+        outcomes: what is known of each scan so far.
+    """
+
+    def __init__(self, path: Path, header: Header, outcomes: Iterable[Outcome] = ()) -> None:
+        self._path = path
+        self._header = header
+        self._files = {outcome.name: outcome for outcome in outcomes}
+        self._started = _now()
+        self._saved = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what became of a scan; it reaches the disk within a second of work.
+
+        Raises:
+            OutputError: the manifest cannot be written.
+        """
+        self._files[outcome.name] = outcome
+        if time.monotonic() - self._saved > SAVE_INTERVAL_S:
+            self.save()
+
+    def save(self, *, finished: bool = False) -> None:
+        """Write the manifest.
+
+        Args:
+            finished: whether the batch came to its end.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        content = {
+            "started": self._started,
+            "finished": _now() if finished else None,
+            **self._header.facts,
+            "settings": dict(self._header.settings),
+            "files": [_record(outcome) for outcome in self._files.values()],
+        }
+        partial = PartialFile(self._path, overwrite=True)
+        try:
+            with output_errors(self._path):
+                text = json.dumps(content, indent=1, ensure_ascii=False)
+                partial.path.write_text(text + "\n", encoding="utf-8")
+        except BaseException:
+            partial.discard()
+            raise
+        partial.commit()
+        self._saved = time.monotonic()
+
+
+def begin(path: Path, header: Header, plan: Plan) -> Manifest:
+    """Start a manifest in which every job is planned, and write it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    planned = (Outcome(job.name, "planned", output=job.output.name) for job in plan.jobs)
+    manifest = Manifest(path, header, (*planned, *plan.outcomes))
+    manifest.save()
+    return manifest
+
+
+def check_new(path: Path) -> None:
+    """Refuse to replace the manifest of another batch.
+
+    Raises:
+        OutputError: it is there.
+    """
+    if path.exists():
+        raise OutputError(
+            f"{path.name} exists already",
+            hint="Go on with that batch by --resume, or choose another name.",
+        )
+
+
+def read(path: Path, header: Header) -> list[Outcome]:
+    """Return what a manifest tells of each scan; nothing where it is not there.
+
+    Raises:
+        UnreadableInputError: it is no manifest.
+        UsageError: it was made with other settings.
+    """
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        settings, records = dict(content["settings"]), list(content["files"])
+        outcomes = [Outcome(**record) for record in records]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableInputError(f"{path.name} is no manifest of rat") from error
+    _check_settings(path, settings, header.settings)
+    return outcomes
+
+
+def _check_settings(path: Path, before: Mapping[str, Any], now: Mapping[str, Fact]) -> None:
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            raise UsageError(
+                f"{path.name} was made with {name} = {before.get(name)}, "
+                f"but now it is {now.get(name)}",
+                hint="Use the same settings, or another manifest and output.",
+            )
+
+
+def resume(plan: Plan, before: Sequence[Outcome]) -> Plan:
+    """Leave out what is done and unchanged; what was begun may be written anew.
+
+    Args:
+        plan: all jobs of the batch.
+        before: what the manifest tells.
+    """
+    jobs: list[Job] = []
+    skipped: list[Outcome] = []
+    known = {outcome.name: outcome for outcome in before}
+    for job in plan.jobs:
+        outcome = known.get(job.name)
+        if outcome is None:
+            jobs.append(job)
+        elif not _is_ours(job, outcome):
+            begun = outcome.status == "planned"
+            jobs.append(replace(job, overwrite=job.overwrite or begun))
+        elif files_digest(job.source.files) == outcome.input_sha256:
+            again = replace(outcome, status="skipped", error="done before", output=str(job.output))
+            skipped.append(again)
+        else:
+            jobs.append(replace(job, overwrite=True))
+    return Plan(tuple(jobs), (*plan.outcomes, *skipped))
+
+
+def _is_ours(job: Job, outcome: Outcome) -> bool:
+    """Tell whether the output that stands there is the one that the manifest tells of."""
+    if not outcome.output_sha256 or not all(path.exists() for path in job.outputs):
+        return False
+    return output_digest(job.output) == outcome.output_sha256
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome without the folders of its output, which may tell of a patient."""
+    if outcome.status == "skipped" and outcome.output_sha256:
+        outcome = replace(outcome, status="done", error="")
+    record = asdict(replace(outcome, output=Path(outcome.output).name))
+    return {name: value for name, value in record.items() if value not in ("", {}, 0)}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,98 @@
+"""What became of one scan of a batch."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ratcli.errors import DeviceError, OutputError, PartialFailureError, RatError
+
+Status = Literal["planned", "done", "skipped", "failed"]
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scan.
+
+    Attributes:
+        name: the input, relative to what was named on the command line.
+        status: `planned`, `done`, `skipped` or `failed`.
+        output: the output, as it was planned.
+        seconds: time from opening the input to closing the output.
+        error: one sentence, empty unless failed (or the reason why it was skipped).
+        hint: the next step, as a sentence.
+        exit_code: that of the error, 0 otherwise.
+        input_sha256: hash of the input's files, empty where it was not asked for.
+        output_sha256: the same of the output.
+        facts: figures about the work.
+    """
+
+    name: str
+    status: Status
+    output: str = ""
+    seconds: float = 0.0
+    error: str = ""
+    hint: str = ""
+    exit_code: int = 0
+    input_sha256: str = ""
+    output_sha256: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @classmethod
+    def failure(cls, name: str, error: BaseException, *, output: str = "") -> Outcome:
+        """Return the outcome of a scan that an error ended."""
+        told = told_error(error)
+        message = str(told)
+        if name not in message:
+            message = f"{name}: {message}"
+        return cls(
+            name,
+            "failed",
+            output=output,
+            error=message,
+            hint=told.hint,
+            exit_code=told.exit_code,
+        )
+
+
+def told_error(error: BaseException) -> RatError:
+    """Return an error as one that can be told: its text holds nothing of a patient or a path."""
+    if isinstance(error, RatError):
+        return error
+    if isinstance(error, MemoryError):
+        return DeviceError(
+            "the machine's memory is not enough", hint="Use a smaller --tile or fewer --jobs."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return OutputError(f"the output cannot be written: {(error.strerror or '').lower()}")
+    return RatError(
+        f"internal error ({type(error).__name__})",
+        hint="This is a fault of rat; the same command with --debug shows where.",
+    )
+
+
+def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:
+    """Return the error that a run ends with, or None where nothing failed.
+
+    One input of one gives its own error; if nothing else was done and all failed alike, their
+    exit code; else the code for a partial failure.
+    """
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if not failed:
+        return None
+    if len(outcomes) == 1:
+        return _coded(failed[0].error, failed[0].hint, failed[0].exit_code)
+    message = f"{len(failed)} of {len(outcomes)} inputs failed"
+    codes = {outcome.exit_code for outcome in failed}
+    if len(failed) == len(outcomes) and len(codes) == 1:
+        return _coded(message, "", codes.pop())
+    return PartialFailureError(message, hint="The others are done; the reasons stand above.")
+
+
+def _coded(message: str, hint: str, exit_code: int) -> RatError:
+    error = RatError(message, hint=hint)
+    error.exit_code = exit_code  # type: ignore[misc]
+    return error

@@ -1,0 +1,154 @@
+"""Working through jobs in several processes of this machine; each loads the work once."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from ratcli.batch.outcome import Outcome, told_error
+from ratcli.batch.plan import Job
+from ratcli.batch.run import Listener, Runner, RunSettings
+from ratcli.batch.work import Work
+from ratcli.errors import DeviceError, WeightsError
+
+TRIES = 2
+"""How often a job is given to a process before it counts as the one that ends processes."""
+
+
+@dataclass
+class _Member:
+    """A process, the line to it, and the job it has."""
+
+    process: BaseProcess
+    line: Connection
+    job: Job | None = None
+
+
+def run_pool(
+    jobs: Iterable[Job], work: Work, settings: RunSettings, listener: Listener, processes: int
+) -> None:
+    """Work through jobs in several processes; a process that dies costs one job one more try.
+
+    Raises:
+        WeightsError: the weights are missing or damaged.
+        DeviceError: the device is missing.
+    """
+    _Pool(jobs, work, settings, listener).run(processes)
+
+
+class _Pool:
+    def __init__(
+        self, jobs: Iterable[Job], work: Work, settings: RunSettings, listener: Listener
+    ) -> None:
+        self._left = deque(jobs)
+        self._tries: dict[str, int] = {}
+        self._work = work
+        self._settings = settings
+        self._listener = listener
+        self._members: list[_Member] = []
+
+    def run(self, processes: int) -> None:
+        try:
+            for _ in range(min(processes, len(self._left))):
+                self._hire()
+            while self._members:
+                for line in wait([member.line for member in self._members]):
+                    self._hear(next(m for m in self._members if m.line is line))
+        finally:
+            for member in self._members:
+                member.process.terminate()
+            for member in self._members:
+                member.process.join()
+
+    def _hire(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self._work, self._settings)
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        member = _Member(process, ours)
+        self._members.append(member)
+        self._assign(member)
+
+    def _assign(self, member: _Member) -> None:
+        """Give a process its next job, or let it go."""
+        member.job = self._left.popleft() if self._left else None
+        with contextlib.suppress(BrokenPipeError):  # heard of when the line is read
+            member.line.send(member.job)
+        if member.job is None:
+            self._members.remove(member)
+            member.process.join()
+
+    def _hear(self, member: _Member) -> None:
+        assert member.job is not None
+        try:
+            message: Any = member.line.recv()
+        except (EOFError, ConnectionResetError):
+            self._lost(member)
+            return
+        if isinstance(message, Outcome):
+            self._settle(message)
+            self._assign(member)
+        elif isinstance(message, BaseException):
+            raise message
+        else:
+            self._listener.planes(member.job.name, *message)
+
+    def _lost(self, member: _Member) -> None:
+        """Replace a process that died, and try its job once more."""
+        job = member.job
+        assert job is not None
+        self._members.remove(member)
+        self._tries[job.name] = self._tries.get(job.name, 0) + 1
+        if self._tries[job.name] < TRIES:
+            self._left.appendleft(job)
+        else:
+            error = DeviceError(
+                "the process that worked on it was ended from outside",
+                hint="Most often for want of memory: use fewer --jobs or a smaller --tile.",
+            )
+            self._settle(Outcome.failure(job.name, error, output=str(job.output)))
+        if self._left:
+            self._hire()
+
+    def _settle(self, outcome: Outcome) -> None:
+        self._listener.finished(outcome)
+        if outcome.status == "failed" and self._settings.fail_fast:
+            self._left.clear()
+
+
+def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
+    """Work through jobs as they come, in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; one decides
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    runner = Runner(work, settings)
+    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        while (job := line.recv()) is not None:
+            try:
+                line.send(runner.run_one(job, lambda done, total: line.send((done, total))))
+            except (WeightsError, DeviceError) as error:
+                line.send(error)
+            except Exception as error:
+                line.send(told_error(error))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

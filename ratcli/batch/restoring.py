@@ -1,0 +1,101 @@
+"""Restoring as a kind of work for a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ratcli.batch.outcome import Fact
+from ratcli.batch.plan import Job
+from ratcli.batch.stream import ReadAhead, write_behind
+from ratcli.batch.work import PlaneProgress
+from ratcli.formats import open_scan
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.scan import ScanReader
+
+if TYPE_CHECKING:
+    from ratcli.restore import Restorer, RestoreSettings
+
+
+@dataclass(frozen=True)
+class RestoreWork:
+    """Restore scans.
+
+    Attributes:
+        settings: of the restoration.
+        unit: unit of the values where a file does not tell one, or None.
+        regions: a region map to use instead of computing one, or None.
+        max_pixels: most pixels to decode at once.
+    """
+
+    settings: RestoreSettings
+    unit: str | None = None
+    regions: Path | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def open(self, job: Job) -> ScanReader:
+        """Open a scan and refuse one that the task is not for; see `Work.open`."""
+        reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
+        try:
+            self.settings.task.check(reader.info)
+        except BaseException:
+            reader.__exit__(None, None, None)
+            raise
+        return reader
+
+    def load(self) -> RestoreWorker:
+        """Load the network; see `Work.load`."""
+        from ratcli.restore import Restorer
+
+        return RestoreWorker(Restorer.load(self.settings), self.regions)
+
+
+class RestoreWorker:
+    """A network that is loaded, and what it restores.
+
+    Args:
+        restorer: the loaded network.
+        regions: file of the region map, or None.
+    """
+
+    def __init__(self, restorer: Restorer, regions: Path | None) -> None:
+        self._restorer = restorer
+        self._regions = regions
+
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
+        """Restore a scan; see `Worker.run`."""
+        self._restorer.check(reader)
+        derivation = self._restorer.derivation(reader.info)
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(write_behind(reader, path, derivation, overwrite=job.overwrite))
+                for path in job.outputs
+            ]
+            summary = self._restorer.restore(
+                reader,
+                writers[0],
+                residual=writers[1] if len(writers) > 1 else None,
+                progress=progress,
+            )
+            facts = {**asdict(summary), "device": self._restorer.device_name}
+            return Written(facts, stack.pop_all())
+
+
+class Written:
+    """An output whose planes are all handed to its writer; see `Unfinished`.
+
+    Args:
+        facts: figures about the work.
+        writers: closes the writers.
+    """
+
+    def __init__(self, facts: Mapping[str, Fact], writers: ExitStack) -> None:
+        self.facts = facts
+        self._writers = writers
+
+    def commit(self) -> None:
+        """Close the writers: the outputs get their final names."""
+        self._writers.close()

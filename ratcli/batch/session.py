@@ -1,0 +1,130 @@
+"""A whole batch: from what was named on the command line to what became of each scan."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratcli.batch import manifest as manifests
+from ratcli.batch.claim import claimed
+from ratcli.batch.manifest import Header, Manifest
+from ratcli.batch.outcome import Outcome
+from ratcli.batch.plan import IfExists, Job, Plan, settle_existing
+from ratcli.batch.run import Listener, Runner, RunSettings
+from ratcli.batch.work import Work
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How a batch is run.
+
+    Attributes:
+        if_exists: what to do about outputs that are there: `error`, `skip` or `overwrite`.
+        manifest: file that keeps what became of each scan, or None.
+        resume: whether to go on with the batch of that manifest.
+        processes: processes on this machine.
+        scheduler: address of a Dask scheduler; empty for this machine.
+        fail_fast: whether the first failure ends the batch.
+    """
+
+    if_exists: IfExists = "error"
+    manifest: Path | None = None
+    resume: bool = False
+    processes: int = 1
+    scheduler: str = ""
+    fail_fast: bool = False
+
+
+class Batch:
+    """Jobs whose outputs are settled; nothing is computed or written before `run`.
+
+    Args:
+        plan: from `find_jobs`.
+        header: what the manifest tells of the whole batch.
+        settings: how to run it.
+
+    Raises:
+        OutputError: outputs or the manifest are there already.
+        UsageError: the manifest to resume was made with other settings.
+    """
+
+    def __init__(self, plan: Plan, header: Header, settings: BatchSettings) -> None:
+        self._header = header
+        self._settings = settings
+        self._before: list[Outcome] = []
+        if settings.manifest is not None:
+            if settings.resume:
+                self._before = manifests.read(settings.manifest, header)
+                plan = manifests.resume(plan, self._before)
+            elif settings.if_exists != "overwrite":
+                manifests.check_new(settings.manifest)
+        self.plan = settle_existing(plan, settings.if_exists)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """What is left to do."""
+        return self.plan.jobs
+
+    def run(self, work: Work, listener: Listener) -> list[Outcome]:
+        """Work through the jobs.
+
+        Returns:
+            What became of every scan, in the order in which it was known.
+
+        Raises:
+            WeightsError: the weights are missing or damaged.
+            DeviceError: the device, or the cluster, is missing.
+            OutputError: the manifest cannot be written, or is in use by another process.
+        """
+        with ExitStack() as stack:
+            manifest = None
+            if self._settings.manifest is not None:
+                stack.enter_context(claimed(self._settings.manifest))
+                manifest = manifests.begin(self._settings.manifest, self._header, self.plan)
+            record = _Record(listener, manifest)
+            for outcome in self.plan.outcomes:
+                record.finished(outcome)
+            try:
+                self._work_through(work, record)
+            except BaseException:
+                record.close(finished=False)
+                raise
+            record.close(finished=True)
+        return record.outcomes
+
+    def _work_through(self, work: Work, listener: Listener) -> None:
+        settings = self._settings
+        how = RunSettings(digests=settings.manifest is not None, fail_fast=settings.fail_fast)
+        if settings.scheduler:
+            from ratcli.batch.cluster import run_cluster
+
+            run_cluster(self.jobs, work, how, listener, settings.scheduler)
+        elif settings.processes > 1 and len(self.jobs) > 1:
+            from ratcli.batch.pool import run_pool
+
+            run_pool(self.jobs, work, how, listener, settings.processes)
+        else:
+            Runner(work, how).run(self.jobs, listener)
+
+
+class _Record:
+    """Passes on what is heard, and keeps it."""
+
+    def __init__(self, listener: Listener, manifest: Manifest | None) -> None:
+        self._listener = listener
+        self._manifest = manifest
+        self.outcomes: list[Outcome] = []
+
+    def planes(self, name: str, done: int, total: int) -> None:
+        self._listener.planes(name, done, total)
+
+    def finished(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if self._manifest is not None:
+            self._manifest.add(outcome)
+        self._listener.finished(outcome)
+
+    def close(self, *, finished: bool) -> None:
+        if self._manifest is not None:
+            self._manifest.save(finished=finished)

@@ -1,0 +1,59 @@
+"""What a batch does with each scan: restoring is one kind of work, others plug in alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Protocol
+
+from ratcli.batch.outcome import Fact
+from ratcli.batch.plan import Job
+from ratcli.batch.stream import ReadAhead
+from ratcli.scan import ScanReader
+
+PlaneProgress = Callable[[int, int], None]
+"""Called with the planes that are done and all planes."""
+
+
+class Unfinished(Protocol):
+    """An output that is computed, and may still be on its way to the disk."""
+
+    @property
+    def facts(self) -> Mapping[str, Fact]:
+        """Figures about the work."""
+
+    def commit(self) -> None:
+        """Give the output its final name.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+
+class Worker(Protocol):
+    """Work that is loaded: one for each process."""
+
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Unfinished:
+        """Compute one output.
+
+        Raises:
+            RatError: this scan cannot be worked on; others may.
+        """
+
+
+class Work(Hashable, Protocol):
+    """A kind of work and its settings: frozen, hashable, and able to travel to a process."""
+
+    def open(self, job: Job) -> ScanReader:
+        """Open a job's scan and refuse what the work is not for; headers are enough.
+
+        Raises:
+            RatError: unreadable or unsuitable.
+        """
+
+    def load(self) -> Worker:
+        """Load what all scans need, once for each process.
+
+        Raises:
+            WeightsError: the weights are missing or damaged.
+            DeviceError: the device is missing.
+        """
