@@ -1,0 +1,1 @@
+"""Procedural anatomy: endless seeded planes whose truth is known."""
