@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import correlate1d, uniform_filter
+from scipy.ndimage import correlate1d, minimum_filter, uniform_filter
 
 from ratcli.errors import MeasurementError
 from ratcli.scan import BoolArray, FloatArray
@@ -18,6 +18,7 @@ RealArray = npt.NDArray[np.float64]
 
 _FEWEST_PATCHES = 4
 _FEWEST_PIXELS = 200
+_EDGE_RATIO = 1.6
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,14 @@ def noise_level(
     Raises:
         MeasurementError: fewer than 200 pixels are left to look at.
 
-    Source: Christianson et al., AJR 205, 2015 (global noise level: the histogram's mode).
+    Source: Christianson et al., AJR 205, 2015 (global noise level: the histogram's mode);
+    leaving out edges is ours.
     """
     levels = noise_map(plane, size)
     # A noiseless area's rounding must not count as its noise.
     where = levels > 1e-6 * max(float(np.ptp(plane)), 1e-30)
+    # Beside a flat place, an edge's deviation stands out; noise alone spreads less than this.
+    where &= levels < _EDGE_RATIO * minimum_filter(levels, 2 * size - 1)
     if within is not None:
         mean = uniform_filter(plane.astype(np.float64), size)
         where &= (mean >= within[0]) & (mean <= within[1])
