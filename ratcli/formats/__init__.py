@@ -60,12 +60,15 @@ class ScanSource:
         format: name of its format.
         name: stem for the output's name; made from file and folder names, never from a tag.
         is_folder: whether it is written as a folder of files.
+        notices: what is odd about the way its files belong together, one sentence each; to be
+            told beside `ScanInfo.notices`.
     """
 
     paths: tuple[Path, ...]
     format: str
     name: str
     is_folder: bool = False
+    notices: tuple[str, ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -128,10 +131,12 @@ def find_scans(
     if not path.exists():
         raise InputNotFoundError(f"{path.name or path} does not exist")
     if path.is_dir():
-        by_format = _sort_files(_list_files(path, recursive))
+        sources = _sources(_sort_files(_list_files(path, recursive)), series_uid)
     else:
-        by_format = {_sniff_or_raise(path): [path]}
-    sources = _sources(by_format, series_uid)
+        name = _sniff_or_raise(path)
+        sources = [ScanSource((path,), name, split_name(path)[0])]
+        if series_uid is not None:
+            sources = _sources({name: [path]}, series_uid)
     if not sources:
         raise _nothing_found(path, recursive, series_uid)
     return sources
@@ -239,18 +244,18 @@ def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource
     from ratcli.formats import dicom
 
     groups = dicom.find_series(paths, series_uid=series_uid)
-    folders = [_common_folder(group) for group in groups if len(group) > 1]
+    folders = [_common_folder(group.paths) for group in groups if len(group.paths) > 1]
     shared, seen = Counter(folders), Counter[Path]()
     sources = []
     for group in groups:
-        if len(group) == 1:
-            sources.append(ScanSource(group, "dicom", split_name(group[0])[0]))
-            continue
-        folder = _common_folder(group)
-        seen[folder] += 1
-        number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
-        name = (split_name(folder)[0] if folder.is_file() else folder.resolve().name) or "scan"
-        sources.append(ScanSource(group, "dicom", name + number, is_folder=True))
+        name = split_name(group.paths[0])[0]
+        is_folder = len(group.paths) > 1
+        if is_folder:
+            folder = _common_folder(group.paths)
+            seen[folder] += 1
+            number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
+            name = (folder.resolve().name or "scan") + number
+        sources.append(ScanSource(group.paths, "dicom", name, is_folder, group.notices))
     return sources
 
 

@@ -16,22 +16,24 @@ HEAD_BYTES = 4096
 """Bytes of a file that tell its kind."""
 
 
-def check_pixels(height: int, width: int, max_pixels: int) -> None:
+def check_pixels(height: int, width: int, max_pixels: int, name: str = "") -> None:
     """Refuse a plane (or tile) that is empty or larger than the limit, before it is decoded.
 
     Args:
         height: rows that the header declares.
         width: columns that the header declares.
         max_pixels: most pixels to decode at once.
+        name: of the file, to begin the message with.
 
     Raises:
         UnreadableInputError: no pixels, or more than the limit.
     """
+    subject = f"{name}: the header" if name else "the header"
     if height < 1 or width < 1:
-        raise UnreadableInputError(f"the header declares {height} x {width} pixels: none to read")
+        raise UnreadableInputError(f"{subject} declares {height} x {width} pixels: none to read")
     if height * width > max_pixels:
         raise UnreadableInputError(
-            f"the header declares {height} x {width} pixels, more than the limit of {max_pixels}",
+            f"{subject} declares {height} x {width} pixels, more than the limit of {max_pixels}",
             hint="If the file is genuine, raise the limit with --max-pixels.",
         )
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ratcli.scan import Derivation, ScanReader, ScanWriter
+
+if TYPE_CHECKING:
+    from ratcli.formats.dicom.series import Series
 
 _FIRST_GROUPS = (0x0002, 0x0008)
 
@@ -28,18 +33,15 @@ def _starts_with_element(head: bytes) -> bool:
     """Tell whether the first eight bytes are an element of group 0002 or 0008, any syntax."""
     if len(head) < 12:
         return False
-    for order in ("little", "big"):
-        group = int.from_bytes(head[0:2], order)  # type: ignore[arg-type]
-        element = int.from_bytes(head[2:4], order)  # type: ignore[arg-type]
-        if group in _FIRST_GROUPS and element <= 0x0070:
-            explicit = head[4:6].isalpha() and head[4:6].isupper()
-            length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
-            if explicit or length <= 128:
-                return True
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    for order in ("<", ">"):
+        group, element, length = struct.unpack(f"{order}HHI", head[:8])
+        if group in _FIRST_GROUPS and element <= 0x0070 and (explicit or length <= 128):
+            return True
     return False
 
 
-def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[tuple[Path, ...]]:
+def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[Series]:
     """Group files into series, see `ratcli.formats.dicom.series.find_series`."""
     from ratcli.formats.dicom.series import find_series as find
 

@@ -2,10 +2,129 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.elements import integer, uid
+from ratcli.formats.dicom.files import DicomFile, read_header
+from ratcli.formats.dicom.geometry import distance
+from ratcli.formats.dicom.groups import geometry
 
-def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[tuple[Path, ...]]:
-    """Group files into series."""
-    return [tuple(paths)]
+
+@dataclass(frozen=True)
+class Series:
+    """Files that are restored together.
+
+    Attributes:
+        paths: in the order of the planes.
+        notices: what is odd about the way the files belong together, one sentence each.
+    """
+
+    paths: tuple[Path, ...]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What grouping and sorting need to know of a file."""
+
+    path: Path
+    series: str
+    instance: str
+    shape: tuple[object, ...]
+    distance_mm: float | None
+    number: int
+
+    @property
+    def place(self) -> tuple[float, int, str]:
+        return (round(self.distance_mm or 0.0, 3), self.number, self.path.name)
+
+
+def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[Series]:
+    """Group files into series; images of one series that differ in size are kept apart.
+
+    A file that cannot be read makes a series of its own, so that opening it tells why. Files
+    without an image (plans, structures, reports) are left out.
+
+    Args:
+        paths: DICOM files, in any order.
+        series_uid: SeriesInstanceUID of the only series wanted.
+    """
+    members: list[_Member] = []
+    broken: list[Path] = []
+    for path in paths:
+        try:
+            file = read_header(path)
+        except UnreadableInputError:
+            broken.append(path)
+            continue
+        if file.pixels is not None:
+            members.append(_member(file))
+    if series_uid is not None:
+        members, broken = [m for m in members if m.series == series_uid], []
+    found = [Series((path,)) for path in broken] + _group(members)
+    return sorted(found, key=lambda series: min(series.paths))
+
+
+def _member(file: DicomFile) -> _Member:
+    dataset, path = file.dataset, file.path
+    series = uid(dataset, "SeriesInstanceUID")
+    place = geometry(dataset, 0)
+    multi_frame = (integer(dataset, "NumberOfFrames") or 1) > 1
+    alone = multi_frame or not series
+    shape: tuple[object, ...] = (
+        uid(dataset, "SOPClassUID"),
+        integer(dataset, "Rows"),
+        integer(dataset, "Columns"),
+        integer(dataset, "SamplesPerPixel"),
+        place.orientation and tuple(round(cosine, 2) for cosine in place.orientation),
+        path if alone else None,
+    )
+    number = integer(dataset, "InstanceNumber") or 0
+    instance = uid(dataset, "SOPInstanceUID")
+    return _Member(path, series, instance, shape, distance(place), number)
+
+
+def _group(members: list[_Member]) -> list[Series]:
+    by_uid: dict[str, dict[tuple[object, ...], list[_Member]]] = defaultdict(dict)
+    for member in members:
+        by_uid[member.series].setdefault(member.shape, []).append(member)
+    found = []
+    for series, stacks in by_uid.items():
+        split = bool(series) and len({shape[:5] for shape in stacks}) > 1
+        for stack in stacks.values():
+            unique = _drop_copies(stack)
+            notices = []
+            if split:
+                notices.append(
+                    f"the series holds images of {len(stacks)} sizes or directions, "
+                    f"which are restored apart"
+                )
+            if copies := len(stack) - len(unique):
+                notices.append(f"{copies} files are copies of another file and were left out")
+            found.append(Series(_ordered(unique), tuple(notices)))
+    return found
+
+
+def _drop_copies(stack: list[_Member]) -> list[_Member]:
+    seen: set[tuple[object, ...]] = set()
+    unique = []
+    for member in sorted(stack, key=lambda member: member.path):
+        # Some anonymisers give all slices one identifier: a copy has the same place, too.
+        same = (member.instance, *member.place[:2])
+        if not member.instance or same not in seen:
+            unique.append(member)
+        seen.add(same)
+    return unique
+
+
+def _ordered(stack: list[_Member]) -> tuple[Path, ...]:
+    """Sort by position along the normal; by number where a position is missing."""
+    if any(member.distance_mm is None for member in stack):
+        stack = sorted(stack, key=lambda member: (member.number, member.path.name))
+    else:
+        stack = sorted(stack, key=lambda member: member.place)
+    return tuple(member.path for member in stack)

@@ -1,0 +1,93 @@
+"""What a compressed frame says about itself, read before any decoder allocates memory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_SOF = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
+_STANDALONE = (0x01, *range(0xD0, 0xD9))
+
+
+@dataclass(frozen=True)
+class CodestreamHeader:
+    """Sizes in the header of a JPEG, JPEG-LS or JPEG 2000 codestream.
+
+    Attributes:
+        rows: of the image.
+        columns: of the image.
+        components: 1 gray, 3 colour.
+        bits: of a component.
+        component_ids: of a JPEG; `RGB` in ASCII tells its colour space.
+        adobe_transform: of a JPEG's Adobe marker: 0 RGB, 1 YCbCr; None without one.
+        jfif: whether a JPEG has the JFIF marker, which stands for YCbCr.
+    """
+
+    rows: int
+    columns: int
+    components: int
+    bits: int
+    component_ids: bytes = b""
+    adobe_transform: int | None = None
+    jfif: bool = False
+
+    def is_rgb(self, declared: str) -> bool:
+        """Tell whether a baseline JPEG's three components are RGB and not YCbCr.
+
+        The codestream's own markers win over the DICOM header, which encoders often leave at RGB.
+
+        Args:
+            declared: photometric interpretation of the header.
+        """
+        if self.adobe_transform is not None:
+            return self.adobe_transform == 0
+        if self.component_ids == b"RGB":
+            return True
+        return declared == "RGB" and not self.jfif
+
+
+def parse_jpeg(data: bytes) -> CodestreamHeader:
+    """Read the markers of a JPEG or JPEG-LS up to the frame header.
+
+    Raises:
+        ValueError: there is no frame header.
+
+    Source: ITU-T T.81 B.2, T.87 C.2.
+    """
+    jfif, adobe, position = False, None, 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            raise ValueError("a marker was expected")
+        marker = data[position + 1]
+        if marker == 0xFF or marker in _STANDALONE:
+            position += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        body = data[position + 4 : position + 2 + length]
+        if marker in _SOF:
+            bits, rows, columns, count = struct.unpack_from(">BHHB", body)
+            identifiers = body[6 : 6 + 3 * count : 3]
+            return CodestreamHeader(rows, columns, count, bits, identifiers, adobe, jfif)
+        if marker == 0xE0 and body[:5] == b"JFIF\0":
+            jfif = True
+        if marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
+            adobe = body[11]
+        position += 2 + length
+    raise ValueError("no frame header")
+
+
+def parse_jpeg2000(data: bytes) -> CodestreamHeader:
+    """Read the SIZ marker of a JPEG 2000 codestream, bare or in a JP2 file.
+
+    Raises:
+        ValueError: there is none.
+
+    Source: ITU-T T.800 A.5.1.
+    """
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0:
+        raise ValueError("no SIZ marker")
+    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+    (count,) = struct.unpack_from(">H", data, start + 40)
+    bits = (data[start + 42] & 0x7F) + 1
+    return CodestreamHeader(bottom - top, right - left, count, bits)

@@ -1,0 +1,205 @@
+"""The header of a derived image: what is kept, what is new, what would be wrong to keep.
+
+Source: PS3.3, C.7.6.1 (general image), C.12.1 (SOP common), C.7.5.2 (contributing equipment).
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, generate_uid
+from pydicom.valuerep import format_number_as_ds
+
+from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
+from ratcli.formats.dicom.frames import FrameFile
+from ratcli.formats.dicom.geometry import scaled_position
+from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
+from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.scan import Derivation
+
+_STALE = (
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "SmallestPixelValueInSeries",
+    "LargestPixelValueInSeries",
+    "SmallestImagePixelValueInPlane",
+    "LargestImagePixelValueInPlane",
+    "IconImageSequence",
+    "MACParametersSequence",
+    "DigitalSignaturesSequence",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelDataProviderURL",
+)
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_METHODS = {
+    "denoise": ("113087", "Smoothing"),
+    "resample": ("113085", "Spatial resampling"),
+}
+_SERIES_NUMBER_OFFSET = 9000
+
+
+def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
+    """Return a copy of an image's header, changed to that of what was derived from it.
+
+    Pixel layout and rescale are set by `set_layout` and the writer.
+
+    Args:
+        source: the image.
+        derivation: what was done.
+    """
+    dataset = _copy(source)
+    _drop_stale(dataset)
+    _identify(dataset, source, derivation)
+    _describe(dataset, source, derivation)
+    if derivation.scale > 1:
+        _scale(dataset, derivation.scale)
+    return dataset
+
+
+def file_meta(dataset: Dataset, syntax: UID) -> FileMetaDataset:
+    """Return new meta elements; those of the scanner would name its implementation."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return meta
+
+
+def set_layout(dataset: Dataset, layout: PixelLayout) -> None:
+    """Write the Image Pixel module of a layout."""
+    dataset.Rows, dataset.Columns = layout.rows, layout.columns
+    dataset.SamplesPerPixel = layout.samples
+    dataset.PhotometricInterpretation = layout.photometric
+    dataset.BitsAllocated, dataset.BitsStored = layout.allocated, layout.stored
+    dataset.HighBit = layout.high_bit
+    dataset.PixelRepresentation = int(layout.signed)
+    if layout.samples > 1:
+        dataset.PlanarConfiguration = int(layout.planar)
+
+
+def code_item(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
+    """Return a code sequence item."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def method_codes(derivation: Derivation) -> Sequence | None:
+    """Return the derivation code of a method, or None where no code names it."""
+    named = _METHODS.get(derivation.method)
+    return Sequence([code_item(*named)]) if named else None
+
+
+def source_item(source: FrameFile, derivation: Derivation, frame: int | None = None) -> Dataset:
+    """Return a reference to the source image.
+
+    Args:
+        source: the image.
+        derivation: what was done.
+        frame: number of the frame from 0, for objects with several.
+    """
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class(source.file)
+    item.ReferencedSOPInstanceUID = instance_uid(source.file)
+    if frame is not None:
+        item.ReferencedFrameNumber = frame + 1
+    item.SpatialLocationsPreserved = "YES" if derivation.scale == 1 else "NO"
+    item.PurposeOfReferenceCodeSequence = Sequence(
+        [code_item("121322", "Source image for image processing operation")]
+    )
+    return item
+
+
+def _copy(source: FrameFile) -> Dataset:
+    dataset = copy.deepcopy(source.file.dataset)
+    for element in source.file.elements_after(source.end):
+        if 0x7FE0 < element.tag.group < 0xFFFA:
+            dataset.add(element)
+    return dataset
+
+
+def _drop_stale(dataset: Dataset) -> None:
+    for keyword in _STALE:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for tag in [tag for tag in dataset.keys() if tag.group in (0x0000, 0x0002)]:  # noqa: SIM118
+        del dataset[tag]
+
+
+def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> None:
+    """Give the image and its series new identifiers; patient and study stay."""
+    file, instance = source.file, instance_uid(source.file)
+    dataset.SOPClassUID = sop_class(file)
+    place = [text(dataset, "InstanceNumber"), text(dataset, "ImagePositionPatient")]
+    dataset.SOPInstanceUID = derived_uid("\0".join(["instance", instance, *place]), derivation)
+    series = series_uid(file) or instance
+    dataset.SeriesInstanceUID = derived_uid(f"series\0{series}", derivation)
+    if not uid(dataset, "StudyInstanceUID"):
+        study = ["study of", series_uid(file) or instance]
+        dataset.StudyInstanceUID = generate_uid(entropy_srcs=study)
+    number = integer(dataset, "SeriesNumber")
+    dataset.SeriesNumber = _SERIES_NUMBER_OFFSET + (number or 0) % 1000
+    dataset.SeriesDescription = _joined(text(dataset, "SeriesDescription"), derivation.label, 64)
+    now = dt.datetime.now()
+    dataset.InstanceCreationDate = now.strftime("%Y%m%d")
+    dataset.InstanceCreationTime = now.strftime("%H%M%S")
+
+
+def _describe(dataset: Dataset, source: FrameFile, derivation: Derivation) -> None:
+    """Record what was done, by what, and to which image."""
+    dataset.ImageType = derived_type(text(dataset, "ImageType"))
+    dataset.DerivationDescription = _joined(
+        text(dataset, "DerivationDescription"), derivation.description, 1024
+    )
+    codes = method_codes(derivation)
+    if codes is not None:
+        dataset.DerivationCodeSequence = codes
+    dataset.SourceImageSequence = Sequence([source_item(source, derivation)])
+    equipment = items(dataset, "ContributingEquipmentSequence")
+    dataset.ContributingEquipmentSequence = Sequence([*equipment, _equipment(derivation)])
+    dataset.ContentQualification = "RESEARCH"
+
+
+def derived_type(image_type: str) -> list[str]:
+    """Return an image type whose first value is DERIVED."""
+    values = image_type.split("\\") if image_type else ["", "PRIMARY"]
+    return ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
+
+
+def _equipment(derivation: Derivation) -> Dataset:
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = Sequence([code_item("109102", "Processing Equipment")])
+    item.Manufacturer = "ratcli"
+    item.ManufacturerModelName = f"rat {derivation.task}"
+    item.SoftwareVersions = derivation.version or "unknown"
+    item.ContributionDateTime = dt.datetime.now(dt.timezone.utc).strftime("%Y%m%d%H%M%S+0000")
+    item.ContributionDescription = derivation.description[:1024]
+    return item
+
+
+def _joined(old: str, new: str, length: int) -> str:
+    """Put new words behind the old ones, which are cut where there is no room for both."""
+    if not old:
+        return new[:length]
+    room = length - len(new) - 2
+    return f"{old[:room]}; {new}" if room > 0 else new[:length]
+
+
+def _scale(dataset: Dataset, scale: int) -> None:
+    """Make the geometry that of a grid `scale` times as fine."""
+    spacing = numbers(dataset, "PixelSpacing")
+    position = numbers(dataset, "ImagePositionPatient")
+    orientation = numbers(dataset, "ImageOrientationPatient")
+    if spacing and position and orientation:
+        moved = scaled_position(position, orientation, spacing, scale)
+        dataset.ImagePositionPatient = [format_number_as_ds(value) for value in moved]
+    for keyword in _SPACINGS:
+        values = numbers(dataset, keyword)
+        if values:
+            setattr(dataset, keyword, [format_number_as_ds(value / scale) for value in values])
+    for tag in [tag for tag in dataset.keys() if tag.group & 0xFF00 == 0x6000]:  # noqa: SIM118
+        del dataset[tag]

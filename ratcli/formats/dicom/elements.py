@@ -1,0 +1,71 @@
+"""Reading single header elements; a value that is not what the standard says is no value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+
+
+def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
+    """Return the numbers of an element, or None where it is absent, empty or no number."""
+    value = _value(dataset, keyword)
+    if value is None:
+        return None
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    try:
+        found = tuple(float(str(item)) for item in values)
+    except (TypeError, ValueError):
+        return None
+    return found if found and all(math.isfinite(item) for item in found) else None
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """Return the first number of an element, or None."""
+    found = numbers(dataset, keyword)
+    return found[0] if found else None
+
+
+def integer(dataset: Dataset, keyword: str) -> int | None:
+    """Return the first number of an element as an integer, or None where it has a fraction."""
+    found = number(dataset, keyword)
+    return int(found) if found is not None and found == int(found) else None
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """Return a string without spaces around, values joined by backslashes; empty where absent."""
+    value = _value(dataset, keyword)
+    if value is None or isinstance(value, (bytes, Dataset)):
+        return ""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\\".join(str(item).strip() for item in value)
+    return str(value).strip()
+
+
+def code(dataset: Dataset, keyword: str) -> str:
+    """Return a coded string in upper case, as `text` does."""
+    return text(dataset, keyword).upper()
+
+
+def uid(dataset: Dataset, keyword: str) -> str:
+    """Return an identifier, or an empty string where it is not made of digits and dots."""
+    text = code(dataset, keyword).strip("\0")
+    return text if text.replace(".", "").isdigit() and len(text) <= 64 else ""
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none where it is absent or no sequence."""
+    value = _value(dataset, keyword)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return []
+    return [item for item in value if isinstance(item, Dataset)]
+
+
+def _value(dataset: Dataset, keyword: str) -> object:
+    """Return an element's value; None where it is absent or does not parse."""
+    try:
+        value: object = dataset.get(keyword)
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError):
+        return None
+    return None if value is None or value == "" else value

@@ -1,0 +1,238 @@
+"""A DICOM file on disk: its header parsed with bounds, its pixel data left where they are."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pydicom.config
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.dicom.elements import uid
+from ratcli.formats.limits import inflate
+
+MAX_DATASET_BYTES = 1 << 28
+"""Most bytes that a deflated data set or an archive's member may inflate to."""
+
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED = 0xFFFFFFFF
+_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"UN")
+
+# pydicom's messages echo element values, which may name a patient.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning about, or refusing, values that are slightly off the standard."""
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def guarded(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a parser or decoder raises on damaged bytes into one clear error.
+
+    The cause is dropped on purpose: pydicom's messages quote element values.
+
+    Args:
+        path: the file that is read; its name goes into the message.
+        what: the part that is read, as `the header`.
+
+    Raises:
+        UnreadableInputError: anything but a RatError was raised inside.
+    """
+    try:
+        with quiet_pydicom():
+            yield
+    except RatError:
+        raise
+    except RecursionError:
+        raise UnreadableInputError(f"{path.name}: sequences are nested too deeply") from None
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise UnreadableInputError(f"{path.name} cannot be read: {reason}") from None
+    except Exception as error:
+        kind = type(error).__name__
+        raise UnreadableInputError(f"{path.name}: {what} is damaged ({kind})") from None
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where the pixel data stand in a file.
+
+    Attributes:
+        offset: of the first byte of the value.
+        length: bytes of the value; to the end of the file where it is undefined.
+        encapsulated: whether the value is a sequence of fragments.
+        floating: whether it is Float or Double Float Pixel Data.
+        words: whether the value is a string of 16-bit words (OW), which byte order concerns.
+    """
+
+    offset: int
+    length: int
+    encapsulated: bool
+    floating: bool
+    words: bool
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A file whose header was read.
+
+    Attributes:
+        path: the file, or `archive.zip/member`.
+        dataset: all elements before the pixel data; not to be changed.
+        syntax: transfer syntax.
+        pixels: where the pixel data are; None where there are none.
+        meta: the file meta elements, as they were found.
+    """
+
+    path: Path
+    dataset: Dataset
+    syntax: UID
+    pixels: PixelElement | None
+    meta: Dataset
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open the bytes in which `pixels.offset` counts; a deflated data set comes inflated."""
+        with open_binary(self.path) as file:
+            if self.syntax == DeflatedExplicitVRLittleEndian:
+                _read_meta(file)
+                yield _inflated(file)
+            else:
+                yield file
+
+    def elements_after(self, offset: int) -> Dataset:
+        """Read the elements behind the pixel data (private groups of some vendors).
+
+        Args:
+            offset: first byte behind the pixel data.
+        """
+        implicit, little = self.syntax.is_implicit_VR, self.syntax.is_little_endian
+        with guarded(self.path, "the end of the file"), self.open() as file:
+            file.seek(offset)
+            return read_dataset(file, implicit, little)
+
+
+@contextlib.contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, or a member of a zip archive as `archive.zip/member`, bounded in memory.
+
+    Raises:
+        UnreadableInputError: a member is larger than the limit.
+    """
+    if path.exists():
+        with path.open("rb") as file:
+            yield file
+        return
+    archive = next((part for part in path.parents if part.is_file()), None)
+    if archive is None:
+        raise FileNotFoundError(2, "no such file")
+    with zipfile.ZipFile(archive) as members:
+        member = path.relative_to(archive).as_posix()
+        with members.open(member) as stream:
+            data = stream.read(MAX_DATASET_BYTES + 1)
+    if len(data) > MAX_DATASET_BYTES:
+        raise UnreadableInputError(f"{path.name} inflates to more than {MAX_DATASET_BYTES} bytes")
+    yield io.BytesIO(data)
+
+
+def read_header(path: Path) -> DicomFile:
+    """Read all elements before the pixel data.
+
+    Raises:
+        UnreadableInputError: damaged, nested too deeply, or inflating beyond the limit.
+    """
+    with guarded(path, "the header"), open_binary(path) as file:
+        syntax, meta = _read_meta(file)
+        body = _inflated(file) if syntax == DeflatedExplicitVRLittleEndian else file
+        dataset = read_dataset(
+            body,
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=lambda tag, vr, length: tag in _PIXEL_TAGS or tag.group > 0x7FE0,
+        )
+        encoding = dataset.original_encoding
+        pixels = _pixel_element(body, bool(encoding[0]), bool(encoding[1]))
+        return DicomFile(path, dataset, _actual_syntax(syntax, dataset), pixels, meta)
+
+
+def _read_meta(file: BinaryIO) -> tuple[UID, Dataset]:
+    """Read the meta elements; a transfer syntax that is missing is guessed from the bytes."""
+    file.seek(0)
+    head = file.read(132)
+    file.seek(132 if head[128:] == b"DICM" else 0)
+    meta = Dataset()
+    if file.read(2) == b"\x02\x00":
+        file.seek(-2, os.SEEK_CUR)
+        meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+    else:
+        file.seek(-2, os.SEEK_CUR)
+    syntax = uid(meta, "TransferSyntaxUID")
+    return UID(syntax) if syntax else _guess_syntax(file), meta
+
+
+def _guess_syntax(file: BinaryIO) -> UID:
+    start = file.read(8)
+    file.seek(-len(start), os.SEEK_CUR)
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    if not explicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRBigEndian if start[:1] == b"\0" else ExplicitVRLittleEndian
+
+
+def _actual_syntax(declared: UID, dataset: Dataset) -> UID:
+    """Correct a syntax that the bytes belie; some archives write explicit VR as implicit."""
+    if declared == ImplicitVRLittleEndian and dataset.original_encoding[0] is False:
+        return ExplicitVRLittleEndian
+    if declared == ExplicitVRLittleEndian and dataset.original_encoding[0] is True:
+        return ImplicitVRLittleEndian
+    return declared
+
+
+def _inflated(file: BinaryIO) -> BinaryIO:
+    return io.BytesIO(inflate(file.read(), wbits=-15, max_bytes=MAX_DATASET_BYTES))
+
+
+def _pixel_element(file: BinaryIO, implicit: bool, little: bool) -> PixelElement | None:
+    """Parse the element that the file is positioned at, if it is one of pixel data."""
+    order = "<" if little else ">"
+    head = file.read(8)
+    if len(head) < 8:
+        return None
+    group, element = struct.unpack(f"{order}HH", head[:4])
+    tag = group << 16 | element
+    if tag not in _PIXEL_TAGS:
+        return None
+    if implicit or head[4:6] not in _LONG_VRS:
+        length = cast(int, struct.unpack(f"{order}I", head[4:])[0])
+    else:
+        length = struct.unpack(f"{order}I", file.read(4))[0]
+    offset = file.tell()
+    available = file.seek(0, os.SEEK_END) - offset
+    undefined = length == _UNDEFINED
+    size = available if undefined else length
+    words = implicit or head[4:6] == b"OW"
+    return PixelElement(offset, size, undefined, floating=tag != _PIXEL_DATA, words=words)

@@ -1,0 +1,118 @@
+"""Encapsulated pixel data: which fragments make up which frame."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.files import PixelElement
+
+_ITEM = 0xE000FFFE  # (FFFE,E000) read as a little-endian number
+_DELIMITER = 0xE0DDFFFE
+_CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A run of bytes in the file.
+
+    Attributes:
+        offset: in the file, of its first byte.
+        length: in bytes.
+    """
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Where the frames of encapsulated pixel data are.
+
+    Attributes:
+        frames: the fragments of each frame.
+        end: first byte behind the pixel data.
+    """
+
+    frames: tuple[tuple[Fragment, ...], ...]
+    end: int
+
+
+def index_frames(file: BinaryIO, pixels: PixelElement, frames: int, name: str) -> FrameIndex:
+    """Find the fragments of each frame.
+
+    Args:
+        file: the file, or an inflated data set.
+        pixels: where the pixel data are.
+        frames: number of frames that the header declares.
+        name: of the file, for messages.
+
+    Raises:
+        UnreadableInputError: fragments run out of the file, or there are too few.
+
+    Source: PS3.5, A.4 and table A.4-1.
+    """
+    found, end = _list_fragments(file, pixels, name)
+    if not found:
+        raise UnreadableInputError(f"{name}: the compressed pixel data hold no frame")
+    offsets = _read_offsets(file, found[0])
+    fragments = found[1:]
+    groups = _group(file, fragments, offsets, frames)
+    if len(groups) < frames:
+        raise UnreadableInputError(
+            f"{name}: the pixel data hold {len(groups)} frames, but the header declares {frames}"
+        )
+    return FrameIndex(tuple(groups[:frames]), end)
+
+
+def _list_fragments(file: BinaryIO, pixels: PixelElement, name: str) -> tuple[list[Fragment], int]:
+    """List all items, the offset table first; a missing delimiter at the end is forgiven."""
+    size = file.seek(0, os.SEEK_END)
+    position = pixels.offset
+    fragments: list[Fragment] = []
+    while position + 8 <= size:
+        file.seek(position)
+        tag, length = struct.unpack("<II", file.read(8))
+        position += 8
+        if tag == _DELIMITER:
+            return fragments, position
+        if tag != _ITEM or position + length > size:
+            raise UnreadableInputError(f"{name}: the compressed pixel data end early")
+        fragments.append(Fragment(position, length))
+        position += length
+    return fragments, size
+
+
+def _read_offsets(file: BinaryIO, table: Fragment) -> list[int]:
+    file.seek(table.offset)
+    data = file.read(table.length // 4 * 4)
+    return list(struct.unpack(f"<{len(data) // 4}I", data))
+
+
+def _group(
+    file: BinaryIO, fragments: list[Fragment], offsets: list[int], frames: int
+) -> list[tuple[Fragment, ...]]:
+    if frames == 1:
+        return [tuple(fragments)] if fragments else []
+    if len(fragments) == frames:
+        return [(fragment,) for fragment in fragments]
+    if len(offsets) == frames and fragments:
+        base = fragments[0].offset - 8
+        starts = {base + offset + 8 for offset in offsets}
+    else:
+        starts = {f.offset for f in fragments if _starts_frame(file, f)}
+    groups: list[list[Fragment]] = []
+    for fragment in fragments:
+        if fragment.offset in starts or not groups:
+            groups.append([])
+        groups[-1].append(fragment)
+    return [tuple(group) for group in groups]
+
+
+def _starts_frame(file: BinaryIO, fragment: Fragment) -> bool:
+    """Tell whether a fragment begins with a JPEG, JPEG 2000 or JP2 signature."""
+    file.seek(fragment.offset)
+    return file.read(2) in _CODESTREAM_STARTS

@@ -1,0 +1,150 @@
+"""The frames of one file, decoded one at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.codec import Frame, decode, decode_native, is_readable
+from ratcli.formats.dicom.files import DicomFile, PixelElement, guarded
+from ratcli.formats.dicom.fragments import FrameIndex, index_frames
+from ratcli.formats.dicom.layout import PixelLayout, read_layout
+
+
+class FrameFile:
+    """A DICOM image: its header and, on demand, its frames.
+
+    Args:
+        file: the file, its header read.
+        max_pixels: most pixels to decode at once.
+
+    Raises:
+        UnreadableInputError: no image, of a kind that is not read, or shorter than declared.
+    """
+
+    def __init__(self, file: DicomFile, max_pixels: int) -> None:
+        self.file = file
+        self.pixels = _require_pixels(file)
+        with guarded(file.path, "the header"):
+            self.layout: PixelLayout = read_layout(file.dataset, file.path.name, max_pixels)
+        self._index: FrameIndex | None = None
+        self._check_length()
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file.path
+
+    def frame(self, number: int) -> Frame:
+        """Decode a frame.
+
+        Args:
+            number: from 0.
+
+        Raises:
+            UnreadableInputError: the pixel data are damaged.
+        """
+        with guarded(self.path, "the pixel data"):
+            try:
+                return self._decode(number)
+            except BaseException as error:
+                # A codec written in Rust panics with an exception of its own, no Exception.
+                if type(error).__name__ != "PanicException":
+                    raise
+                raise ValueError("the decoder gave up") from None
+
+    @property
+    def end(self) -> int:
+        """First byte behind the pixel data."""
+        if self.pixels.encapsulated:
+            return self._frame_index().end
+        return self.pixels.offset + self.pixels.length
+
+    def _decode(self, number: int) -> Frame:
+        with self.file.open() as stream:
+            if not self.pixels.encapsulated:
+                data = self._read_native(stream, number)
+                little = self.file.syntax.is_little_endian
+                return decode_native(data, self.layout, little_endian=little)
+            fragments = bytearray()
+            for fragment in self._frame_index().frames[number]:
+                stream.seek(fragment.offset)
+                fragments += stream.read(fragment.length)
+        return decode(bytes(fragments), self.file.syntax, self.layout)
+
+    def _read_native(self, stream: BinaryIO, number: int) -> bytes:
+        size, start = self.layout.frame_bytes, number * self.layout.frame_bytes
+        swapped = self.pixels.words and not self.file.syntax.is_little_endian
+        if self.layout.allocated == 16 or not swapped:
+            stream.seek(self.pixels.offset + start)
+            return stream.read(size)
+        # Bytes in big-endian words: two neighbours have changed places.
+        lead = start % 2
+        stream.seek(self.pixels.offset + start - lead)
+        pairs = np.frombuffer(stream.read((lead + size + 1) // 2 * 2), ">u2").astype("<u2")
+        return pairs.tobytes()[lead : lead + size]
+
+    def _frame_index(self) -> FrameIndex:
+        if self._index is None:
+            with guarded(self.path, "the pixel data"), self.file.open() as stream:
+                self._index = index_frames(stream, self.pixels, self.layout.frames, self.path.name)
+        return self._index
+
+    def _check_length(self) -> None:
+        """Refuse pixel data that are shorter than declared, before a plane is asked for."""
+        name, frames = self.path.name, self.layout.frames
+        if self.pixels.encapsulated:
+            self._frame_index()
+            return
+        with guarded(self.path, "the pixel data"), self.file.open() as stream:
+            available = stream.seek(0, 2) - self.pixels.offset
+        found = min(self.pixels.length, available)
+        needed = self.layout.frame_bytes * frames
+        if found < needed:
+            raise UnreadableInputError(
+                f"{name}: the pixel data end early: {found} bytes, but the header declares {needed}"
+            )
+
+
+def to_rgb(frame: Frame, layout: PixelLayout) -> npt.NDArray[np.float32]:
+    """Return a colour frame as RGB from 0 to 1.
+
+    Args:
+        frame: RGB or full-range YBR.
+        layout: of the frame.
+
+    Returns:
+        float32 `(3, H, W)`.
+
+    Source: PS3.3, C.7.6.3.1.2 (YBR_FULL).
+    """
+    top = float((1 << layout.stored) - 1)
+    samples = layout.unpack(frame.words).astype(np.float32)
+    if frame.photometric.startswith("YBR"):
+        centre = np.float32(1 << (layout.stored - 1))
+        y, cb, cr = samples[..., 0], samples[..., 1] - centre, samples[..., 2] - centre
+        samples = np.stack(
+            [y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=2
+        )
+        samples = np.clip(np.rint(samples), 0, top)
+    return np.ascontiguousarray(samples.transpose(2, 0, 1) / np.float32(top), dtype=np.float32)
+
+
+def _require_pixels(file: DicomFile) -> PixelElement:
+    name = file.path.name
+    if file.pixels is None:
+        raise UnreadableInputError(f"{name} is a DICOM file without an image: no pixel data")
+    if file.pixels.floating:
+        raise UnreadableInputError(f"{name}: pixel data are floating point, but integers are read")
+    if not is_readable(file.syntax):
+        raise UnreadableInputError(
+            f"{name}: the transfer syntax {file.syntax.name[:64]} is not read",
+            hint="Convert it to Explicit VR Little Endian, with dcmconv or dcmdjpeg.",
+        )
+    if file.syntax.is_compressed != file.pixels.encapsulated:
+        raise UnreadableInputError(f"{name}: transfer syntax and pixel data contradict each other")
+    return file.pixels

@@ -1,0 +1,140 @@
+"""Where planes lie in space: their order, their distance, and what is odd about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+_TILT_DEGREES = 0.1
+_UNEVEN_MM = 0.01
+
+
+@dataclass(frozen=True)
+class PlaneGeometry:
+    """Position of a plane.
+
+    Attributes:
+        position: centre of the first pixel in mm, `(x, y, z)`; None where unknown.
+        orientation: direction cosines of a row and of a column; None where unknown.
+        spacing_mm: between rows and between columns; None where unknown.
+    """
+
+    position: tuple[float, ...] | None = None
+    orientation: tuple[float, ...] | None = None
+    spacing_mm: tuple[float, float] | None = None
+
+
+def normal(orientation: Sequence[float]) -> Vector | None:
+    """Return the unit normal of a plane, or None where the directions are no plane's."""
+    row, column = np.array(orientation[:3]), np.array(orientation[3:6])
+    cross = np.cross(row, column)
+    length = float(np.linalg.norm(cross))
+    return None if length < 1e-3 else cross / length
+
+
+def distance(geometry: PlaneGeometry) -> float | None:
+    """Return the distance of a plane from the origin along its normal in mm, or None."""
+    if geometry.position is None or geometry.orientation is None:
+        return None
+    axis = normal(geometry.orientation)
+    return None if axis is None else float(axis @ np.array(geometry.position[:3]))
+
+
+def plane_spacing(planes: Sequence[PlaneGeometry]) -> float | None:
+    """Return the usual distance between neighbouring planes in mm, or None where unknown."""
+    steps = _steps(planes)
+    return None if steps is None or steps.size == 0 else round(_usual(steps), 6)
+
+
+def notices(planes: Sequence[PlaneGeometry]) -> list[str]:
+    """Tell what is odd about a stack: gaps, duplicates, uneven spacing, tilt.
+
+    Args:
+        planes: in order.
+
+    Returns:
+        One sentence each, none where all is as it should be.
+    """
+    if len(planes) < 2:
+        return []
+    steps = _steps(planes)
+    if steps is None:
+        return ["positions of planes are missing, so that their order follows the numbering"]
+    found = []
+    if doubles := len(planes) - 1 - steps.size:
+        found.append(f"{doubles} planes lie at the position of another plane")
+    found += _spacing_notices(steps)
+    tilt = _tilt_degrees(planes)
+    if tilt > _TILT_DEGREES:
+        found.append(f"planes are sheared by {tilt:.1f} degrees (gantry tilt)")
+    return found
+
+
+def _steps(planes: Sequence[PlaneGeometry]) -> Vector | None:
+    """Return the distances between neighbouring positions, doubles left out."""
+    along = [distance(plane) for plane in planes]
+    if any(item is None for item in along):
+        return None
+    steps = np.diff(np.sort(np.array(along, np.float64)))
+    return steps[steps > 1e-3]
+
+
+def _usual(steps: Vector) -> float:
+    """Return the median; of two middle steps the smaller, since a gap only lengthens one."""
+    return float(np.sort(steps)[(steps.size - 1) // 2])
+
+
+def _spacing_notices(steps: Vector) -> list[str]:
+    if steps.size < 2:
+        return []
+    usual = _usual(steps)
+    gaps = steps > 1.5 * usual
+    if gaps.any():
+        widest = float(steps.max())
+        return [
+            f"{int(gaps.sum())} gaps between planes: up to {widest:.2f} mm "
+            f"where {usual:.2f} mm is usual"
+        ]
+    if float(np.abs(steps - usual).max()) > _UNEVEN_MM + 0.01 * usual:
+        return [f"planes are unevenly spaced: {steps.min():.2f} to {steps.max():.2f} mm"]
+    return []
+
+
+def _tilt_degrees(planes: Sequence[PlaneGeometry]) -> float:
+    """Return the angle between the stack's direction and the planes' normal."""
+    ordered = sorted(planes, key=lambda plane: distance(plane) or 0.0)
+    first, last = ordered[0], ordered[-1]
+    if first.position is None or last.position is None or first.orientation is None:
+        return 0.0
+    axis = normal(first.orientation)
+    along = np.array(last.position[:3]) - np.array(first.position[:3])
+    length = float(np.linalg.norm(along))
+    if axis is None or length < 1e-3:
+        return 0.0
+    return math.degrees(math.acos(min(1.0, abs(float(axis @ along)) / length)))
+
+
+def scaled_position(
+    position: Sequence[float], orientation: Sequence[float], spacing: Sequence[float], scale: int
+) -> Vector:
+    """Return the centre of the first pixel on a grid `scale` times as fine, in mm.
+
+    The corner of the image stays, so the centre moves towards it by `(1 - 1/scale) / 2` of an
+    old pixel along both axes.
+
+    Args:
+        position: centre of the first pixel.
+        orientation: direction cosines of a row and of a column.
+        spacing: old distance between rows and between columns.
+        scale: new pixels for each old one.
+    """
+    shift = (1 - 1 / scale) / 2
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:6])
+    moved = along_row * spacing[1] + along_column * spacing[0]
+    return np.array(position, np.float64) - shift * moved

@@ -1,0 +1,93 @@
+"""Facts in the header of a classic image, and in the functional groups of an enhanced one."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+
+from ratcli.formats.dicom.elements import code, integer, items, number, numbers
+from ratcli.formats.dicom.geometry import PlaneGeometry
+from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.values import ValueMap
+
+
+def functional(dataset: Dataset, frame: int, keyword: str) -> Dataset:
+    """Return the item that holds a frame's facts.
+
+    Args:
+        dataset: the header.
+        frame: number of the frame, from 0.
+        keyword: the functional group's sequence, as `PixelMeasuresSequence`.
+
+    Returns:
+        The group's item for the frame, else the one shared by all, else the header itself.
+
+    Source: PS3.3, C.7.6.16.
+    """
+    per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
+    if frame < len(per_frame):
+        found = items(per_frame[frame], keyword)
+        if found:
+            return found[0]
+    for shared in items(dataset, "SharedFunctionalGroupsSequence"):
+        found = items(shared, keyword)
+        if found:
+            return found[0]
+    return dataset
+
+
+def value_map(dataset: Dataset, frame: int, layout: PixelLayout) -> ValueMap | None:
+    """Return what the stored values of a frame mean, or None where the slope is 0."""
+    group = functional(dataset, frame, "PixelValueTransformationSequence")
+    slope = number(group, "RescaleSlope")
+    intercept = number(group, "RescaleIntercept")
+    if slope == 0:
+        return None
+    return ValueMap(
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        padding=_padding(dataset, layout),
+    )
+
+
+def geometry(dataset: Dataset, frame: int) -> PlaneGeometry:
+    """Return where a frame lies."""
+    position = numbers(functional(dataset, frame, "PlanePositionSequence"), "ImagePositionPatient")
+    orientation = numbers(
+        functional(dataset, frame, "PlaneOrientationSequence"), "ImageOrientationPatient"
+    )
+    spacing = numbers(functional(dataset, frame, "PixelMeasuresSequence"), "PixelSpacing")
+    valid = spacing is not None and len(spacing) == 2 and min(spacing) > 0
+    return PlaneGeometry(
+        position if position and len(position) == 3 else None,
+        orientation if orientation and len(orientation) == 6 else None,
+        (spacing[0], spacing[1]) if valid and spacing else None,
+    )
+
+
+def unit(dataset: Dataset, modality: str) -> str | None:
+    """Return the unit of the values, or None where the header does not tell one we know.
+
+    Source: PS3.3, C.8.2.1 (CT), C.8.15.3.10 (enhanced), C.8.9.1 (PET units).
+    """
+    group = functional(dataset, 0, "PixelValueTransformationSequence")
+    if modality == "CT":
+        known = number(group, "RescaleSlope") is not None
+        localizer = "LOCALIZER" in code(dataset, "ImageType").split("\\")
+        return (
+            "HU" if known and not localizer and code(group, "RescaleType") in ("", "HU") else None
+        )
+    if modality == "PT":
+        units = code(dataset, "Units") or code(group, "RescaleType")
+        if units == "GML" and code(dataset, "SUVType") in ("", "BW"):
+            return "SUV"
+        return "Bq/ml" if units == "BQML" else None
+    return None
+
+
+def _padding(dataset: Dataset, layout: PixelLayout) -> tuple[int, int] | None:
+    value = integer(dataset, "PixelPaddingValue")
+    if value is None or layout.samples > 1:
+        return None
+    limit = integer(dataset, "PixelPaddingRangeLimit")
+    ends = (layout.wrap(value), layout.wrap(value if limit is None else limit))
+    return min(ends), max(ends)

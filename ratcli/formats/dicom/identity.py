@@ -1,0 +1,61 @@
+"""Who an image is, for grouping and for references; blank identifiers are made up for."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydicom.uid import generate_uid
+
+from ratcli.formats.dicom.elements import uid
+from ratcli.formats.dicom.files import DicomFile, open_binary
+from ratcli.scan import Derivation
+
+_CLASSES = {
+    "CT": "1.2.840.10008.5.1.4.1.1.2",
+    "MR": "1.2.840.10008.5.1.4.1.1.4",
+    "PT": "1.2.840.10008.5.1.4.1.1.128",
+}
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def sop_class(file: DicomFile) -> str:
+    """Return the SOP class; where header and meta have none, the classic one of the modality."""
+    named = uid(file.dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID")
+    modality = str(file.dataset.get("Modality", ""))
+    return named or _CLASSES.get(modality, _SECONDARY_CAPTURE)
+
+
+def instance_uid(file: DicomFile) -> str:
+    """Return the SOP instance UID; where header and meta have none, one made of the bytes."""
+    named = uid(file.dataset, "SOPInstanceUID") or uid(file.meta, "MediaStorageSOPInstanceUID")
+    if named:
+        return named
+    with open_binary(file.path) as stream:
+        return str(generate_uid(entropy_srcs=[hashlib.sha256(stream.read()).hexdigest()]))
+
+
+def series_uid(file: DicomFile) -> str:
+    """Return the series UID; where it is blank, what else the images of a scan share."""
+    named = uid(file.dataset, "SeriesInstanceUID")
+    return named or uid(file.dataset, "FrameOfReferenceUID")
+
+
+def derived_uid(source: str, derivation: Derivation) -> str:
+    """Return the identifier of what was made from `source`; a rerun gives the same.
+
+    Args:
+        source: what the new identifier stands for, and the identifier of what it was made from.
+        derivation: what was done.
+
+    Source: PS3.5, B.2; pydicom hashes the entropy into the 2.25 or its own root.
+    """
+    parts = [
+        source,
+        derivation.task,
+        derivation.method,
+        str(derivation.scale),
+        derivation.version,
+        derivation.weights_sha256,
+        *derivation.settings,
+    ]
+    return str(generate_uid(entropy_srcs=["\0".join(parts)]))

@@ -1,0 +1,173 @@
+"""Reading planes of classic series and multi-frame objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from typing_extensions import Self
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.codec import Frame
+from ratcli.formats.dicom.details import describe
+from ratcli.formats.dicom.elements import code
+from ratcli.formats.dicom.files import guarded, read_header
+from ratcli.formats.dicom.frames import FrameFile, to_rgb
+from ratcli.formats.dicom.geometry import PlaneGeometry, notices, plane_spacing
+from ratcli.formats.dicom.groups import geometry, unit, value_map
+from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.values import ValueMap
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+_CACHE_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A frame of a file.
+
+    Attributes:
+        source: number of the file in the reader's `sources`.
+        frame: number of the frame in the file.
+        values: what its stored values mean.
+        geometry: where it lies.
+    """
+
+    source: int
+    frame: int
+    values: ValueMap
+    geometry: PlaneGeometry
+
+
+class DicomReader:
+    """A series of single-frame files, or one multi-frame file.
+
+    Args:
+        sources: the files, in order.
+        assume_unit: unit of the values where the header does not tell one.
+
+    Attributes:
+        sources: the files, in order.
+        planes: the frames of all files, in order.
+    """
+
+    def __init__(self, sources: Sequence[FrameFile], assume_unit: str | None = None) -> None:
+        self.sources = tuple(sources)
+        self.planes = tuple(
+            _plane(source, number, frame)
+            for number, source in enumerate(self.sources)
+            for frame in range(source.layout.frames)
+        )
+        self._cache: dict[int, Frame] = {}
+        self._info = self._describe(assume_unit)
+
+    @property
+    def info(self) -> ScanInfo:
+        """Facts about the scan."""
+        return self._info
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a plane, or a box of it, in the scan's unit.
+
+        Returns:
+            float32 `(C, H, W)`; RGB from 0 to 1.
+
+        Raises:
+            UnreadableInputError: pixel data are damaged.
+        """
+        frame, layout = self.frame(plane), self.layout(plane)
+        rows, columns = box.slices if box else (slice(None), slice(None))
+        if layout.samples > 1:
+            return to_rgb(Frame(frame.words[rows, columns], frame.photometric), layout)
+        stored = layout.unpack(frame.words[rows, columns, 0])
+        return self.planes[plane].values.to_values(stored)[None]
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return `(H, W)`, true where a pixel is padding and holds no measurement."""
+        layout, values = self.layout(plane), self.planes[plane].values
+        if values.padding is None:
+            return np.zeros((layout.rows, layout.columns), np.bool_)
+        return values.is_padding(layout.unpack(self.frame(plane).words[..., 0]))
+
+    def frame(self, plane: int) -> Frame:
+        """Return a plane's words as they stand in the file; the last ones are remembered."""
+        if plane not in self._cache:
+            place = self.planes[plane]
+            frame = self.sources[place.source].frame(place.frame)
+            kept = max(1, _CACHE_BYTES // max(1, frame.words.nbytes))
+            for old in list(self._cache)[: max(0, len(self._cache) - kept + 1)]:
+                del self._cache[old]
+            self._cache[plane] = frame
+        return self._cache[plane]
+
+    def layout(self, plane: int) -> PixelLayout:
+        """Return how a plane's samples are laid out."""
+        return self.sources[self.planes[plane].source].layout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._cache.clear()
+
+    def _describe(self, assume_unit: str | None) -> ScanInfo:
+        first = self.sources[0]
+        dataset, layout = first.file.dataset, first.layout
+        with guarded(first.path, "the header"):
+            modality = code(dataset, "Modality")[:16] or None
+            places = [plane.geometry for plane in self.planes]
+            told = "RGB" if layout.samples > 1 else unit(dataset, modality or "")
+            spacing = places[0].spacing_mm or (None, None)
+            details = describe(first.file, layout, [plane.values for plane in self.planes])
+        return ScanInfo(
+            planes=len(self.planes),
+            channels=layout.samples,
+            height=layout.rows,
+            width=layout.columns,
+            spacing_mm=(plane_spacing(places), *spacing),
+            modality=modality,
+            unit=told or assume_unit,
+            bits=layout.stored,
+            format="dicom",
+            details=details,
+            notices=tuple(notices(places)),
+        )
+
+
+def open_series(paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None) -> DicomReader:
+    """Open the files of one series, see `ratcli.formats.open_scan`.
+
+    Raises:
+        UnreadableInputError: a file is damaged, or is no image of the first one's size.
+    """
+    sources = [FrameFile(read_header(path), max_pixels) for path in paths]
+    first = sources[0].layout
+    for source in sources[1:]:
+        layout = source.layout
+        if (layout.rows, layout.columns, layout.samples) != (
+            first.rows,
+            first.columns,
+            first.samples,
+        ):
+            raise UnreadableInputError(
+                f"{source.path.name} has {layout.rows} x {layout.columns} pixels, but the "
+                f"series begins with {first.rows} x {first.columns}"
+            )
+    return DicomReader(sources, assume_unit)
+
+
+def _plane(source: FrameFile, number: int, frame: int) -> Plane:
+    with guarded(source.path, "the header"):
+        values = value_map(source.file.dataset, frame, source.layout)
+        place = geometry(source.file.dataset, frame)
+    if values is None:
+        raise UnreadableInputError(f"{source.path.name}: RescaleSlope is 0")
+    return Plane(number, frame, values, place)

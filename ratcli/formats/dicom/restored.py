@@ -1,0 +1,128 @@
+"""Restored values of a plane, turned into what is stored in the derived image."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.valuerep import format_number_as_ds
+
+from ratcli.formats.dicom.codec import Frame
+from ratcli.formats.dicom.layout import PixelLayout, StoredArray, WordArray
+from ratcli.formats.dicom.values import ValueMap, requantise
+from ratcli.scan import FloatArray
+
+_PET_TOP = 32767
+
+
+@dataclass(frozen=True)
+class StoredPlane:
+    """A plane as it is stored.
+
+    Attributes:
+        words: unsigned `(rows, columns, samples)`.
+        slope: as a decimal string where it is not the source's; None where it is.
+    """
+
+    words: WordArray
+    slope: str | None = None
+
+
+def output_layout(
+    layout: PixelLayout, *, scale: int, compressed: bool, rescaled: bool
+) -> PixelLayout:
+    """Return the layout of the derived image.
+
+    Args:
+        layout: of the source.
+        scale: output pixels for each input pixel and axis.
+        compressed: whether the output is compressed, which asks for interleaved colours.
+        rescaled: whether slopes are made anew for each plane (PET), which asks for 16 bits.
+    """
+    layout = dataclasses.replace(layout, rows=layout.rows * scale, columns=layout.columns * scale)
+    if layout.samples > 1:
+        from_422 = layout.photometric == "YBR_FULL_422"
+        planar = layout.planar and not compressed and not from_422
+        return dataclasses.replace(layout, photometric="RGB", planar=planar)
+    if rescaled:
+        return dataclasses.replace(layout, allocated=16, stored=16, high_bit=15)
+    return layout
+
+
+def store_colour(values: FloatArray, layout: PixelLayout) -> StoredPlane:
+    """Quantise RGB.
+
+    Args:
+        values: `(3, H, W)` from 0 to 1.
+        layout: of the output.
+    """
+    if not np.all(np.isfinite(values)):
+        raise ValueError("values to be written must be finite")
+    top = (1 << layout.stored) - 1
+    samples = np.clip(np.rint(values.astype(np.float64) * top), 0, top).astype(np.int32)
+    return StoredPlane(layout.pack(samples.transpose(1, 2, 0)))
+
+
+def store_gray(
+    values: FloatArray, frame: Frame, value_map: ValueMap, source: PixelLayout, out: PixelLayout
+) -> StoredPlane:
+    """Quantise gray values on the source's own scale; what did not change keeps its bits.
+
+    Args:
+        values: `(H, W)` on the output's grid.
+        frame: of the source.
+        value_map: of the source.
+        source: layout of the source.
+        out: layout of the output.
+    """
+    words = _enlarge(frame.words[..., 0], out)
+    stored = requantise(values, source.unpack(words), value_map, source)
+    same_grid = out == source
+    return StoredPlane(out.pack(stored, words if same_grid else None)[..., None])
+
+
+def store_rescaled(
+    values: FloatArray, frame: Frame, value_map: ValueMap, source: PixelLayout, out: PixelLayout
+) -> StoredPlane:
+    """Quantise activities with a slope of their own; padding keeps its bits.
+
+    The slope is rounded to a decimal string first and used as rounded, so that no value is off
+    by more than half a step. A plane in which nothing changed keeps its slope and its bits.
+
+    Args:
+        values: `(H, W)` on the output's grid.
+        frame: of the source.
+        value_map: of the source.
+        source: layout of the source.
+        out: layout of the output, 16 bits.
+
+    Source: PS3.3, C.8.9.4.1.7 (slope and intercept of PET).
+    """
+    stored = source.unpack(_enlarge(frame.words[..., 0], out))
+    padding = value_map.is_padding(stored)
+    changed = (values != value_map.to_values(stored)) & ~padding
+    if not changed.any():
+        return StoredPlane(out.pack(stored)[..., None])
+    measured = np.where(padding, np.float32(0), values)
+    peak = float(np.abs(measured).max())
+    slope = format_number_as_ds(peak / _PET_TOP) if peak > 0 else "1"
+    fresh_map = ValueMap(float(slope), 0.0, value_map.padding)
+    fresh = fresh_map.quantise(measured, _limits(out))
+    return StoredPlane(out.pack(_merge(padding, stored, fresh))[..., None], slope)
+
+
+def _limits(out: PixelLayout) -> tuple[int, int]:
+    low, _ = out.limits
+    return max(low, -_PET_TOP), _PET_TOP
+
+
+def _merge(keep: npt.NDArray[np.bool_], stored: StoredArray, fresh: StoredArray) -> StoredArray:
+    return np.where(keep, stored, fresh).astype(np.int32)
+
+
+def _enlarge(words: WordArray, out: PixelLayout) -> WordArray:
+    """Repeat each word so often that the plane has the output's size."""
+    scale = out.rows // words.shape[0]
+    return words if scale == 1 else words.repeat(scale, axis=0).repeat(scale, axis=1)

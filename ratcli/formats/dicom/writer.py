@@ -1,0 +1,180 @@
+"""Writing derived images: a file for each file of the source, under its final name at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from pydicom.dataset import Dataset
+from typing_extensions import Self
+
+from ratcli.errors import OutputError
+from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
+from ratcli.formats.dicom.assembly import PlaneAssembly
+from ratcli.formats.dicom.codec import encode, output_syntax
+from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
+from ratcli.formats.dicom.files import guarded, quiet_pydicom
+from ratcli.formats.dicom.frames import FrameFile
+from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.pixels import attach_pixels
+from ratcli.formats.dicom.reader import DicomReader
+from ratcli.formats.dicom.restored import (
+    StoredPlane,
+    output_layout,
+    store_colour,
+    store_gray,
+    store_rescaled,
+)
+from ratcli.scan import Box, Derivation, FloatArray, ScanReader
+
+
+class DicomWriter:
+    """A derived series, or a derived multi-frame object, being written.
+
+    Args:
+        reader: the source.
+        path: the final name: a folder where the source has several files, else a file.
+        derivation: what was done.
+        overwrite: whether what has that name may be replaced.
+
+    Raises:
+        OutputError: the name is taken or is the source's, or the folder cannot be written.
+    """
+
+    def __init__(
+        self, reader: DicomReader, path: Path, derivation: Derivation, *, overwrite: bool
+    ) -> None:
+        _refuse_source(path, reader)
+        self._reader, self._derivation = reader, derivation
+        info, scale = reader.info, derivation.scale
+        self._assembly = PlaneAssembly(
+            info.planes, (info.channels, info.height * scale, info.width * scale)
+        )
+        self._frames: dict[int, dict[int, tuple[bytes, str | None]]] = {}
+        self._names = _file_names(reader)
+        is_folder = len(reader.sources) > 1
+        kind = PartialFolder if is_folder else PartialFile
+        self._partial: PartialFile | PartialFolder = kind(path, overwrite=overwrite)
+
+    def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
+        """Write a plane, or a box of it; a file is saved when its last frame is whole.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        whole = self._assembly.add(plane, values, box)
+        if whole is None:
+            return
+        place = self._reader.planes[plane]
+        source = self._reader.sources[place.source]
+        stored = self._store(plane, whole, source)
+        data = encode(stored.words, output_syntax(source.file.syntax), self._layout(source))
+        frames = self._frames.setdefault(place.source, {})
+        frames[place.frame] = data, stored.slope
+        if len(frames) == source.layout.frames:
+            self._save(place.source, source)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._partial.discard()
+        elif not self._assembly.complete:
+            self._partial.discard()
+            raise ValueError("a scan was closed before all of its planes were written")
+        else:
+            self._partial.commit()
+
+    def _store(self, plane: int, values: FloatArray, source: FrameFile) -> StoredPlane:
+        out = self._layout(source)
+        if source.layout.samples > 1:
+            return store_colour(values, out)
+        store = store_rescaled if self._is_rescaled(source) else store_gray
+        frame, value_map = self._reader.frame(plane), self._reader.planes[plane].values
+        return store(values[0], frame, value_map, source.layout, out)
+
+    def _layout(self, source: FrameFile) -> PixelLayout:
+        return output_layout(
+            source.layout,
+            scale=self._derivation.scale,
+            compressed=output_syntax(source.file.syntax).is_compressed,
+            rescaled=self._is_rescaled(source),
+        )
+
+    def _is_rescaled(self, source: FrameFile) -> bool:
+        return self._reader.info.modality == "PT" and source.layout.samples == 1
+
+    def _save(self, number: int, source: FrameFile) -> None:
+        """Write a file whose frames are all there."""
+        frames = self._frames.pop(number)
+        ordered = [frames[frame] for frame in range(source.layout.frames)]
+        syntax = output_syntax(source.file.syntax)
+        with guarded(source.path, "the header"):
+            dataset = derive_header(source, self._derivation)
+            set_layout(dataset, self._layout(source))
+            _set_slopes(dataset, [slope for _, slope in ordered])
+            attach_pixels(dataset, [data for data, _ in ordered], syntax, self._layout(source))
+            dataset.file_meta = file_meta(dataset, syntax)
+        target = self._partial.path
+        if isinstance(self._partial, PartialFolder):
+            target = target / self._names[number]
+        with _saving(source, self._partial.final):
+            dataset.save_as(target, enforce_file_format=True)
+
+
+def create_series(
+    reader: ScanReader, path: Path, derivation: Derivation, *, overwrite: bool
+) -> DicomWriter:
+    """Begin a derived series, see `ratcli.formats.create_scan`."""
+    return DicomWriter(cast(DicomReader, reader), path, derivation, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _saving(source: FrameFile, final: Path) -> Iterator[None]:
+    """Tell a header that cannot be written from a disk that is full."""
+    failed: OutputError | None = None
+    with guarded(source.path, "the header"):
+        try:
+            with output_errors(final), quiet_pydicom():
+                yield
+        except OutputError as error:
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def _set_slopes(dataset: Dataset, slopes: list[str | None]) -> None:
+    if slopes[0] is not None:
+        dataset.RescaleSlope, dataset.RescaleIntercept = slopes[0], "0"
+
+
+def _refuse_source(path: Path, reader: DicomReader) -> None:
+    """Refuse to write over the source, or into a folder that replaces the one it is in."""
+    final = path.resolve()
+    for source in reader.sources:
+        own = source.path.resolve()
+        if final == own or final in own.parents:
+            raise OutputError(f"{path.name} is the input itself", hint="Choose another name.")
+
+
+def _file_names(reader: DicomReader) -> list[str]:
+    """Return a name for each file of the output: that of its source, numbered where two meet."""
+    names, taken = [], set[str]()
+    for number, source in enumerate(reader.sources):
+        stem = source.path.name
+        stem = stem[:-4] if stem.lower().endswith(".dcm") else stem
+        name = f"{stem}.dcm"
+        if name.lower() in taken:
+            name = f"{stem}_{number + 1}.dcm"
+        taken.add(name.lower())
+        names.append(name)
+    return names
