@@ -47,7 +47,6 @@ class Selection:
     Attributes:
         suffix: ends the stem of an output beside its input, as `_ct-denoise`.
         output: file for one input file, folder for all else; None: beside each input.
-        if_exists: what to do about an output that is there: `error`, `skip` or `overwrite`.
         recursive: whether folders inside a folder are searched.
         series_uid: the only DICOM series wanted.
         residual: whether the difference to the input is written too.
@@ -55,7 +54,6 @@ class Selection:
 
     suffix: str
     output: Path | None = None
-    if_exists: IfExists = "error"
     recursive: bool = False
     series_uid: str | None = None
     residual: bool = False

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratcli import __version__
+from ratcli.batch.digest import file_digest
+from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, write_behind
 from ratcli.batch.work import PlaneProgress
 from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.network.registry import find_weights
 from ratcli.scan import ScanReader
 
 if TYPE_CHECKING:
@@ -99,3 +105,37 @@ class Written:
     def commit(self) -> None:
         """Close the writers: the outputs get their final names."""
         self._writers.close()
+
+
+def restore_header(work: RestoreWork) -> Header:
+    """Return what a manifest tells of a batch: settings, versions, hash of the weights.
+
+    Raises:
+        WeightsError: the weights are not installed.
+    """
+    settings = work.settings
+    weights = find_weights(settings.weights)
+    shaping = {
+        "task": settings.task.name,
+        "weights": weights.name,
+        "weights_sha256": weights.sha256,
+        "partition": settings.partition,
+        "strength": settings.strength,
+        "precision": settings.precision,
+        "tile": settings.tile,
+        "tile_overlap": settings.tile_overlap,
+        "unit": work.unit,
+        "regions_sha256": file_digest(work.regions) if work.regions else None,
+    }
+    versions = {name: metadata.version(name) for name in ("torch", "numpy")}
+    return Header(
+        shaping,
+        {
+            "command": "restore",
+            "rat": __version__,
+            "python": platform.python_version(),
+            **versions,
+            "device": settings.device,
+            "threads": settings.threads,
+        },
+    )

@@ -18,6 +18,7 @@ from ratcli.errors import RatError, UsageError
 
 # A command is a module with an `app`; it is imported when it is called or listed.
 COMMANDS: dict[str, str] = {
+    "restore": "ratcli.cli.restore",
     "info": "ratcli.cli.info",
     "weights": "ratcli.cli.weights",
     "doctor": "ratcli.cli.doctor",
@@ -88,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = typer.main.get_command(app).main(words, prog_name="rat", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in words:

@@ -119,9 +119,9 @@ def _devices() -> dict[str, str]:
 
 def _weights() -> dict[str, str]:
     from ratcli.errors import RatError
-    from ratcli.network.registry import list_weights, verify_weights, weights_folder
+    from ratcli.network.registry import list_weights, verify_weights, weights_folders
 
-    rows = {"folder": str(weights_folder())}
+    rows = {"folders": ", ".join(map(str, weights_folders()))}
     for entry in list_weights():
         try:
             verify_weights(entry)

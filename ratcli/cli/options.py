@@ -2,12 +2,66 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ratcli.errors import UsageError
+from ratcli.tasks import TASKS
+
+BATCH = "Batches"
+MODEL = "Model"
+SPEED = "Device and speed"
 TALK = "Messages"
+
+
+class IfExists(str, Enum):
+    """What to do about an output that is there."""
+
+    ERROR = "error"
+    SKIP = "skip"
+    OVERWRITE = "overwrite"
+
+
+class Precision(str, Enum):
+    """Arithmetic of the network."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """Return the end of a command's help: pairs of a command line and what it does."""
+    return "\n\n".join(["Examples:", *(f"[bold]{line}[/bold]  # {text}" for line, text in lines)])
+
+
+def check_name(name: str, known: Collection[str], what: str) -> None:
+    """Refuse a name that is not known.
+
+    Raises:
+        UsageError: it is not; the hint has the nearest, or all.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+        raise UsageError(f"there is no {what} '{name}'", hint=hint)
+
+
+def _task_names(incomplete: str) -> list[tuple[str, str]]:
+    return [(t.name, t.summary) for t in TASKS.values() if t.name.startswith(incomplete)]
+
+
+def _partition_names(incomplete: str) -> list[str]:
+    from ratcli.partition import PARTITIONS
+
+    return [name for name in PARTITIONS if name.startswith(incomplete)]
+
+
+# What is read and written.
 
 Inputs = Annotated[
     list[Path],
@@ -17,6 +71,31 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        "-t",
+        metavar="TASK",
+        help=f"What to do: {', '.join(TASKS)}.",
+        autocompletion=_task_names,
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A file for one input file, else a folder in which the inputs' tree is kept. "
+        "Without it, outputs stand beside the inputs.",
+        show_default=False,
+    ),
+]
+IfThere = Annotated[
+    IfExists, typer.Option("--if-exists", help="What to do about an output that is there.")
+]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Search the folders inside a folder too.")
 ]
@@ -24,7 +103,150 @@ SeriesUid = Annotated[
     str | None,
     typer.Option("--series-uid", metavar="UID", help="Only this DICOM series.", show_default=False),
 ]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="UNIT",
+        help="Unit of the values where a file does not tell it: HU, SUV or Bq/ml.",
+        show_default=False,
+    ),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        help="Decode planes of at most N pixels.",
+        show_default=False,
+    ),
+]
+SaveResidual = Annotated[
+    bool, typer.Option("--save-residual", help="Write what was removed too, beside the output.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a result, on stdout.")]
+
+# The network.
+
+Strength = Annotated[
+    float,
+    typer.Option(
+        "--strength",
+        min=0.0,
+        max=1.0,
+        metavar="S",
+        help="1: restored; 0: as it was.",
+        rich_help_panel=MODEL,
+    ),
+]
+Partition = Annotated[
+    str | None,
+    typer.Option(
+        "--partition",
+        metavar="NAME",
+        help="How regions are found. Without it, the task's way.",
+        autocompletion=_partition_names,
+        rich_help_panel=MODEL,
+        show_default=False,
+    ),
+]
+RegionMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--regions",
+        metavar="FILE",
+        help="Take this region map instead of finding regions.",
+        rich_help_panel=MODEL,
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME",
+        help="Weights of that name. Without it, the task's.",
+        rich_help_panel=MODEL,
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:1 or mps; only auto falls back.",
+        rich_help_panel=SPEED,
+    ),
+]
+Threads = Annotated[
+    int,
+    typer.Option("--threads", min=0, metavar="N", help="Threads; 0: all.", rich_help_panel=SPEED),
+]
+Arithmetic = Annotated[
+    Precision, typer.Option("--precision", help="Arithmetic.", rich_help_panel=SPEED)
+]
+Tile = Annotated[
+    int,
+    typer.Option(
+        "--tile",
+        min=0,
+        metavar="N",
+        help="Tiles of N pixels; 0: whole planes.",
+        rich_help_panel=SPEED,
+    ),
+]
+TileOverlap = Annotated[
+    int | None,
+    typer.Option(
+        "--tile-overlap",
+        min=0,
+        metavar="N",
+        help="Pixels that tiles share.",
+        rich_help_panel=SPEED,
+        show_default=False,
+    ),
+]
+
+# Batches.
+
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Processes.", rich_help_panel=BATCH)
+]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Send the files to a Dask cluster, as tcp://host:8786.",
+        rich_help_panel=BATCH,
+        show_default=False,
+    ),
+]
+ManifestFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="Write versions, settings and what became of each file there.",
+        rich_help_panel=BATCH,
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the manifest's batch.", rich_help_panel=BATCH),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Tell what would be done.", rich_help_panel=BATCH)
+]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=BATCH)
+]
+
+# Messages.
+
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show tracebacks and warnings.", rich_help_panel=TALK)
 ]
@@ -47,10 +269,3 @@ LogFile = Annotated[
         show_default=False,
     ),
 ]
-
-
-def examples(*lines: tuple[str, str]) -> str:
-    """Return the end of a command's help: pairs of a command line and what it does."""
-    return "\n\n".join(
-        ["Examples:", *(f"[bold]{line}[/bold]  {meaning}" for line, meaning in lines)]
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,24 +44,29 @@ def list_installed(as_json: options.Json = False, debug: options.Debug = False) 
             say(json.dumps(asdict(entry), default=str))
         return
     rows = [
-        (entry.name, entry.task, f"{entry.bytes / 1e6:.1f} MB", entry.licence, entry.summary)
+        (entry.name, entry.task, _size(entry.file), entry.licence, entry.summary)
         for entry in entries
     ]
     say(table(("name", "task", "size", "licence", "summary"), rows))
 
 
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "missing"
+
+
 @app.command(
     epilog=options.examples(
-        ("rat weights path", "the folder, which RAT_HOME moves"),
+        ("rat weights path", "the folders that are searched; RAT_HOME adds one"),
         ("rat weights path ct-denoise", "one file"),
     )
 )
 def path(name: Name = None, debug: options.Debug = False) -> None:
-    """Print the folder of the weights, or the file of one."""
-    from ratcli.network.registry import find_weights, weights_folder
+    """Print the folders that are searched for weights, or the file of one."""
+    from ratcli.network.registry import find_weights, weights_folders
 
     with talking(Talk(debug=debug)):
-        say(str(weights_folder() if name is None else find_weights(name).path))
+        paths = weights_folders() if name is None else [find_weights(name).file]
+    say("\n".join(map(str, paths)))
 
 
 @app.command(

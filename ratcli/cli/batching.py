@@ -1,0 +1,140 @@
+"""What commands over many scans share: progress, a line or a JSON object each, the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ratcli.batch.outcome import Outcome, failure_of
+from ratcli.cli.console import LOG, Progress, Talk, say
+from ratcli.errors import RatError
+
+if TYPE_CHECKING:
+    from ratcli.batch.session import Batch
+    from ratcli.batch.work import Work
+
+
+class Teller:
+    """Tells of each scan as it is finished: lines on stderr, JSON on stdout.
+
+    Args:
+        progress: the bar.
+        as_json: whether each outcome is an object on stdout.
+        alone: whether there is one scan only, whose failure is told at the end.
+    """
+
+    def __init__(self, progress: Progress, *, as_json: bool, alone: bool) -> None:
+        self._progress = progress
+        self._as_json = as_json
+        self._alone = alone
+
+    def planes(self, name: str, done: int, total: int) -> None:
+        """Tell how far one scan has come."""
+        self._progress.planes(name, done, total)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Tell what became of one scan."""
+        self._progress.finished(outcome.name)
+        if outcome.status != "failed":
+            LOG.info("%s", one_line(outcome))
+        elif not self._alone:
+            LOG.error("%s. %s", outcome.error.rstrip("."), outcome.hint)
+        if self._as_json:
+            say(as_json_line(outcome))
+
+
+def run_batch(batch: Batch, work: Work, talk: Talk, *, as_json: bool) -> None:
+    """Run a batch and tell of it.
+
+    Raises:
+        RatError: something failed; see `failure_of`.
+    """
+    scans = len(batch.jobs) + len(batch.plan.outcomes)
+    started = time.monotonic()
+    with ending_on_signal(), Progress(talk, scans) as progress:
+        outcomes = batch.run(work, Teller(progress, as_json=as_json, alone=scans == 1))
+    if scans > 1:
+        _tell_sum(outcomes, time.monotonic() - started)
+    error = failure_of(outcomes)
+    if error is not None:
+        raise error
+
+
+def tell_plan(batch: Batch, work: Work, talk: Talk, *, as_json: bool) -> None:
+    """Tell what a batch would do; headers are read, nothing is computed or written.
+
+    Raises:
+        RatError: something would fail; see `failure_of`.
+    """
+    outcomes = list(batch.plan.outcomes)
+    for job in batch.jobs:
+        try:
+            work.open(job).__exit__(None, None, None)
+            outcomes.append(Outcome(job.name, "planned", output=str(job.output)))
+        except RatError as error:
+            outcomes.append(Outcome.failure(job.name, error, output=str(job.output)))
+    for outcome in outcomes:
+        if as_json:
+            say(as_json_line(outcome))
+        elif outcome.status != "failed":
+            say(one_line(outcome))
+        elif len(outcomes) > 1:
+            LOG.error("%s. %s", outcome.error.rstrip("."), outcome.hint)
+    error_at_end = failure_of(outcomes)
+    if error_at_end is not None:
+        raise error_at_end
+
+
+def one_line(outcome: Outcome) -> str:
+    """Return an outcome as a line for people."""
+    if outcome.status == "skipped":
+        return f"{outcome.name}: skipped, {outcome.error}"
+    shown = f"{outcome.name} -> {Path(outcome.output).name}"
+    if outcome.status == "planned":
+        return shown
+    planes = outcome.facts.get("planes")
+    count = f"{planes} plane{'' if planes == 1 else 's'}, " if planes else ""
+    return f"{shown} ({count}{outcome.seconds:.1f} s)"
+
+
+def as_json_line(outcome: Outcome) -> str:
+    """Return an outcome as one JSON object; figures stand beside the rest, empty fields do not."""
+    fields: dict[str, Any] = {"input": outcome.name, **asdict(outcome)}
+    del fields["name"]
+    fields.update(fields.pop("facts"))
+    return json.dumps({name: value for name, value in fields.items() if value not in ("", None)})
+
+
+def threads_each(processes: int) -> int:
+    """Return the threads for each of several processes; 0, which means all, for one."""
+    if processes == 1:
+        return 0
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
+def _tell_sum(outcomes: list[Outcome], seconds: float) -> None:
+    counts = Counter(outcome.status for outcome in outcomes)
+    parts = [f"{counts[status]} {status}" for status in ("done", "skipped", "failed")]
+    LOG.info("%s in %.1f s", ", ".join(parts), seconds)
+
+
+@contextmanager
+def ending_on_signal() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: what is unfinished is removed, the rest stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

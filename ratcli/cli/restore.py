@@ -1,0 +1,124 @@
+"""`rat restore`: restore files, folders and series; the same format comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ratcli.cli import options
+from ratcli.cli.config import Config
+from ratcli.cli.console import Talk, talking
+from ratcli.errors import UsageError
+from ratcli.task import Task
+from ratcli.tasks import TASKS, get_task
+
+if TYPE_CHECKING:
+    from ratcli.restore import RestoreSettings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog=options.examples(
+        ("rat restore scan.dcm --task ct-denoise", "writes scan_ct-denoise.dcm beside it"),
+        ("rat restore study/ -t ct-denoise -r -o restored/", "every scan; the tree is kept"),
+        ("rat restore a.nii.gz -t ct-denoise --strength 0.6 -o b.nii.gz", "a milder blend"),
+        ("rat restore in/ -t ct-denoise -o out/ --manifest run.json --resume", "goes on"),
+    )
+)
+def restore(
+    inputs: options.Inputs,
+    task: options.TaskName = None,
+    output: options.Output = None,
+    if_exists: options.IfThere = options.IfExists.ERROR,
+    recursive: options.Recursive = False,
+    series_uid: options.SeriesUid = None,
+    unit: options.Unit = None,
+    max_pixels: options.MaxPixels = None,
+    save_residual: options.SaveResidual = False,
+    strength: options.Strength = 1.0,
+    partition: options.Partition = None,
+    regions: options.RegionMap = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    precision: options.Arithmetic = options.Precision.FP32,
+    tile: options.Tile = 0,
+    tile_overlap: options.TileOverlap = None,
+    jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = "",
+    manifest: options.ManifestFile = None,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
+    fail_fast: options.FailFast = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+    no_progress: options.NoProgress = False,
+    log_file: options.LogFile = None,
+    config: Config = None,
+) -> None:
+    """Restore scans; each comes out in its own format, with its geometry."""
+    if task is None:
+        raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
+    chosen = get_task(task)
+    talk = Talk(quiet, verbose, not no_progress, log_file, debug)
+    with talking(talk):
+        from ratcli.batch.plan import Selection, find_jobs
+        from ratcli.batch.restoring import RestoreWork, restore_header
+        from ratcli.batch.session import Batch, BatchSettings
+        from ratcli.cli.batching import run_batch, tell_plan, threads_each
+        from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+
+        place = Selection(f"_{chosen.name}", output, recursive, series_uid, save_residual)
+        plan = find_jobs(inputs, place)
+        settings = restore_settings(
+            chosen,
+            partition=partition,
+            weights=weights,
+            device=device,
+            strength=strength,
+            precision=precision.value,
+            tile=tile,
+            tile_overlap=tile_overlap,
+            threads=threads or threads_each(jobs),
+        )
+        work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS)
+        how = BatchSettings(
+            if_exists=if_exists.value,
+            manifest=manifest,
+            resume=resume,
+            processes=jobs,
+            scheduler=scheduler,
+            fail_fast=fail_fast,
+        )
+        batch = Batch(plan, restore_header(work), how)
+        run = tell_plan if dry_run else run_batch
+        run(batch, work, talk, as_json=as_json)
+
+
+def restore_settings(
+    task: Task,
+    *,
+    partition: str | None,
+    tile_overlap: int | None,
+    weights: str | None,
+    **others: Any,
+) -> RestoreSettings:
+    """Return settings in which the task's defaults fill what was not given.
+
+    Raises:
+        UsageError: there is no such partition; the hint has the nearest.
+    """
+    from ratcli.partition import PARTITIONS
+    from ratcli.restore import RestoreSettings
+
+    if partition is not None:
+        options.check_name(partition, PARTITIONS, "partition")
+    if tile_overlap is not None:
+        others["tile_overlap"] = tile_overlap
+    return RestoreSettings(
+        task=task, partition=partition or task.partition, weights=weights or task.weights, **others
+    )
