@@ -1,0 +1,232 @@
+"""PET: standardised uptake values, their figures in regions, recovery and agreement.
+
+No torch here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import convolve
+from scipy.stats import t
+
+from ratcli.errors import MeasurementError, UsageError
+from ratcli.scan import BoolArray
+
+RealArray = npt.NDArray[np.float64]
+
+PEAK_RADIUS_MM = (3.0 / (4.0 * math.pi)) ** (1.0 / 3.0) * 10.0
+"""Radius of a sphere of 1 ml: 6.2 mm."""
+
+_FINE = 5
+
+
+@dataclass(frozen=True)
+class Administration:
+    """What turns activity into uptake.
+
+    Attributes:
+        weight_kg: of the patient.
+        dose_bq: injected activity, at the time of injection.
+        half_life_s: of the nuclide.
+        elapsed_s: from the injection to the time to which the values are decay corrected: the
+            start of the series (DICOM's DecayCorrection START); 0 where it is ADMIN.
+    """
+
+    weight_kg: float
+    dose_bq: float
+    half_life_s: float
+    elapsed_s: float
+
+
+def suv_factor(
+    units: str,
+    administration: Administration | None = None,
+    counts_to_suv: float = 0.0,
+    counts_to_bqml: float = 0.0,
+) -> float:
+    """Return what to multiply stored values with, to get SUV by body weight.
+
+    Args:
+        units: DICOM's Units: `BQML`, `CNTS` or `GML`.
+        administration: needed for BQML, and for CNTS without a factor of its own.
+        counts_to_suv: for CNTS: Philips' private (7053,1000), 0 where absent.
+        counts_to_bqml: for CNTS: Philips' private (7053,1009), 0 where absent.
+
+    Raises:
+        UsageError: units that this cannot convert, or facts that are missing or not positive.
+
+    Source: QIBA, Vendor-neutral pseudo-code for SUV calculation, 2011.
+    """
+    if units == "GML":
+        return 1.0
+    if units == "CNTS" and counts_to_suv > 0.0:
+        return counts_to_suv
+    scale = {"BQML": 1.0, "CNTS": counts_to_bqml}.get(units, 0.0)
+    if scale <= 0.0:
+        raise UsageError(
+            f"values in {units or 'unknown units'} cannot be turned into SUV",
+            hint="BQML, GML, or CNTS with Philips' factors can.",
+        )
+    if (
+        administration is None
+        or min(administration.weight_kg, administration.dose_bq, administration.half_life_s) <= 0.0
+    ):
+        raise UsageError("weight, dose and half-life are needed for SUV and are not all known")
+    halvings = administration.elapsed_s / administration.half_life_s
+    decayed = administration.dose_bq * math.pow(2.0, -halvings)
+    return scale * administration.weight_kg * 1000.0 / decayed
+
+
+@dataclass(frozen=True)
+class Uptake:
+    """Uptake in a region.
+
+    Attributes:
+        mean: SUVmean.
+        highest: SUVmax, the highest voxel.
+        peak: SUVpeak, the highest mean of a sphere of 1 ml centred in the region; nan where no
+            such sphere lies inside the volume.
+        volume_ml: of the region.
+    """
+
+    mean: float
+    highest: float
+    peak: float
+    volume_ml: float
+
+
+def uptake(
+    volume: npt.NDArray[np.floating], mask: BoolArray, spacing_mm: tuple[float, float, float]
+) -> Uptake:
+    """Measure a region of a volume.
+
+    Args:
+        volume: `(D, H, W)` in SUV (or in any unit of activity).
+        mask: `(D, H, W)`, true in the region.
+        spacing_mm: between planes, rows and columns.
+
+    Raises:
+        MeasurementError: the region is empty.
+
+    Source: QIBA FDG-PET/CT profile (SUVpeak: 1 ml sphere).
+    """
+    if not mask.any():
+        raise MeasurementError("the region holds no voxel")
+    inside = volume[mask].astype(np.float64)
+    millilitres = float(mask.sum()) * math.prod(spacing_mm) / 1000.0
+    return Uptake(
+        float(inside.mean()),
+        float(inside.max()),
+        _peak(volume, mask, sphere_weights(spacing_mm)),
+        millilitres,
+    )
+
+
+def sphere_weights(
+    spacing_mm: tuple[float, float, float], radius_mm: float = PEAK_RADIUS_MM
+) -> RealArray:
+    """Return `(d, h, w)`, odd sizes: the share of each voxel inside a sphere, their sum 1."""
+    axes = []
+    for step in spacing_mm:
+        half = math.ceil(radius_mm / step - 0.5)
+        voxels = np.arange(-half, half + 1)
+        parts = (np.arange(_FINE) + 0.5) / _FINE - 0.5
+        axes.append(((voxels[:, None] + parts) * step).ravel())
+    planes, rows, columns = np.ix_(*axes)
+    fine = (planes**2 + rows**2 + columns**2 <= radius_mm**2).astype(np.float64)
+    shape = [part for axis in axes for part in (len(axis) // _FINE, _FINE)]
+    shares: RealArray = fine.reshape(shape).mean(axis=(1, 3, 5))
+    weights: RealArray = shares / shares.sum()
+    return weights
+
+
+def _peak(volume: npt.NDArray[np.floating], mask: BoolArray, weights: RealArray) -> float:
+    """Return the highest weighted mean centred in the mask, nan if none fits the volume."""
+    half = [size // 2 for size in weights.shape]
+    where = np.nonzero(mask)
+    if any(size < 2 * part + 1 for size, part in zip(volume.shape, half, strict=True)):
+        return math.nan
+    # The region's bounding box and half a sphere around it are enough.
+    box = tuple(
+        slice(max(int(axis.min()) - part, 0), int(axis.max()) + part + 1)
+        for axis, part in zip(where, half, strict=True)
+    )
+    fits = np.zeros(volume.shape, np.bool_)
+    fits[tuple(slice(part, size - part) for part, size in zip(half, volume.shape, strict=True))] = (
+        True
+    )
+    means = convolve(volume[box].astype(np.float64), weights, mode="nearest")
+    allowed = (mask & fits)[box]
+    return float(means[allowed].max()) if allowed.any() else math.nan
+
+
+def recovery(measured: Uptake, truth: Uptake) -> tuple[float, float, float]:
+    """Return recovery coefficients of mean, maximum and peak: measured over true uptake.
+
+    Raises:
+        MeasurementError: the true uptake is not positive.
+    """
+    if not min(truth.mean, truth.highest) > 0.0:
+        raise MeasurementError("the true uptake is not positive, so nothing can be recovered")
+    return (
+        measured.mean / truth.mean,
+        measured.highest / truth.highest,
+        measured.peak / truth.peak,
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of paired figures.
+
+    Attributes:
+        means: `(N,)` of each pair.
+        differences: `(N,)`, first less second.
+        bias: mean difference.
+        bias_low: lower end of its 95 % interval.
+        bias_high: upper end.
+        low: lower limit of agreement, bias - 1.96 SD.
+        high: upper limit.
+    """
+
+    means: tuple[float, ...]
+    differences: tuple[float, ...]
+    bias: float
+    bias_low: float
+    bias_high: float
+    low: float
+    high: float
+
+
+def bland_altman(first: Sequence[float], second: Sequence[float]) -> Agreement:
+    """Return bias and limits of agreement of paired figures.
+
+    Args:
+        first: figures of the restored scan.
+        second: of the reference, the same regions.
+
+    Raises:
+        MeasurementError: fewer than three pairs.
+
+    Source: Bland and Altman, Lancet 1986; 327:307.
+    """
+    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.size < 3 or one.size != two.size:
+        raise MeasurementError(f"{one.size} pairs show no agreement, expected three or more")
+    difference = one - two
+    bias, spread = float(difference.mean()), float(difference.std(ddof=1))
+    half = float(t.ppf(0.975, one.size - 1)) * spread / math.sqrt(one.size)
+    return Agreement(
+        means=tuple(((one + two) / 2.0).tolist()),
+        differences=tuple(difference.tolist()),
+        bias=bias,
+        bias_low=bias - half,
+        bias_high=bias + half,
+        low=bias - 1.96 * spread,
+        high=bias + 1.96 * spread,
+    )
