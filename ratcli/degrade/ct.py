@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from ratcli.degrade.counts import FLOOR, log_moments
 from ratcli.degrade.gridding import PITCH_PX, RadialGrid, radial_grid
 from ratcli.degrade.kernels import MEDIUM_SMOOTH, Kernel
-from ratcli.degrade.projector import FAN, Geometry, forward_project
+from ratcli.degrade.projector import FAN, Geometry, forward_project, ramp
 
 WATER_PER_MM = 0.0192
 """Linear attenuation of water near 70 keV."""
@@ -199,8 +199,9 @@ def _pad_square(planes: Tensor) -> tuple[Tensor, int, int]:
 
 
 def _filter(grid: RadialGrid, spacing_mm: float, kernel: Kernel) -> Tensor:
-    frequency = grid.frequencies() / spacing_mm
-    return frequency * kernel.response(frequency)
+    rays = Geometry(grid.views, grid.bins, PITCH_PX * spacing_mm)
+    gain = ramp(rays, grid.length, grid.phase.device)
+    return gain * kernel.response(grid.frequencies() / spacing_mm)
 
 
 @dataclass(frozen=True)
