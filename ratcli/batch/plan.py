@@ -60,6 +60,54 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A scan, and what was named on the command line to find it.
+
+    Attributes:
+        source: the scan.
+        root: the file or folder that was named.
+    """
+
+    source: ScanSource
+    root: Path
+
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether a folder was named, and not the scan itself."""
+        return self.root.is_dir()
+
+    @property
+    def holder(self) -> Path:
+        """The folder in which the scan stands, as a file or as a folder."""
+        return self.source.folder.parent if self._is_folder_on_disk else self.source.folder
+
+    @property
+    def name(self) -> str:
+        """The scan's name relative to the folder that was named."""
+        own = self.source.name + self.source.suffix
+        root = self.root.absolute()
+        if not self.is_in_folder or not self.holder.is_relative_to(root):
+            return own
+        return (self.holder.relative_to(root) / own).as_posix()
+
+    def is_own_output(self, selection: Selection) -> bool:
+        """Tell whether an earlier run wrote this scan into the folder that is searched."""
+        if not self.is_in_folder:
+            return False
+        file, root = self.source.files[0].resolve(), self.root.resolve()
+        if selection.output is not None:
+            output = selection.output.resolve()
+            return output in file.parents and output != root
+        inside = file.relative_to(root).parts[:-1]
+        names = inside if self._is_folder_on_disk else (*inside, self.source.name)
+        return any(name.endswith(selection.suffix) for name in names)
+
+    @property
+    def _is_folder_on_disk(self) -> bool:
+        return self.source.is_folder and self.source.files[0] in self.source.paths
+
+
+@dataclass(frozen=True)
 class Plan:
     """The jobs of a batch, and what became of inputs that give none."""
 
@@ -67,30 +115,53 @@ class Plan:
     outcomes: tuple[Outcome, ...] = ()
 
 
-def find_jobs(inputs: Sequence[Path], selection: Selection) -> Plan:
-    """List the scans in the inputs and name their outputs.
+def find_inputs(
+    inputs: Sequence[Path], *, recursive: bool = False, series_uid: str | None = None
+) -> tuple[list[Found], list[Outcome]]:
+    """List the scans in what was named.
 
     Args:
         inputs: files, folders or archives.
-        selection: which scans, and where to.
+        recursive: whether folders inside a folder are searched.
+        series_uid: the only DICOM series wanted.
 
     Returns:
-        A job for each scan; of several inputs, a failure for each that cannot be read.
+        The scans; and of several inputs, a failure for each that cannot be read.
+
+    Raises:
+        InputNotFoundError: the only input is not there, or holds no scan.
+        UnreadableInputError: the only input is of a kind that is not read.
+    """
+    found: list[Found] = []
+    failures: list[Outcome] = []
+    for path in inputs:
+        try:
+            sources = find_scans(path, recursive=recursive, series_uid=series_uid)
+        except RatError as error:
+            if len(inputs) == 1:
+                raise
+            failures.append(Outcome.failure(path.name or str(path), error))
+        else:
+            found += [Found(source, path) for source in sources]
+    return found, failures
+
+
+def find_jobs(inputs: Sequence[Path], selection: Selection) -> Plan:
+    """List the scans in the inputs and name their outputs; see `find_inputs`.
 
     Raises:
         InputNotFoundError: the only input is not there, or holds no scan.
         UnreadableInputError: the only input is of a kind that is not read.
         OutputError: two inputs meet in one output, or an output would take an input's place.
     """
-    jobs: list[Job] = []
-    failures: list[Outcome] = []
-    for path in inputs:
-        try:
-            jobs += _jobs_of(path, selection, alone=len(inputs) == 1)
-        except RatError as error:
-            if len(inputs) == 1:
-                raise
-            failures.append(Outcome.failure(path.name or str(path), error))
+    all_found, failures = find_inputs(
+        inputs, recursive=selection.recursive, series_uid=selection.series_uid
+    )
+    found = [scan for scan in all_found if not scan.is_own_output(selection)]
+    if all_found and not found:
+        raise InputNotFoundError("there is nothing but outputs of earlier runs")
+    alone = len(inputs) == 1
+    jobs = [_job(scan, selection, alone=alone) for scan in found]
     _refuse_collisions(jobs)
     return Plan(tuple(_told_apart(jobs)), tuple(failures))
 
@@ -135,58 +206,16 @@ def _told_apart(jobs: Sequence[Job]) -> Iterator[Job]:
         yield job if again == 1 else replace(job, name=f"{job.name} ({again})")
 
 
-def _jobs_of(path: Path, selection: Selection, *, alone: bool) -> Iterator[Job]:
-    sources = find_scans(path, recursive=selection.recursive, series_uid=selection.series_uid)
-    if path.is_dir():
-        found = sources
-        sources = [source for source in found if not _is_own_output(source, path, selection)]
-        if not sources:
-            raise InputNotFoundError(
-                f"{path.resolve().name} holds nothing but outputs of earlier runs"
-            )
-    for source in sources:
-        relative = _relative_folder(source, path)
-        name = (relative / (source.name + source.suffix)).as_posix()
-        output = _output(source, relative, path, selection, alone)
-        residual = _residual(output, source) if selection.residual else None
-        yield Job(source, name, output, residual=residual)
-
-
-def _is_own_output(source: ScanSource, root: Path, selection: Selection) -> bool:
-    """Tell whether a scan found in a folder is what an earlier run wrote there."""
-    if selection.output is not None:
-        return selection.output.resolve() in source.files[0].resolve().parents and (
-            selection.output.resolve() != root.resolve()
-        )
-    inside = source.files[0].resolve().relative_to(root.resolve()).parts[:-1]
-    names = inside if _is_series_folder(source) else (*inside, source.name)
-    return any(name.endswith(selection.suffix) for name in names)
-
-
-def _relative_folder(source: ScanSource, path: Path) -> Path:
-    """Return the folder that a scan lies in, relative to the folder that was named."""
-    if not path.is_dir():
-        return Path()
-    holder = source.folder.parent if _is_series_folder(source) else source.folder
-    root = path.absolute()
-    return holder.relative_to(root) if holder.is_relative_to(root) else Path()
-
-
-def _is_series_folder(source: ScanSource) -> bool:
-    """Tell whether a scan is a folder on disk, and not an archive."""
-    return source.is_folder and source.files[0] in source.paths
-
-
-def _output(
-    source: ScanSource, relative: Path, path: Path, selection: Selection, alone: bool
-) -> Path:
-    if selection.output is None:
-        holder = source.folder.parent if _is_series_folder(source) else source.folder
-        return holder / f"{source.name}{selection.suffix}{source.suffix}"
-    is_file = alone and not path.is_dir() and not source.is_folder
-    if is_file and not selection.output.is_dir():
-        return selection.output.absolute()
-    return selection.output.absolute() / relative / (source.name + source.suffix)
+def _job(found: Found, selection: Selection, *, alone: bool) -> Job:
+    source, wanted = found.source, selection.output
+    if wanted is None:
+        output = found.holder / f"{source.name}{selection.suffix}{source.suffix}"
+    elif alone and not found.is_in_folder and not source.is_folder and not wanted.is_dir():
+        output = wanted.absolute()
+    else:
+        output = wanted.absolute() / found.name
+    residual = _residual(output, source) if selection.residual else None
+    return Job(source, found.name, output, residual=residual)
 
 
 def _residual(output: Path, source: ScanSource) -> Path:

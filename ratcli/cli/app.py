@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ratcli import __version__
+from ratcli.cli.console import sentence
 from ratcli.errors import RatError, UsageError
 
 # A command is a module with an `app`; it is imported when it is called or listed.
@@ -116,12 +117,6 @@ _INTERNAL_HINT = (
     "This is a fault of rat; please report it with what `rat doctor` says "
     "and what the same command prints with --debug"
 )
-
-
-def sentence(message: str, hint: str = "") -> str:
-    """Return message and hint as sentences on one line."""
-    parts = (part.strip().rstrip(".") for part in (message, hint))
-    return " ".join(f"{part}." if part[-1] not in "?!" else part for part in parts if part)
 
 
 def _internal_sentence(error: BaseException) -> str:

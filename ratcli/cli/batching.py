@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ratcli.batch.outcome import Outcome, failure_of
-from ratcli.cli.console import LOG, Progress, Talk, say
+from ratcli.cli.console import LOG, Progress, Talk, say, sentence
 from ratcli.errors import RatError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Teller:
         if outcome.status != "failed":
             LOG.info("%s", one_line(outcome))
         elif not self._alone:
-            LOG.error("%s. %s", outcome.error.rstrip("."), outcome.hint)
+            tell_failure(outcome)
         if self._as_json:
             say(as_json_line(outcome))
 
@@ -87,11 +87,27 @@ def tell_plan(batch: Batch, work: Work, talk: Talk, *, as_json: bool) -> None:
             say(as_json_line(outcome))
         elif outcome.status != "failed":
             say(one_line(outcome))
-        elif len(outcomes) > 1:
-            LOG.error("%s. %s", outcome.error.rstrip("."), outcome.hint)
-    error_at_end = failure_of(outcomes)
-    if error_at_end is not None:
-        raise error_at_end
+    raise_failures(outcomes)
+
+
+def raise_failures(outcomes: list[Outcome]) -> None:
+    """Tell of failures, and end with the error that they make up together.
+
+    Raises:
+        RatError: something failed; see `failure_of`.
+    """
+    if len(outcomes) > 1:
+        for outcome in outcomes:
+            if outcome.status == "failed":
+                tell_failure(outcome)
+    error = failure_of(outcomes)
+    if error is not None:
+        raise error
+
+
+def tell_failure(outcome: Outcome) -> None:
+    """Tell why one scan of several failed."""
+    LOG.error("%s", sentence(outcome.error, outcome.hint))
 
 
 def one_line(outcome: Outcome) -> str:

@@ -208,3 +208,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def say(text: str) -> None:
     """Write a line of data to stdout."""
     print(text)
+
+
+def sentence(message: str, hint: str = "") -> str:
+    """Return message and hint as sentences on one line."""
+    parts = (part.strip().rstrip(".") for part in (message, hint))
+    return " ".join(f"{part}." if part[-1] not in "?!" else part for part in parts if part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,6 +14,10 @@ from ratcli.errors import RatError
 from ratcli.scan import ScanInfo
 from ratcli.task import Task
 from ratcli.tasks import TASKS
+
+if TYPE_CHECKING:
+    from ratcli.batch.outcome import Outcome
+    from ratcli.batch.plan import Found
 
 app = typer.Typer(add_completion=False)
 
@@ -32,14 +37,27 @@ def info(
     debug: options.Debug = False,
 ) -> None:
     """Show what rat sees in a scan: size, spacing, unit, and the tasks that fit it."""
-    from ratcli.formats import find_scans, open_scan
-
     with talking(Talk(debug=debug)):
-        for path in inputs:
-            for source in find_scans(path, recursive=recursive, series_uid=series_uid):
-                with open_scan(source) as reader:
-                    name = source.name + source.suffix
-                    say(_as_json(name, reader.info) if as_json else _as_text(name, reader.info))
+        from ratcli.batch.plan import find_inputs
+        from ratcli.cli.batching import raise_failures
+
+        found, outcomes = find_inputs(inputs, recursive=recursive, series_uid=series_uid)
+        outcomes += [_tell(scan, as_json=as_json) for scan in found]
+        raise_failures(outcomes)
+
+
+def _tell(found: Found, *, as_json: bool) -> Outcome:
+    """Tell of one scan; one that cannot be read does not keep the others from being told."""
+    from ratcli.batch.outcome import Outcome
+    from ratcli.formats import open_scan
+
+    try:
+        with open_scan(found.source) as reader:
+            name, facts = found.name, reader.info
+    except RatError as error:
+        return Outcome.failure(found.name, error)
+    say(_as_json(name, facts) if as_json else _as_text(name, facts))
+    return Outcome(name, "done")
 
 
 def fitting_tasks(info: ScanInfo) -> list[str]:

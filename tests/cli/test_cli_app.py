@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ratcli.cli import app, info
-from ratcli.cli.app import COMMANDS, main, sentence
+from ratcli.cli.app import COMMANDS, main
+from ratcli.cli.console import sentence
 
 Output = pytest.CaptureFixture[str]
 
@@ -65,7 +66,7 @@ def test_an_unexpected_error_is_told_without_its_text(
     def fail(*words: object, **options: object) -> None:
         raise KeyError("DOE^JOHN")
 
-    monkeypatch.setattr("ratcli.formats.find_scans", fail)
+    monkeypatch.setattr("ratcli.batch.plan.find_inputs", fail)
     assert main(["info", "x"]) == 1
     told = capsys.readouterr().err
     assert "internal error (KeyError in info.py" in told
@@ -84,7 +85,7 @@ def test_an_interrupt_gives_130(capsys: Output, monkeypatch: pytest.MonkeyPatch)
     def interrupt(*words: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ratcli.formats.find_scans", interrupt)
+    monkeypatch.setattr("ratcli.batch.plan.find_inputs", interrupt)
     assert main(["info", "x"]) == 130
     assert capsys.readouterr().err == "rat: interrupted.\n"
 
