@@ -1,0 +1,1 @@
+"""The Region Attention Transformer: network, attention engines, weights."""

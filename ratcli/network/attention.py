@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import torch
@@ -10,17 +11,20 @@ from torch import Tensor, nn
 
 from ratcli.network.plan import BIN_TOKENS, RegionPlan
 
+# While training on CPU, regions up to this size keep their weights for the backward pass.
+EXPLICIT_TOKENS = 1024
+
 
 class _Permute(torch.autograd.Function):
     """Reorder rows; the gradient is the inverse reordering, not a scatter."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(order, inverse)
         return x.index_select(0, order)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         order, inverse = ctx.saved_tensors
         return _Permute.apply(grads[0], inverse, order), None, None
 
@@ -79,7 +83,10 @@ def _loop(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
     regions = qkv[packed:].split(list(plan.sizes[plan.small :])) if packed < len(qkv) else ()
     for tokens in regions:
         q, k, v = _split_heads(tokens[None], heads)
-        out = F.scaled_dot_product_attention(q, k, v, scale=scale)
+        if torch.is_grad_enabled() and len(tokens) <= EXPLICIT_TOKENS:
+            out = _attend_small(q, k, v, scale)
+        else:
+            out = F.scaled_dot_product_attention(q, k, v, scale=scale)
         parts.append(_join_heads(out)[0])
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
@@ -126,13 +133,8 @@ def _varlen(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
 
 
 def _has_varlen(qkv: Tensor) -> bool:
-    if not qkv.is_cuda or qkv.dtype not in (torch.float16, torch.bfloat16):
-        return False
-    try:
-        import torch.nn.attention.varlen  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    half = qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16)
+    return half and importlib.util.find_spec("torch.nn.attention.varlen") is not None
 
 
 def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, ...]:

@@ -147,9 +147,7 @@ class RAT(nn.Module):
         )
         self.decoders = nn.ModuleList(
             nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
-            for level, count in zip(
-                reversed(range(levels)), settings.decoder_blocks, strict=True
-            )
+            for level, count in zip(reversed(range(levels)), settings.decoder_blocks, strict=True)
         )
         self.ending = nn.Conv2d(widths[0], settings.channels, 3, padding=1)
         self.to(memory_format=torch.channels_last)

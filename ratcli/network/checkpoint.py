@@ -1,0 +1,97 @@
+"""Networks from files: safetensors of ours, and the authors' `.pth`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ratcli.errors import WeightsError
+from ratcli.network.published import from_published
+from ratcli.network.rat import RAT, NetworkSettings
+from ratcli.network.registry import WeightsEntry, verify_weights
+
+
+def load_network(entry: WeightsEntry, device: torch.device) -> RAT:
+    """Verify registered weights and build their network, in float32, for inference.
+
+    Raises:
+        WeightsError: the hash differs, the file is damaged, or it fits no such network.
+    """
+    verify_weights(entry)
+    return build_network(settings_from(entry.network), read_state(entry.file), device)
+
+
+def build_network(
+    settings: NetworkSettings, state: Mapping[str, Tensor], device: torch.device
+) -> RAT:
+    """Build a network and fill in its parameters.
+
+    Raises:
+        WeightsError: names or shapes do not fit the settings.
+    """
+    with torch.device("meta"):
+        network = RAT(settings)
+    network.to_empty(device="cpu")
+    try:
+        network.load_state_dict({name: value.float() for name, value in state.items()})
+    except RuntimeError as error:
+        wrong = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise WeightsError(f"the weights are of another architecture: {wrong}") from error
+    network.to(device).eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)
+
+
+def settings_from(table: Mapping[str, Any]) -> NetworkSettings:
+    """Make network settings of a table, as the registry stores them.
+
+    Raises:
+        WeightsError: a setting is unknown.
+    """
+    known = {field.name for field in dataclasses.fields(NetworkSettings)}
+    if unknown := set(table) - known:
+        raise WeightsError(f"unknown network settings: {', '.join(sorted(unknown))}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    return NetworkSettings(**values)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read parameters from safetensors, or from the authors' `.pth` without running its code.
+
+    Raises:
+        WeightsError: damaged, or a pickle that holds more than tensors.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path.name} is damaged: {error}") from error
+    return from_published(_read_pickle(path))
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{path.name} is damaged, or holds more than tensors and was refused"
+        ) from error
+    for key in ("params_ema", "params", "state_dict", "net"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(f"{path.name} holds no parameters")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def save_state(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """Write parameters as safetensors, all in one dtype."""
+    save_file({name: value.to(dtype).contiguous() for name, value in state.items()}, path)

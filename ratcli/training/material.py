@@ -1,0 +1,165 @@
+"""Material: degraded and clean planes with their regions, made endlessly from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ratcli.regions import LabelArray
+from ratcli.scan import FloatArray
+
+
+@dataclass(frozen=True)
+class CleanPlane:
+    """A plane of a scan of usual dose.
+
+    Attributes:
+        patient: what may not be split over training and validation; never a name.
+        values: float32 `(C, H, W)` in the task's unit.
+        spacing_mm: pixel pitch.
+    """
+
+    patient: str
+    values: FloatArray
+    spacing_mm: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """One plane to learn from, in the network's units.
+
+    Attributes:
+        degraded: float32 `(C, H, W)`.
+        clean: float32 `(C, s*H, s*W)`.
+        labels: int32 `(s*H, s*W)`.
+        name: where it comes from, for logs; never a patient's name.
+    """
+
+    degraded: FloatArray
+    clean: FloatArray
+    labels: LabelArray
+    name: str
+
+
+class Source(Protocol):
+    """Makes examples; the same index gives the same example."""
+
+    def make(self, index: int) -> Example:
+        """Return the example of an index."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches of one step: `(B,C,h,w)`, `(B,C,s*h,s*w)` and `(B,s*h,s*w)`."""
+
+    degraded: Tensor
+    clean: Tensor
+    labels: Tensor
+
+
+class Pool:
+    """Prepared planes from which patches are cut; some are replaced after every step.
+
+    What the pool holds at a step depends on the step alone, so that a resumed run goes on as an
+    undisturbed one.
+
+    Args:
+        source: makes the planes.
+        size: planes held.
+        refresh: planes replaced at each step.
+        step: step at which the run begins or goes on.
+    """
+
+    def __init__(self, source: Source, size: int, refresh: int, step: int = 0) -> None:
+        self._source = source
+        self._refresh = refresh
+        self._next = step * refresh + size
+        self._examples = {
+            index % size: source.make(index) for index in range(step * refresh, self._next)
+        }
+
+    def advance(self) -> None:
+        """Replace the oldest planes."""
+        for _ in range(self._refresh):
+            self._examples[self._next % len(self._examples)] = self._source.make(self._next)
+            self._next += 1
+
+    def draw(self, rng: np.random.Generator, count: int, patch: int, scale: int) -> Batch:
+        """Cut patches at random places, turned and mirrored.
+
+        Args:
+            rng: source of randomness.
+            count: patches, each of another plane where there are enough.
+            patch: side on the output's grid.
+            scale: output pixels for each input pixel and axis.
+        """
+        size = len(self._examples)
+        chosen = rng.choice(size, count, replace=count > size)
+        cuts = [_cut(self._examples[int(slot)], rng, patch // scale, scale) for slot in chosen]
+        degraded, clean, labels = zip(*cuts, strict=True)
+        return Batch(
+            torch.from_numpy(np.stack(degraded)),
+            torch.from_numpy(np.stack(clean)),
+            torch.from_numpy(np.stack(labels)),
+        )
+
+
+def _cut(
+    example: Example, rng: np.random.Generator, side: int, scale: int
+) -> tuple[FloatArray, FloatArray, LabelArray]:
+    """Cut one patch; planes smaller than a patch are extended by reflection."""
+    example = _at_least(example, side, scale)
+    _, height, width = example.degraded.shape
+    for _ in range(4):
+        top, left = (int(rng.integers(n - side + 1)) for n in (height, width))
+        coarse = (slice(top, top + side), slice(left, left + side))
+        if example.degraded[(slice(None), *coarse)].std() > 0.05:
+            break
+    fine = tuple(slice(part.start * scale, part.stop * scale) for part in coarse)
+    turn = _symmetry(rng)
+    return (
+        turn(example.degraded[(slice(None), *coarse)]),
+        turn(example.clean[(slice(None), *fine)]),
+        turn(example.labels[fine]),
+    )
+
+
+class _symmetry:  # noqa: N801
+    """A mirroring, and now and then a transposition, of the last two axes.
+
+    Transposing is rare: noise of a body that is wider than tall has a direction.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._flips = tuple(axis for axis in (-1, -2) if rng.random() < 0.5)
+        self._transpose = rng.random() < 0.25
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        if self._flips:
+            array = np.flip(array, self._flips)
+        if self._transpose:
+            array = array.swapaxes(-1, -2)
+        return np.ascontiguousarray(array)
+
+
+def _at_least(example: Example, side: int, scale: int) -> Example:
+    """Extend a plane that is smaller than a patch."""
+    _, height, width = example.degraded.shape
+    down, right = max(0, side - height), max(0, side - width)
+    if not down and not right:
+        return example
+
+    def grown(array: np.ndarray, factor: int) -> np.ndarray:  # type: ignore[type-arg]
+        edges = [(0, 0)] * (array.ndim - 2) + [(0, down * factor), (0, right * factor)]
+        return np.pad(array, edges, mode="symmetric")
+
+    return Example(
+        grown(example.degraded, 1),
+        grown(example.clean, scale),
+        grown(example.labels, scale),
+        example.name,
+    )

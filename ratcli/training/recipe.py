@@ -1,0 +1,111 @@
+"""A recipe: everything that decides what a training run does, read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ratcli.errors import UsageError
+from ratcli.network.checkpoint import settings_from
+from ratcli.network.rat import NetworkSettings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training run.
+
+    Attributes:
+        task: name of the task.
+        network: shape of the network.
+        seed: decides initial parameters, material and patches.
+        steps: optimiser steps.
+        batch: patches of a step.
+        patch: side of a patch in pixels.
+        late_steps: last steps, which see fewer and larger patches; what a whole plane looks like.
+        late_batch: patches of a late step.
+        late_patch: side of a late patch in pixels.
+        learning_rate: highest rate, reached after `warmup` steps, then cosine to `final_rate`.
+        final_rate: rate of the last step.
+        warmup: steps of linear warm-up.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged parameters, which are what ships.
+        beta: weight of hard regions in the focal region loss.
+        epsilon: Charbonnier's epsilon; 0 for absolute differences.
+        pool: prepared planes from which patches are cut.
+        refresh: planes of the pool replaced after each step.
+        procedural: share of procedural planes among the material.
+        noise_hu: range of the noise's standard deviation in soft tissue, log-uniform (CT).
+        partition: partitioner of the material.
+        validate: steps between validations.
+        precision: `fp32` or `bf16`.
+        train: scans to learn from, relative to the data folder; an entry is one patient.
+        held_out: scans of patients that only validation sees.
+    """
+
+    task: str
+    network: NetworkSettings
+    seed: int = 0
+    steps: int = 4000
+    batch: int = 8
+    patch: int = 128
+    late_steps: int = 0
+    late_batch: int = 2
+    late_patch: int = 256
+    learning_rate: float = 5e-4
+    final_rate: float = 1e-6
+    warmup: int = 200
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    beta: float = 1.0
+    epsilon: float = 0.0
+    pool: int = 64
+    refresh: int = 1
+    procedural: float = 0.3
+    noise_hu: tuple[float, float] = (6.0, 110.0)
+    partition: str = "superpixel"
+    validate: int = 500
+    precision: str = "bf16"
+    train: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UsageError: the file is missing, no TOML, or has an unknown setting.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the recipe {path.name} is not TOML: {error}") from error
+    return recipe_from(table, path.name)
+
+
+def recipe_from(table: dict[str, Any], name: str) -> Recipe:
+    """Make a recipe of a table; `network` is a table of its own."""
+    known = {item.name for item in dataclasses.fields(Recipe)}
+    if unknown := sorted(set(table) - known):
+        raise UsageError(f"the recipe {name} has unknown settings: {', '.join(unknown)}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    values["network"] = settings_from(table.get("network", {}))
+    if "task" not in values:
+        raise UsageError(f"the recipe {name} does not name its task")
+    recipe = Recipe(**values)
+    if both := sorted(set(recipe.train) & set(recipe.held_out)):
+        raise UsageError(f"the recipe {name} both trains on and holds out: {', '.join(both)}")
+    return recipe
