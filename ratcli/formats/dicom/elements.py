@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 
+import pydicom.config
 from pydicom.dataset import Dataset
+
+# pydicom's messages echo element values, which may name a patient.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning about, or refusing, values that are slightly off the standard."""
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
@@ -65,7 +80,8 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 def _value(dataset: Dataset, keyword: str) -> object:
     """Return an element's value; None where it is absent or does not parse."""
     try:
-        value: object = dataset.get(keyword)
+        with quiet_pydicom():
+            value: object = dataset.get(keyword)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError):
         return None
     return None if value is None or value == "" else value

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import struct
-import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import pydicom.config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
@@ -26,7 +23,7 @@ from pydicom.uid import (
 )
 
 from ratcli.errors import RatError, UnreadableInputError
-from ratcli.formats.dicom.elements import uid
+from ratcli.formats.dicom.elements import quiet_pydicom, uid
 from ratcli.formats.limits import inflate
 
 MAX_DATASET_BYTES = 1 << 28
@@ -36,17 +33,6 @@ _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"UN")
-
-# pydicom's messages echo element values, which may name a patient.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-
-
-@contextlib.contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning about, or refusing, values that are slightly off the standard."""
-    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextlib.contextmanager
@@ -174,6 +160,8 @@ def read_header(path: Path) -> DicomFile:
             syntax.is_little_endian,
             stop_when=lambda tag, vr, length: tag in _PIXEL_TAGS or tag.group > 0x7FE0,
         )
+        if not dataset:
+            raise UnreadableInputError(f"{path.name}: no element of the DICOM header can be read")
         encoding = dataset.original_encoding
         pixels = _pixel_element(body, bool(encoding[0]), bool(encoding[1]))
         return DicomFile(path, dataset, _actual_syntax(syntax, dataset), pixels, meta)

@@ -63,6 +63,8 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
             continue
         if file.pixels is not None:
             members.append(_member(file))
+        elif "Rows" in file.dataset:
+            broken.append(path)
     if series_uid is not None:
         members, broken = [m for m in members if m.series == series_uid], []
     found = [Series((path,)) for path in broken] + _group(members)

@@ -16,7 +16,8 @@ from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
 from ratcli.formats.dicom.assembly import PlaneAssembly
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
-from ratcli.formats.dicom.files import guarded, quiet_pydicom
+from ratcli.formats.dicom.elements import quiet_pydicom
+from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.pixels import attach_pixels
