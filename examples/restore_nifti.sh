@@ -1,0 +1,6 @@
+#!/bin/sh
+# Restore a NIfTI volume. The file does not tell its unit; its values look like Hounsfield units.
+set -eu
+cd "$(dirname "$0")"
+out="${1:-restored}"
+rat restore ct_phantom.nii.gz --task ct-denoise --unit HU -o "$out/nifti/" --if-exists overwrite
