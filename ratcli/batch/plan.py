@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from ratcli.batch.outcome import Outcome
-from ratcli.errors import InputNotFoundError, OutputError, RatError
+from ratcli.errors import InputNotFoundError, OutputError, RatError, UsageError
 from ratcli.formats import ScanSource, find_scans, split_name
+
+_SUFFIXES = {
+    "dicom": (".dcm", ".dicom", ".ima"),
+    "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
+    "tiff": (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.btf", ".btf", ".svs"),
+}
 
 IfExists = Literal["error", "skip", "overwrite"]
 
@@ -46,7 +52,8 @@ class Selection:
 
     Attributes:
         suffix: ends the stem of an output beside its input, as `_ct-denoise`.
-        output: file for one input file, folder for all else; None: beside each input.
+        output: file (with a suffix) for one input file, folder for all else; None: beside each
+            input.
         recursive: whether folders inside a folder are searched.
         series_uid: the only DICOM series wanted.
         residual: whether the difference to the input is written too.
@@ -210,12 +217,29 @@ def _job(found: Found, selection: Selection, *, alone: bool) -> Job:
     source, wanted = found.source, selection.output
     if wanted is None:
         output = found.holder / f"{source.name}{selection.suffix}{source.suffix}"
-    elif alone and not found.is_in_folder and not source.is_folder and not wanted.is_dir():
+    elif alone and not found.is_in_folder and _is_file_name(wanted, source):
         output = wanted.absolute()
     else:
         output = wanted.absolute() / found.name
     residual = _residual(output, source) if selection.residual else None
     return Job(source, found.name, output, residual=residual)
+
+
+def _is_file_name(wanted: Path, source: ScanSource) -> bool:
+    """Tell whether the output that was named is a file; a folder has no suffix, or is there.
+
+    Raises:
+        UsageError: its suffix is that of another format.
+    """
+    if source.is_folder or wanted.is_dir():
+        return False
+    suffix = split_name(wanted)[1].lower()
+    if suffix and suffix not in _SUFFIXES[source.format]:
+        raise UsageError(
+            f"{wanted.name} ends in {suffix}, but the input is {source.format} and stays it",
+            hint=f"Name it {wanted.name[: -len(suffix)]}{source.suffix}.",
+        )
+    return bool(wanted.suffix) or not source.suffix
 
 
 def _residual(output: Path, source: ScanSource) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from batch_scans import make_scan
 
 from ratcli.batch.plan import Plan, Selection, find_jobs, settle_existing
-from ratcli.errors import InputNotFoundError, OutputError, UnreadableInputError
+from ratcli.errors import InputNotFoundError, OutputError, UnreadableInputError, UsageError
 
 SUFFIX = "_ct-denoise"
 
@@ -33,6 +33,16 @@ def test_one_file_goes_into_a_folder_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     plan = find(make_scan(tmp_path / "a.nii"), output=tmp_path / "out")
     assert outputs(plan, tmp_path) == {"a.nii": "out/a.nii"}
+
+
+def test_an_output_without_a_suffix_is_a_folder(tmp_path: Path) -> None:
+    plan = find(make_scan(tmp_path / "a.nii"), output=tmp_path / "out")
+    assert outputs(plan, tmp_path) == {"a.nii": "out/a.nii"}
+
+
+def test_an_output_of_another_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"b\.dcm ends in \.dcm, but the input is nifti"):
+        find(make_scan(tmp_path / "a.nii"), output=tmp_path / "b.dcm")
 
 
 def test_the_tree_of_a_folder_is_kept(tmp_path: Path) -> None:
