@@ -35,11 +35,14 @@ class Partitioner(Protocol):
         """
 
 
-# Each module has a function `make(**options) -> Partitioner`.
+# Each module has a function `make(name, **options) -> Partitioner`.
 PARTITIONS: dict[str, str] = {
     "none": "ratcli.partition.whole",
     "superpixel": "ratcli.partition.superpixel",
     "given": "ratcli.partition.given",
+    "sam-vit-b": "ratcli.partition.sam",
+    "sam-vit-l": "ratcli.partition.sam",
+    "sam-vit-h": "ratcli.partition.sam",
 }
 
 
@@ -58,4 +61,4 @@ def get_partitioner(name: str, **options: object) -> Partitioner:
         hint = f"Did you mean {near[0]}?" if near else f"Partitions: {', '.join(PARTITIONS)}."
         raise UsageError(f"there is no partition '{name}'", hint=hint)
     module = importlib.import_module(PARTITIONS[name])
-    return cast(Partitioner, module.make(**options))
+    return cast(Partitioner, module.make(name, **options))

@@ -17,11 +17,11 @@ class Given:
 
     Args:
         labels: integers `(H, W)`; each value is a region.
+        name: as on the command line.
     """
 
-    name = "given"
-
-    def __init__(self, labels: npt.NDArray[np.integer]) -> None:
+    def __init__(self, labels: npt.NDArray[np.integer], name: str = "given") -> None:
+        self.name = name
         self._regions = Regions.from_labels(labels)
 
     @property
@@ -47,6 +47,6 @@ class Given:
         return self._regions
 
 
-def make(labels: npt.NDArray[np.integer]) -> Given:
+def make(name: str, labels: npt.NDArray[np.integer]) -> Given:
     """Return the partitioner of a label map `(H, W)`."""
-    return Given(labels)
+    return Given(labels, name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ratcli.partition.cleanup import drop_specks, split_unconnected
 from ratcli.partition.otsu import otsu_thresholds
 from ratcli.regions import Regions
 from ratcli.scan import FloatArray
@@ -68,7 +69,7 @@ class Superpixel:
         rgb = plane.shape[0] == 3
         values = _density(plane) if rgb else self._compressed(plane[0])
         classes = self._classes(values, rgb)
-        return _components(classes, self.smallest)
+        return drop_specks(split_unconnected(Regions.from_labels(classes)), self.smallest)
 
     def _compressed(self, values: FloatArray) -> FloatArray:
         """Compress gray values `(H, W)` away from 0."""
@@ -100,20 +101,6 @@ def _density(plane: FloatArray) -> FloatArray:
     return density
 
 
-def _components(classes: npt.NDArray[np.uint8], smallest: int) -> Regions:
-    """Connected components of classes `(H, W)`; small ones join the nearest that is not."""
-    from scipy.ndimage import distance_transform_edt
-    from skimage.measure import label
-
-    labels = label(classes, background=-1, connectivity=1)  # type: ignore[no-untyped-call]
-    areas = np.bincount(labels.ravel())
-    small = (areas < min(smallest, areas.max()))[labels]
-    if small.any():
-        nearest = distance_transform_edt(small, return_distances=False, return_indices=True)
-        labels = labels[tuple(nearest)]
-    return Regions.from_labels(labels)
-
-
-def make(**settings: float) -> Superpixel:
+def make(name: str, **settings: float) -> Superpixel:
     """Return the partitioner; settings are the attributes of `Superpixel`."""
-    return Superpixel(**settings)  # type: ignore[arg-type]
+    return Superpixel(name=name, **settings)  # type: ignore[arg-type]

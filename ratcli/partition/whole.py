@@ -24,6 +24,6 @@ class Whole:
         return Regions.single(*plane.shape[-2:])
 
 
-def make() -> Whole:
+def make(name: str) -> Whole:
     """Return the partitioner."""
-    return Whole()
+    return Whole(name)

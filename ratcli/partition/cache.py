@@ -1,0 +1,107 @@
+"""Partitions kept on disk by what they were made from, so that none is computed twice.
+
+The name of an entry is the SHA-256 of the plane's values and of the partitioner's settings; it
+tells nothing about a file or a patient. Several processes may share a folder: an entry appears
+whole or not at all, and two that make the same one write the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ratcli.errors import OutputError
+from ratcli.partition import Partitioner
+from ratcli.regions import Regions
+from ratcli.scan import FloatArray
+
+
+@dataclass(frozen=True)
+class CachedPartitioner:
+    """A partitioner that looks into a folder first.
+
+    Attributes:
+        source: makes what is missing.
+        folder: holds the entries; made when the first is kept.
+    """
+
+    source: Partitioner
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the partitioner behind it."""
+        return self.source.name
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Settings of the partitioner behind it; the cache does not change the result."""
+        return self.source.settings
+
+    def partition(self, plane: FloatArray) -> Regions:
+        """Label every pixel of a plane `(C, H, W)`.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        path = self.folder / f"{self.key(plane)}.npz"
+        kept = _load(path, plane.shape[-2:])
+        if kept is not None:
+            return kept
+        regions = self.source.partition(plane)
+        _store(path, regions)
+        return regions
+
+    def key(self, plane: FloatArray) -> str:
+        """Return the hash of a plane's values, shape and type and of all settings."""
+        digest = hashlib.sha256()
+        for part in (*self.settings, str(plane.shape), str(plane.dtype)):
+            digest.update(len(part).to_bytes(8, "little") + part.encode())
+        digest.update(np.ascontiguousarray(plane).data)
+        return digest.hexdigest()
+
+
+def _load(path: Path, shape: tuple[int, ...]) -> Regions | None:
+    """Read an entry; None where there is none or it is damaged."""
+    try:
+        # numpy leaves a damaged file open that it opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            labels = entry["labels"]
+    except FileNotFoundError:
+        return None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
+        return None
+    if labels.shape != tuple(shape) or labels.dtype.kind not in "iu":
+        return None
+    return Regions.from_labels(labels)
+
+
+def _store(path: Path, regions: Regions) -> None:
+    """Write an entry under a temporary name, then rename it."""
+    small = np.uint16 if regions.count <= 1 << 16 else np.int32
+    partial = path.with_name(f".{path.stem[:16]}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez_compressed(file, labels=regions.labels.astype(small))
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"the cache folder cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
