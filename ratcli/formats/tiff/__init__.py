@@ -1,0 +1,67 @@
+"""TIFF: gray and colour, any layout, ImageJ, OME-TIFF, Aperio SVS and other pyramids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ratcli.scan import Derivation, ScanReader, ScanWriter
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SUFFIXES = (".tif", ".tiff", ".svs", ".btf")
+
+
+def sniff(head: bytes, path: Path) -> bool:
+    """Tell a TIFF by its first four bytes, or a broken one by its name.
+
+    Args:
+        head: the first bytes of the file.
+        path: the file.
+    """
+    return head[:4] in _MAGIC or path.name.lower().endswith(_SUFFIXES)
+
+
+def open_scan(
+    paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None = None
+) -> ScanReader:
+    """Open a TIFF.
+
+    Args:
+        paths: one file.
+        max_pixels: most pixels decoded at once: of a tile or strip, and of a box that is read.
+        assume_unit: unit of gray values; colours of 8 and 16 bits are `RGB`.
+
+    Raises:
+        UnreadableInputError: damaged, hostile, or of a kind that is not read.
+    """
+    from ratcli.formats.tiff.pages import open_pages
+    from ratcli.formats.tiff.reader import TiffReader
+
+    pages = open_pages(paths[0])
+    try:
+        return TiffReader(pages, max_pixels, assume_unit)
+    except BaseException:
+        pages.file.close()
+        raise
+
+
+def create_scan(
+    reader: ScanReader, path: Path, derivation: Derivation, *, overwrite: bool = False
+) -> ScanWriter:
+    """Begin a TIFF on the reader's grid, or one `derivation.scale` times as fine.
+
+    Args:
+        reader: a scan that `open_scan` of this module gave; it stays open while writing.
+        path: the file.
+        derivation: what was done; goes into the tag Software.
+        overwrite: whether a file of that name may be replaced.
+
+    Raises:
+        OutputError: the name is taken, is the input's, or cannot be written.
+    """
+    from ratcli.formats.tiff.reader import TiffReader
+    from ratcli.formats.tiff.writer import TiffWriter
+
+    if not isinstance(reader, TiffReader):
+        raise ValueError("a TIFF is made from a TIFF reader")
+    return TiffWriter(reader, path, derivation, overwrite=overwrite)

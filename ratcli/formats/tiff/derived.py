@@ -1,0 +1,224 @@
+"""The layout and the tags of a derived TIFF: the source's own, on the new grid."""
+
+from __future__ import annotations
+
+from typing import IO, Any, Literal
+
+from ratcli.formats.tiff.directory import (
+    LONG,
+    RATIONAL,
+    SHORT,
+    Directory,
+    Encoder,
+    Tag,
+)
+from ratcli.formats.tiff.levels import ADOBE_DEFLATE, NONE, Encoding
+from ratcli.formats.tiff.metadata import Resolution, finer_description
+from ratcli.formats.tiff.pages import raw_value
+from ratcli.formats.tiff.reader import TiffReader
+from ratcli.formats.tiff.samples import PALETTE
+from ratcli.scan import Derivation
+
+_SLIDE_PIXELS = 1 << 25
+_HUGE_PIXELS = 1 << 28
+_STRIP_BYTES = 1 << 18
+_LARGEST_TILE = 1024
+_SLIDE_TILE, _TILE = 512, 256
+
+_LAYOUT_TAGS = {254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284}
+_LAYOUT_TAGS |= {288, 289, 292, 293, 317, 320, 322, 323, 324, 325, 330, 338, 339, 340, 341, 347}
+_LAYOUT_TAGS |= {*range(512, 522), *range(529, 533)}
+_POINTER_TAGS = {34665, 34853, 40965}  # Exif, GPS: directories elsewhere in the source
+_REWRITTEN_TAGS = {270, 282, 283, 296, 305}
+_GRID_TAGS = {33550, 33922, 34264}  # GeoTIFF's pixel size; copied for the same grid only
+_SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
+
+
+def wants_pyramid(reader: TiffReader, scale: int) -> bool:
+    """Tell whether smaller versions are written: for what had some, and for slides."""
+    pages, info = reader.pages, reader.info
+    if pages.kind == "imagej" or (info.planes > 1 and pages.kind != "ome"):
+        return False
+    pixels = info.height * info.width * scale**2
+    is_slide = bool(pages.first.is_tiled) and pixels >= _SLIDE_PIXELS
+    return pages.has_pyramid or is_slide or pixels >= _HUGE_PIXELS
+
+
+def plan_encoding(reader: TiffReader, scale: int, *, is_pyramid: bool) -> Encoding:
+    """Choose tiles or strips and their size.
+
+    Tiles stay tiles; ImageJ, whose own reader knows few codecs, gets uncompressed strips.
+    """
+    page, info = reader.pages.first, reader.info
+    compression = NONE if reader.pages.kind == "imagej" else ADOBE_DEFLATE
+    order: Literal["<", ">"] = ">" if page.parent.byteorder == ">" else "<"
+    if not (page.is_tiled or is_pyramid):
+        samples = 1 if keeps_planes_apart(reader, is_pyramid) else _samples(reader)
+        row_bytes = info.width * scale * samples * reader.samples.stored_dtype.itemsize
+        rows = max(1, min(info.height * scale, _STRIP_BYTES // row_bytes))
+        return Encoding(rows, info.width * scale, False, compression, order)
+    height, width = _TILE, _TILE
+    if page.is_tiled and _is_usual(page.tilelength) and _is_usual(page.tilewidth):
+        height, width = int(page.tilelength), int(page.tilewidth)
+    if is_pyramid and scale > 1:
+        height, width = _SLIDE_TILE, _SLIDE_TILE
+    return Encoding(height, width, True, compression, order)
+
+
+def keeps_planes_apart(reader: TiffReader, is_pyramid: bool) -> bool:
+    """Tell whether samples go to planes of their own, as in the source; never in a pyramid."""
+    is_planar = int(reader.pages.first.planarconfig) == 2 and _samples(reader) > 1
+    return is_planar and not is_pyramid and reader.samples.palette is None
+
+
+class DerivedTags:
+    """Makes the tags of every page that is written."""
+
+    def __init__(self, reader: TiffReader, derivation: Derivation, encoding: Encoding) -> None:
+        self.encoder = Encoder(encoding.byte_order)
+        self.is_planar = keeps_planes_apart(reader, wants_pyramid(reader, derivation.scale))
+        self.samples = _samples(reader)
+        self._reader = reader
+        self._derivation = derivation
+        self._encoding = encoding
+
+    def plane(self, number: int) -> dict[int, Tag]:
+        """Return the tags of a plane: all of its source's that still hold, and its layout."""
+        page = self._reader.pages.planes[number][0]
+        info, scale = self._reader.info, self._derivation.scale
+        tags = self._kept(page)
+        tags |= self._layout(info.height * scale, info.width * scale)
+        if 254 in page.tags:
+            tags[254] = self._raw(page, 254)
+        tags |= self._resolution() | self._descriptions(page)
+        return tags
+
+    def smaller(self, height: int, width: int) -> dict[int, Tag]:
+        """Return the tags of a smaller version."""
+        tags = self._layout(height, width)
+        tags[254] = self.encoder.numbers(LONG, 1)
+        if self._reader.pages.kind == "svs":
+            first = self._reader.pages.description().split(b"\n")[0].rstrip(b"\r\0")
+            tags[270] = self.encoder.text(first + f"\r\n-> {width}x{height}".encode())
+        icc = self._reader.pages.first.tags.get(34675)
+        if icc is not None:
+            tags[34675] = self._raw(self._reader.pages.first, 34675)
+        return tags
+
+    def copied(self, page: Any, file: IO[bytes]) -> Directory:
+        """Append the tiles or strips of a page as they are; return its directory."""
+        where = {273, 279, 324, 325, 330} | _POINTER_TAGS
+        tags = {code: self._raw(page, code) for code in _codes(page) if code not in where}
+        offsets, counts = [], []
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            data = _read(page, int(offset), int(count))
+            offsets.append(file.tell() if data else 0)
+            counts.append(len(data))
+            file.write(data)
+        return Directory(tags, offsets, counts, bool(page.is_tiled))
+
+    def _kept(self, page: Any) -> dict[int, Tag]:
+        dropped = _LAYOUT_TAGS | _POINTER_TAGS | _REWRITTEN_TAGS
+        if self._derivation.scale > 1:
+            dropped |= _GRID_TAGS
+        return {code: self._raw(page, code) for code in _codes(page) if code not in dropped}
+
+    def _raw(self, page: Any, code: int) -> Tag:
+        tag = page.tags[code]
+        return Tag(int(tag.dtype), int(tag.count), raw_value(page, code))
+
+    def _layout(self, height: int, width: int) -> dict[int, Tag]:
+        numbers, samples, encoding = self.encoder.numbers, self._reader.samples, self._encoding
+        sample_format = _SAMPLE_FORMATS[samples.stored_dtype.kind]
+        tags = {
+            256: numbers(LONG, width),
+            257: numbers(LONG, height),
+            258: numbers(SHORT, *[samples.stored_bits] * self.samples),
+            259: numbers(SHORT, encoding.compression),
+            262: numbers(SHORT, samples.photometric),
+            277: numbers(SHORT, self.samples),
+            284: numbers(SHORT, 2 if self.is_planar else 1),
+            317: numbers(SHORT, encoding.predictor(samples.stored_dtype)),
+            339: numbers(SHORT, *[sample_format] * self.samples),
+        }
+        if encoding.is_tiled:
+            tags |= {322: numbers(LONG, encoding.width), 323: numbers(LONG, encoding.height)}
+        else:
+            tags[278] = numbers(LONG, encoding.height)
+        return tags | self._colour_tags()
+
+    def _colour_tags(self) -> dict[int, Tag]:
+        samples, first = self._reader.samples, self._reader.pages.first
+        tags: dict[int, Tag] = {}
+        if samples.extras:
+            kinds = [int(kind) for kind in first.extrasamples][: samples.extras]
+            kinds += [0] * (samples.extras - len(kinds))
+            tags[338] = self.encoder.numbers(SHORT, *kinds)
+        if samples.photometric == PALETTE:
+            tags[320] = self._raw(first, 320)
+        return tags
+
+    def _resolution(self) -> dict[int, Tag]:
+        """Return finer resolution tags, or those of the description where there are none."""
+        scale = self._derivation.scale
+        resolution = self._reader.pages.resolution()
+        _, row_mm, column_mm = self._reader.info.spacing_mm
+        if resolution is not None:
+            resolution = resolution.finer(scale)
+        elif row_mm and column_mm:
+            resolution = Resolution.from_spacing(row_mm / scale, column_mm / scale)
+        if resolution is None:
+            return {}
+        return {
+            282: self.encoder.numbers(RATIONAL, *resolution.x),
+            283: self.encoder.numbers(RATIONAL, *resolution.y),
+            296: self.encoder.numbers(SHORT, resolution.unit),
+        }
+
+    def _descriptions(self, page: Any) -> dict[int, Tag]:
+        pages, info, text = self._reader.pages, self._reader.info, self.encoder.text
+        size = (info.height, info.width)
+        description = finer_description(
+            pages.kind, raw_value(page, 270).rstrip(b"\0"), self._derivation.scale, size
+        )
+        if pages.kind == "shaped" and (
+            self._reader.samples.palette is not None
+            or (int(page.planarconfig) == 2) != self.is_planar
+        ):
+            description = b""  # its shape would no longer be that of the page
+        tags = {305: text(_history(self._derivation, raw_value(page, 305)))}
+        if description:
+            tags[270] = text(description)
+        return tags
+
+
+def _history(derivation: Derivation, before: bytes) -> bytes:
+    """Return the tag Software: who wrote the source, and what was done to it here."""
+    facts = [derivation.description, f"task {derivation.task}", f"version {derivation.version}"]
+    if derivation.weights_sha256:
+        facts.append(f"weights SHA-256 {derivation.weights_sha256}")
+    done = "rat: " + "; ".join([*facts, *derivation.settings])
+    earlier = before.rstrip(b"\0")
+    return (earlier + b"; " if earlier else b"") + done.encode()
+
+
+def _codes(page: Any) -> list[int]:
+    return [int(tag.code) for tag in page.tags]
+
+
+def _samples(reader: TiffReader) -> int:
+    return reader.samples.channels + reader.samples.extras
+
+
+def _is_usual(length: int) -> bool:
+    return 16 <= length <= _LARGEST_TILE and length % 16 == 0
+
+
+def _read(page: Any, offset: int, count: int) -> bytes:
+    handle = page.parent.filehandle
+    if count <= 0 or offset <= 0 or offset + count > int(handle.size):
+        return b""
+    with handle.lock:
+        handle.seek(offset)
+        data: bytes = handle.read(count)
+    return data

@@ -1,0 +1,234 @@
+"""Which pages of a TIFF are planes, which are smaller versions, and which only come along."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tifffile
+
+from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.tiff.metadata import Resolution, ome_names_other_files
+
+Kind = Literal["svs", "ome", "imagej", "shaped", "plain"]
+
+_MAX_PAGES = 20_000
+_MAX_DESCRIPTION = 64 << 20
+_REDUCED = 1  # bit of NewSubfileType
+
+# Its warnings quote tags; what matters is raised as a RatError instead.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class TiffPages:
+    """The pages of an open TIFF, sorted by what they are for.
+
+    Attributes:
+        file: tifffile's open file.
+        kind: who wrote it, as far as that changes the meaning of tags.
+        planes: a page for each plane, and the bytes by which its data lie further.
+        levels: smaller versions of the first plane.
+        others: pages of another size (a label, a thumbnail); copied as they are.
+        sequence: all pages but the levels, in the order of the file.
+    """
+
+    file: Any
+    kind: Kind
+    planes: tuple[tuple[Any, int], ...]
+    levels: tuple[Any, ...]
+    others: tuple[Any, ...]
+    sequence: tuple[Any, ...]
+
+    @property
+    def first(self) -> Any:
+        """The page of the first plane."""
+        return self.planes[0][0]
+
+    @property
+    def has_pyramid(self) -> bool:
+        """Whether the file holds smaller versions of its planes."""
+        return bool(self.levels) or bool(self.first.subifds)
+
+    def description(self) -> bytes:
+        """Return the first ImageDescription as it stands in the file."""
+        return raw_value(self.first, 270)
+
+    def resolution(self) -> Resolution | None:
+        """Return the resolution tags of the first plane, None where they are missing."""
+        x, y = self.first.tags.valueof(282), self.first.tags.valueof(283)
+        unit = self.first.tags.valueof(296)
+        if not (_is_ratio(x) and _is_ratio(y)):
+            return None
+        return Resolution(x, y, int(unit) if unit is not None else 2)
+
+
+@contextlib.contextmanager
+def structure_errors(what: str) -> Iterator[None]:
+    """Turn whatever a damaged structure makes tifffile raise into an UnreadableInputError."""
+    try:
+        yield
+    except RatError:
+        raise
+    except Exception as error:  # struct, index, recursion, memory and tifffile's own errors
+        raise UnreadableInputError(
+            f"{what} is damaged", hint="The file is truncated or is no TIFF."
+        ) from error
+
+
+def open_pages(path: Path) -> TiffPages:
+    """Open a TIFF and sort its pages; no pixel is read.
+
+    Raises:
+        UnreadableInputError: the structure is damaged, or the planes are in other files.
+    """
+    with structure_errors("the structure of the TIFF file"):
+        file = tifffile.TiffFile(path, _multifile=False)
+    try:
+        with structure_errors("the structure of the TIFF file"):
+            return _sort_pages(file, _read_pages(file))
+    except BaseException:
+        file.close()
+        raise
+
+
+def raw_value(page: Any, code: int) -> bytes:
+    """Return the bytes of a tag's value as they stand in the file; none where it is missing."""
+    tag = page.tags.get(code)
+    if tag is None:
+        return b""
+    handle = page.parent.filehandle
+    size = int(tag.valuebytecount)
+    if not 0 <= size <= min(_MAX_DESCRIPTION, int(handle.size)):
+        raise UnreadableInputError(f"tag {code} declares {size} bytes, more than the file holds")
+    with handle.lock:
+        handle.seek(tag.valueoffset)
+        data: bytes = handle.read(size)
+    if len(data) < size:
+        raise UnreadableInputError(f"the value of tag {code} lies outside the file")
+    return data
+
+
+def _read_pages(file: Any) -> list[Any]:
+    pages: list[Any] = []
+    seen: set[int] = set()
+    for index in range(_MAX_PAGES):
+        try:
+            page = file.pages[index]
+        except IndexError:
+            break
+        if page.offset in seen:  # the links run in a circle
+            break
+        seen.add(page.offset)
+        pages.append(page)
+    else:
+        raise UnreadableInputError(f"the file has more than {_MAX_PAGES} pages")
+    if not pages:
+        raise UnreadableInputError("the file has no page that can be read")
+    return pages
+
+
+def _sort_pages(file: Any, pages: list[Any]) -> TiffPages:
+    first, kind = pages[0], _kind(pages[0])
+    _refuse_foreign(file, first, kind)
+    levels = _levels(first, pages[1:], kind)
+    others = [page for page in pages[1:] if page not in levels and not _is_plane(first, page, kind)]
+    own = [page for page in pages if page not in levels and page not in others]
+    planes = [(page, 0) for page in own]
+    if len(own) == 1:
+        planes = [(first, shift) for shift in _shifts(first, kind)]
+    return TiffPages(
+        file=file,
+        kind=kind,
+        planes=tuple(planes),
+        levels=tuple(levels),
+        others=tuple(page for page in others if page.imagewidth and page.imagelength),
+        sequence=tuple(page for page in pages if page not in levels),
+    )
+
+
+def _kind(page: Any) -> Kind:
+    if page.is_svs:
+        return "svs"
+    if page.is_ome:
+        return "ome"
+    if page.is_imagej:
+        return "imagej"
+    return "shaped" if page.is_shaped else "plain"
+
+
+def _refuse_foreign(file: Any, first: Any, kind: Kind) -> None:
+    if kind == "ome" and ome_names_other_files(first.description):
+        raise UnreadableInputError(
+            "the OME-TIFF spreads its planes over several files",
+            hint="Convert it to a single file first.",
+        )
+    if file.is_stk:
+        raise UnreadableInputError("MetaMorph stacks (STK) are not read")
+    if first.imagedepth > 1:
+        raise UnreadableInputError(f"a page holds {first.imagedepth} planes in depth, expected one")
+
+
+def _is_plane(first: Any, page: Any, kind: Kind) -> bool:
+    """Tell whether a page is one more plane like the first."""
+    if kind == "svs" or page.subfiletype & _REDUCED:
+        return False
+    return _likeness(page) == _likeness(first)
+
+
+def _likeness(page: Any) -> tuple[Any, ...]:
+    return (
+        page.imagelength,
+        page.imagewidth,
+        page.dtype,
+        page.bitspersample,
+        page.samplesperpixel,
+        page.photometric,
+    )
+
+
+def _levels(first: Any, pages: list[Any], kind: Kind) -> list[Any]:
+    """Return pages that show the first one smaller: marked so, or tiled and of its proportions."""
+    levels, last = [], first
+    for page in pages:
+        is_marked = bool(page.subfiletype & _REDUCED) and kind != "svs"
+        is_smaller = page.is_tiled and first.is_tiled and page.imagewidth < last.imagewidth
+        if (is_marked or is_smaller) and _same_proportions(first, page):
+            levels.append(page)
+            last = page
+    return levels
+
+
+def _same_proportions(first: Any, page: Any) -> bool:
+    if page.samplesperpixel != first.samplesperpixel or not page.imagewidth or not page.imagelength:
+        return False
+    factor = float(first.imagewidth / page.imagewidth)
+    lacking = abs(int(first.imagelength) - int(page.imagelength) * factor)
+    return factor > 1 and lacking <= 2 * factor
+
+
+def _shifts(page: Any, kind: Kind) -> list[int]:
+    """Return where the planes lie that a single page stands for (large ImageJ stacks)."""
+    count = 1
+    if kind == "imagej":
+        count = int((page.parent.imagej_metadata or {}).get("images", 1))
+    elif kind == "shaped":
+        facts: dict[str, Any] = next(iter(page.parent.shaped_metadata or ()), {})
+        if facts.get("truncated"):
+            count = math.prod(facts.get("shape", ())) // max(1, math.prod(page.shape))
+    if count <= 1 or int(page.compression) != 1 or not page.is_contiguous:
+        return [0]
+    plane_bytes = math.prod(page.shape) * page.bitspersample // 8
+    there = (int(page.parent.filehandle.size) - int(page.dataoffsets[0])) // plane_bytes
+    if count > there:
+        raise UnreadableInputError(f"the file declares {count} planes, but holds {there}")
+    return [number * plane_bytes for number in range(count)]
+
+
+def _is_ratio(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and min(value) > 0

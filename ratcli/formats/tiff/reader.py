@@ -1,0 +1,129 @@
+"""Reading a TIFF plane by plane, or a box at a time."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from ratcli.formats.limits import check_pixels
+from ratcli.formats.quantise import StoredArray
+from ratcli.formats.tiff.metadata import Spacing, magnification_of, spacing_of
+from ratcli.formats.tiff.pages import TiffPages, structure_errors
+from ratcli.formats.tiff.samples import describe_samples
+from ratcli.formats.tiff.segments import PagePixels, SegmentCache, compression_name, segment_shape
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+_KIND_NAMES = {
+    "svs": "Aperio SVS",
+    "ome": "OME-TIFF",
+    "imagej": "ImageJ",
+    "shaped": "TIFF",
+    "plain": "TIFF",
+}
+
+
+class TiffReader:
+    """An open TIFF; its planes are its pages, in the order of the file."""
+
+    def __init__(self, pages: TiffPages, max_pixels: int, assume_unit: str | None) -> None:
+        self.pages = pages
+        self._max_pixels = max_pixels
+        self._cache = SegmentCache()
+        with structure_errors("a page of the TIFF file"):
+            is_measured = pages.kind in ("ome", "imagej")
+            self.samples = describe_samples(pages.first, is_measured=is_measured)
+            self._pixels = [
+                PagePixels(page, number, shift=shift, max_pixels=max_pixels)
+                for number, (page, shift) in enumerate(pages.planes)
+            ]
+            self.info = self._describe(assume_unit)
+
+    def stored(self, plane: int, box: Box | None = None) -> StoredArray:
+        """Read the numbers on disk, `(H, W, samples)`, alpha and all.
+
+        Raises:
+            UnreadableInputError: a tile or strip is damaged, or the box is over the limit.
+        """
+        box = box or Box(0, 0, self.info.height, self.info.width)
+        check_pixels(box.height, box.width, self._max_pixels)
+        return self._pixels[plane].read(box, self._cache)
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a plane, or a box of it; see `ScanReader.read`."""
+        return self.samples.to_values(self.stored(plane, box))
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return `(H, W)`, true where a pixel is NaN or infinite; never for integers."""
+        if self.samples.dtype.kind != "f":
+            # a view of a single value: a whole slide's would fill the memory
+            return np.broadcast_to(np.False_, (self.info.height, self.info.width))
+        measured = np.isfinite(self.read(plane))
+        return np.asarray(~measured.all(axis=0), np.bool_)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.pages.file.close()
+
+    def _describe(self, assume_unit: str | None) -> ScanInfo:
+        first = self.pages.first
+        return ScanInfo(
+            planes=len(self.pages.planes),
+            channels=self.samples.channels,
+            height=int(first.imagelength),
+            width=int(first.imagewidth),
+            spacing_mm=self._spacing(),
+            modality=None,
+            unit="RGB" if self.samples.peak is not None else assume_unit,
+            bits=self.samples.bits,
+            format="tiff",
+            details=self._details(),
+            notices=tuple(self._notices()),
+        )
+
+    def _spacing(self) -> Spacing:
+        description = self.pages.description().decode("utf-8", "replace")
+        return spacing_of(self.pages.kind, description, self.pages.resolution())
+
+    def _details(self) -> dict[str, str]:
+        pages, first = self.pages, self.pages.first
+        height, width = segment_shape(first)
+        levels = len(pages.levels) or len(first.subifds or ())
+        details = {
+            "kind": _KIND_NAMES[pages.kind] + (", BigTIFF" if pages.file.is_bigtiff else ""),
+            "type": f"{self.samples.dtype.name}, {_order_name(first)} endian",
+            "colours": str(getattr(first.photometric, "name", first.photometric)).lower(),
+            "layout": f"{'tiles' if first.is_tiled else 'strips'} of {height} x {width}",
+            "compression": compression_name(first),
+            "levels": str(1 + levels),
+        }
+        if self.samples.extras:
+            details["extra samples"] = str(self.samples.extras)
+        magnification = magnification_of(first.description) if pages.kind == "svs" else None
+        if magnification:
+            details["magnification"] = f"{magnification:g}"
+        return details
+
+    def _notices(self) -> list[str]:
+        notices = []
+        if self.pages.others:
+            notices.append(f"{len(self.pages.others)} further pages are copied, not restored")
+        if self.samples.palette is not None:
+            notices.append("palette colours are read, and written, as RGB")
+        if self.samples.bits != self.samples.dtype.itemsize * 8:
+            stored = self.samples.dtype.itemsize * 8
+            notices.append(f"samples of {self.samples.bits} bits are written with {stored} bits")
+        return notices
+
+
+def _order_name(page: Any) -> str:
+    return "big" if page.parent.byteorder == ">" else "little"

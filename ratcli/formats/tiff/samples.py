@@ -1,0 +1,188 @@
+"""What the samples of a TIFF page mean: gray, colour, palette, alpha, and which way is bright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.quantise import StoredArray, to_native, to_stored
+from ratcli.scan import FloatArray
+
+MINISWHITE, MINISBLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+JPEG_COMPRESSIONS = (6, 7, 33007, 34892)
+
+_OTHER_COLOURS = {
+    4: "a transparency mask",
+    5: "CMYK colours",
+    8: "CIE L*a*b* colours",
+    9: "ICC L*a*b* colours",
+    10: "ITU L*a*b* colours",
+    32803: "a raw colour filter array",
+    32844: "LogL values",
+    32845: "LogLuv colours",
+    34892: "raw linear colours",
+}
+_MOST_SAMPLES = 8
+_WHOLE_BITS = (8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How stored samples map to values, and back.
+
+    Attributes:
+        channels: 1 gray, 3 colour.
+        extras: further samples of a pixel (alpha); copied, never shown to a network.
+        dtype: type of a decoded sample.
+        bits: bits of a sample in the file.
+        inverted: whether stored 0 is white.
+        is_tinted: whether a palette stays beside the numbers, only to show them in colours.
+        palette: `(entries, 3)` colours, or None.
+        peak: stored value that stands for 1; None where values are the stored numbers.
+    """
+
+    channels: int
+    extras: int
+    dtype: np.dtype[Any]
+    bits: int
+    inverted: bool
+    is_tinted: bool
+    palette: npt.NDArray[Any] | None
+    peak: float | None
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of a written sample: a palette's colours, else the source's own."""
+        return self.dtype if self.palette is None else self.palette.dtype
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits of a written sample: whole bytes, where the source packs 10, 12 or 14."""
+        return self.stored_dtype.itemsize * 8
+
+    @property
+    def photometric(self) -> int:
+        """The tag PhotometricInterpretation of what is written."""
+        if self.channels == 3:
+            return RGB
+        if self.is_tinted and self.bits == self.stored_bits:
+            return PALETTE
+        return MINISWHITE if self.inverted and self.bits in _WHOLE_BITS else MINISBLACK
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether float32 holds every stored number, so that quantising gives it back."""
+        return self.dtype.itemsize <= (4 if self.dtype.kind == "f" else 2)
+
+    def to_values(self, stored: StoredArray) -> FloatArray:
+        """Return float32 `(C, H, W)` of stored `(H, W, samples)`."""
+        if self.palette is not None:
+            stored = self.palette[stored[..., 0].astype(np.intp)]
+        colours = np.moveaxis(stored[..., : self.channels], -1, 0)
+        if self.inverted:
+            colours = self._complement(colours, self.bits)
+        if self.peak is None:
+            return to_native(colours)
+        values: FloatArray = np.divide(colours, np.float32(self.peak), dtype=np.float32)
+        return values
+
+    def to_samples(self, values: FloatArray) -> StoredArray:
+        """Return stored `(H, W, C)` of values `(C, H, W)`.
+
+        Raises:
+            ValueError: NaN, and the type on disk is an integer.
+        """
+        if self.peak is None:
+            stored = to_stored(values, self.stored_dtype)
+        else:
+            stored = _to_colours(values, self.stored_dtype)
+        if self.photometric == MINISWHITE:
+            stored = self._complement(stored, self.stored_bits)
+        return np.ascontiguousarray(np.moveaxis(stored, 0, -1))
+
+    def _complement(self, stored: StoredArray, bits: int) -> StoredArray:
+        if self.dtype.kind != "u":
+            return stored
+        complement: StoredArray = np.subtract(np.array((1 << bits) - 1, self.dtype), stored)
+        return complement
+
+
+def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:
+    """Return values from 0 to 1 as integers of 8 or 16 bits; float32 is exact enough for them."""
+    if np.isnan(values).any():
+        raise ValueError(f"NaN cannot be stored as {dtype.name}")
+    peak = np.float32(np.iinfo(dtype).max)
+    scaled = values * peak
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, 0, peak, out=scaled)
+    return scaled.astype(dtype)
+
+
+def describe_samples(page: Any, *, is_measured: bool) -> Samples:
+    """Say what the samples of a page mean.
+
+    Args:
+        page: tifffile's page.
+        is_measured: whether a palette only colours measured numbers (ImageJ and OME look-up
+            tables), and the numbers are the image.
+
+    Raises:
+        UnreadableInputError: bits, colours or counts that are not read.
+    """
+    photometric = int(page.photometric) if page.photometric is not None else MINISBLACK
+    dtype = _check_type(page, is_palette=photometric == PALETTE and not is_measured)
+    if photometric in _OTHER_COLOURS or photometric not in (0, 1, 2, 3, 6):
+        found = _OTHER_COLOURS.get(photometric, f"colours of code {photometric}")
+        raise UnreadableInputError(f"the pixels are {found}, expected gray or RGB")
+    if photometric == YCBCR and int(page.compression) not in JPEG_COMPRESSIONS:
+        raise UnreadableInputError("YCbCr colours are read from JPEG compressed TIFF only")
+    channels = 3 if photometric in (RGB, YCBCR) else 1
+    count = int(page.samplesperpixel)
+    if count < channels or count > _MOST_SAMPLES or (channels == 1 and count > 2):
+        raise UnreadableInputError(f"a pixel has {count} samples, expected 1 (gray) or 3 (RGB)")
+    bits = int(page.bitspersample)
+    palette = None
+    if photometric == PALETTE and not is_measured:
+        palette = _palette(page, bits)
+    is_colour = palette is not None or (channels == 3 and dtype.kind == "u" and bits <= 16)
+    shown_bits = bits if palette is None else palette.dtype.itemsize * 8
+    return Samples(
+        channels=channels if palette is None else 3,
+        extras=count - channels,
+        dtype=dtype,
+        bits=bits,
+        inverted=photometric == MINISWHITE and dtype.kind == "u",
+        is_tinted=photometric == PALETTE and is_measured,
+        palette=palette,
+        peak=float((1 << shown_bits) - 1) if is_colour else None,
+    )
+
+
+def _check_type(page: Any, *, is_palette: bool) -> np.dtype[Any]:
+    bits = page.bitspersample
+    if page.dtype is None or not isinstance(bits, int):
+        raise UnreadableInputError(f"samples of {bits} bits and format {page.sampleformat}")
+    dtype: np.dtype[Any] = np.dtype(page.dtype)
+    if dtype.kind == "b" and is_palette:
+        return dtype
+    if dtype.kind == "b":
+        raise UnreadableInputError("the pixels are black or white (1 bit), expected 8 bits or more")
+    if dtype.kind not in "iuf":
+        raise UnreadableInputError(f"the samples are {dtype.name}, expected real numbers")
+    return dtype
+
+
+def _palette(page: Any, bits: int) -> npt.NDArray[Any]:
+    colormap = page.colormap
+    if colormap is None or bits > 16 or colormap.shape != (3, 1 << bits):
+        raise UnreadableInputError("the page shows a palette that is missing or too short")
+    colours = np.ascontiguousarray(colormap.T)
+    if (colours % 257 == 0).all():  # 8-bit colours, written twice into 16 bits
+        return (colours // 257).astype(np.uint8)
+    if colours.max() < 256:  # old writers left them in the low byte
+        return colours.astype(np.uint8)
+    return colours.astype(np.uint16)

@@ -1,0 +1,180 @@
+"""Writing a TIFF plane by plane or box by box, with all that its source says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from typing_extensions import Self
+
+from ratcli.errors import OutputError
+from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.quantise import StoredArray, keep_untouched
+from ratcli.formats.tiff.derived import DerivedTags, plan_encoding, wants_pyramid
+from ratcli.formats.tiff.directory import (
+    CLASSIC_LIMIT,
+    HEADER_BYTES,
+    Directory,
+    write_directories,
+)
+from ratcli.formats.tiff.levels import Level, level_sizes
+from ratcli.formats.tiff.reader import TiffReader
+from ratcli.scan import Box, Derivation, FloatArray
+
+
+class TiffWriter:
+    """A TIFF being written; see `ScanWriter`.
+
+    Tiles and strips go to the file as soon as they are whole, so that boxes in row-major order
+    need the memory of one row of tiles. Directories follow at the end; BigTIFF is chosen for
+    slides and for what does not fit into 4 GiB.
+    """
+
+    def __init__(
+        self, reader: TiffReader, path: Path, derivation: Derivation, *, overwrite: bool
+    ) -> None:
+        source = Path(reader.pages.file.filehandle.path)
+        if path.exists() and path.samefile(source):
+            raise OutputError(f"{path.name} is the input, which is never overwritten")
+        self._reader = reader
+        self._scale = derivation.scale
+        self._height = reader.info.height * derivation.scale
+        self._width = reader.info.width * derivation.scale
+        self._is_pyramid = wants_pyramid(reader, derivation.scale)
+        self._encoding = plan_encoding(reader, derivation.scale, is_pyramid=self._is_pyramid)
+        self._tags = DerivedTags(reader, derivation, self._encoding)
+        self._partial = PartialFile(path, overwrite=overwrite)
+        self._file: IO[bytes] | None = None
+        self._planes: list[list[Level]] = []
+
+    def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
+        """Write a plane, or a box of it; see `ScanWriter.write`.
+
+        Raises:
+            OutputError: the disk is full.
+            ValueError: the shape is not that of the box, pixels come twice, or NaN for an
+                integer type.
+        """
+        box = box or Box(0, 0, self._height, self._width)
+        expected = (self._reader.samples.channels, box.height, box.width)
+        if values.shape != expected:
+            raise ValueError(f"values are {values.shape}, expected {expected}")
+        stored = self._stored(plane, values, box)
+        with output_errors(self._partial.final):
+            for number, level in enumerate(self._planes[plane]):
+                part = stored if not self._tags.is_planar else stored[..., number : number + 1]
+                level.put(box.top, box.left, part)
+
+    def __enter__(self) -> Self:
+        with output_errors(self._partial.final):
+            self._file = self._partial.path.open("w+b")
+            self._file.write(bytes(HEADER_BYTES))
+        count = self._tags.samples if self._tags.is_planar else 1
+        self._planes = [
+            [self._new_level() for _ in range(count)] for _ in range(self._reader.info.planes)
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._file is not None
+        try:
+            with self._file as file:
+                if error is None:
+                    self._finish(file)
+            if error is None:
+                self._partial.commit()
+        finally:
+            self._partial.discard()
+
+    def _finish(self, file: IO[bytes]) -> None:
+        for plane, levels in enumerate(self._planes):
+            if not all(level.is_whole for level in levels):
+                raise ValueError(f"plane {plane} was not written whole")
+        with output_errors(self._partial.final):
+            directories = self._directories(file)
+            is_big = bool(self._reader.pages.file.is_bigtiff) or self._is_pyramid
+            is_big = is_big or file.tell() > CLASSIC_LIMIT
+            write_directories(file, directories, self._tags.encoder, big=is_big)
+
+    def _new_level(self) -> Level:
+        """Make the level of a plane, and the smaller ones that it feeds."""
+        assert self._file is not None
+        smaller: Level | None = None
+        if self._is_pyramid:
+            pages = self._reader.pages
+            least = max(1, len(pages.levels), len(pages.first.subifds or ()))
+            for height, width in reversed(level_sizes(self._height, self._width, least)):
+                smaller = Level(self._file, height, width, self._encoding, smaller)
+        return Level(self._file, self._height, self._width, self._encoding, smaller)
+
+    def _stored(self, plane: int, values: FloatArray, box: Box) -> StoredArray:
+        """Return the samples `(H, W, samples)` of a box, alpha put back."""
+        samples = self._reader.samples
+        stored = samples.to_samples(values)
+        if self._scale == 1 and not samples.is_exact and samples.palette is None:
+            before = self._reader.stored(plane, box)
+            source = np.moveaxis(samples.to_values(before), 0, -1)
+            shown = np.moveaxis(values, 0, -1)
+            stored = keep_untouched(shown, source, before[..., : samples.channels], stored)
+        if samples.extras:
+            extras = self._enlarged(plane, box)[..., samples.channels :]
+            stored = np.concatenate([stored, extras], axis=-1)
+        return stored
+
+    def _enlarged(self, plane: int, box: Box) -> StoredArray:
+        """Return the source's samples for a box of the output, each repeated."""
+        scale = self._scale
+        top, left = box.top // scale, box.left // scale
+        height = -(-(box.top + box.height) // scale) - top
+        width = -(-(box.left + box.width) // scale) - left
+        source = self._reader.stored(plane, Box(top, left, height, width))
+        enlarged = source.repeat(scale, axis=0).repeat(scale, axis=1)
+        rows, columns = box.top - top * scale, box.left - left * scale
+        return enlarged[rows : rows + box.height, columns : columns + box.width]
+
+    def _directories(self, file: IO[bytes]) -> list[Directory]:
+        """List the pages in the order of the source, smaller versions after the first plane."""
+        pages = self._reader.pages
+        planes = [self._plane_directory(number) for number in range(len(self._planes))]
+        left = iter(planes)
+        directories = []
+        for page in pages.sequence:
+            if page in pages.others:
+                directories.append(self._tags.copied(page, file))
+            elif any(page is plane for plane, _ in pages.planes):
+                directories.append(next(left))
+        directories += list(left)  # planes that had no page of their own
+        if self._is_pyramid and pages.kind != "ome":
+            smaller = self._smaller_directories(0)
+            is_thumbnail = pages.kind == "svs" and bool(pages.others)
+            first = 2 if is_thumbnail and not directories[1].is_tiled else 1
+            directories[first:first] = smaller
+        return directories
+
+    def _plane_directory(self, number: int) -> Directory:
+        levels = self._planes[number]
+        directory = self._directory(self._tags.plane(number), levels)
+        if self._is_pyramid and self._reader.pages.kind == "ome":
+            directory.levels = self._smaller_directories(number)
+        return directory
+
+    def _smaller_directories(self, number: int) -> list[Directory]:
+        directories = []
+        level = self._planes[number][0].smaller
+        while level is not None:
+            tags = self._tags.smaller(level.height, level.width)
+            directories.append(self._directory(tags, [level]))
+            level = level.smaller
+        return directories
+
+    def _directory(self, tags: dict[int, Any], levels: list[Level]) -> Directory:
+        offsets = np.concatenate([level.offsets for level in levels])
+        counts = np.concatenate([level.counts for level in levels])
+        return Directory(tags, offsets.tolist(), counts.tolist(), self._encoding.is_tiled)
