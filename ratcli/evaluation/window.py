@@ -1,0 +1,96 @@
+"""Named windows: the ranges of values over which images are compared and shown. No torch here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ratcli.errors import UsageError
+
+RealArray = npt.NDArray[np.float64]
+
+_LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A range of native values over which images are scored.
+
+    Attributes:
+        name: as on the command line.
+        low: lowest value; lower ones are clipped to it.
+        high: highest value.
+        unit: unit of both, as in `ScanInfo.unit`.
+        luma: score the luma of RGB (ITU-R BT.601, full range) instead of its three channels.
+    """
+
+    name: str
+    low: float
+    high: float
+    unit: str
+    luma: bool = False
+
+    @property
+    def data_range(self) -> float:
+        """Width of the window: the peak of PSNR and the dynamic range of SSIM."""
+        return self.high - self.low
+
+    def clip(self, plane: npt.NDArray[np.generic]) -> RealArray:
+        """Return `(C, H, W)` float64 clipped to the window, `(1, H, W)` where luma is scored."""
+        values = np.asarray(plane, dtype=np.float64)
+        if values.ndim == 2:
+            values = values[None]
+        if self.luma:
+            values = np.einsum("chw,c->hw", values, np.asarray(_LUMA_WEIGHTS))[None]
+        return np.clip(values, self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"{self.name} [{self.low:g}, {self.high:g}] {self.unit}"
+
+
+WINDOWS: dict[str, Window] = {
+    window.name: window
+    for window in (
+        Window("ct-full", -1024.0, 3072.0, "HU"),
+        Window("ct-soft", -160.0, 240.0, "HU"),
+        Window("ct-lung", -1350.0, 150.0, "HU"),
+        Window("pet-full", 0.0, 20.0, "SUV"),
+        Window("pet-tissue", 0.0, 5.0, "SUV"),
+        Window("rgb", 0.0, 1.0, "RGB"),
+        Window("rgb-y", 0.0, 1.0, "RGB", luma=True),
+    )
+}
+
+_WINDOWS_OF_UNIT: dict[str, tuple[str, ...]] = {
+    "HU": ("ct-full", "ct-soft", "ct-lung"),
+    "SUV": ("pet-full", "pet-tissue"),
+    "RGB": ("rgb", "rgb-y"),
+}
+
+
+def windows_of(unit: str | None) -> tuple[Window, ...]:
+    """Return the windows in which a scan of that unit is scored by default; none if unknown."""
+    return tuple(WINDOWS[name] for name in _WINDOWS_OF_UNIT.get(unit or "", ()))
+
+
+def parse_window(text: str, unit: str) -> Window:
+    """Return a named window, or one from two numbers as `-160,240`.
+
+    Raises:
+        UsageError: neither a known name nor a rising pair of numbers.
+    """
+    if text in WINDOWS:
+        return WINDOWS[text]
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(
+            f"'{text}' is no window, expected LOW,HIGH or a name",
+            hint=f"Named windows: {', '.join(WINDOWS)}.",
+        )
+    return Window(f"{low:g}..{high:g}", low, high, unit)
