@@ -81,7 +81,7 @@ def save_dicom(ds: Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) ->
     ds.file_meta.TransferSyntaxUID = syntax
     path.parent.mkdir(parents=True, exist_ok=True)
     with quiet_pydicom():
-        ds.save_as(path, enforce_file_format=True)
+        ds.save_as(path, enforce_file_format=bool(ds.SOPInstanceUID))
     return path
 
 
@@ -129,10 +129,11 @@ def open_dicom(path: Path) -> DicomReader:
 
 
 def stored(path: Path) -> np.ndarray:
-    """Return the stored values of all planes, decoded by our reader."""
+    """Return the stored values of all planes, `(P, H, W)` for gray and `(P, H, W, 3)` for RGB."""
     reader = open_dicom(path)
     planes = range(reader.info.planes)
-    return np.stack([reader.layout(p).unpack(reader.frame(p).words) for p in planes])
+    values = np.stack([reader.layout(p).unpack(reader.frame(p).words) for p in planes])
+    return values[..., 0] if values.shape[-1] == 1 else values
 
 
 def require(tool: str) -> str:

@@ -133,6 +133,9 @@ def _drop_stale(dataset: Dataset) -> None:
 def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> None:
     """Give the image and its series new identifiers; patient and study stay."""
     file, instance = source.file, instance_uid(source.file)
+    if not uid(dataset, "SOPClassUID") and "Laterality" not in dataset:
+        # Anonymised to the bone; a classic image must have it, and may have it empty.
+        dataset.Laterality = ""
     dataset.SOPClassUID = sop_class(file)
     place = [text(dataset, "InstanceNumber"), text(dataset, "ImagePositionPatient")]
     dataset.SOPInstanceUID = derived_uid("\0".join(["instance", instance, *place]), derivation)

@@ -33,6 +33,7 @@ class _Member:
 
     path: Path
     series: str
+    group: str
     instance: str
     shape: tuple[object, ...]
     distance_mm: float | None
@@ -76,27 +77,41 @@ def _member(file: DicomFile) -> _Member:
     series = uid(dataset, "SeriesInstanceUID")
     place = geometry(dataset, 0)
     multi_frame = (integer(dataset, "NumberOfFrames") or 1) > 1
-    alone = multi_frame or not series
+    group = series or _without_series_uid(file)
     shape: tuple[object, ...] = (
         uid(dataset, "SOPClassUID"),
         integer(dataset, "Rows"),
         integer(dataset, "Columns"),
         integer(dataset, "SamplesPerPixel"),
         place.orientation and tuple(round(cosine, 2) for cosine in place.orientation),
-        path if alone else None,
+        path if multi_frame else None,
     )
     number = integer(dataset, "InstanceNumber") or 0
     instance = uid(dataset, "SOPInstanceUID")
-    return _Member(path, series, instance, shape, distance(place), number)
+    return _Member(path, series, group, instance, shape, distance(place), number)
+
+
+def _without_series_uid(file: DicomFile) -> str:
+    """Return what stands in for a blank series identifier: the folder and the frame of reference.
+
+    Without either, a file is a series of its own.
+    """
+    frame_of_reference = uid(file.dataset, "FrameOfReferenceUID")
+    number = integer(file.dataset, "SeriesNumber")
+    return (
+        f"{file.path.parent}|{frame_of_reference}|{number}"
+        if frame_of_reference
+        else str(file.path)
+    )
 
 
 def _group(members: list[_Member]) -> list[Series]:
-    by_uid: dict[str, dict[tuple[object, ...], list[_Member]]] = defaultdict(dict)
+    groups: dict[str, dict[tuple[object, ...], list[_Member]]] = defaultdict(dict)
     for member in members:
-        by_uid[member.series].setdefault(member.shape, []).append(member)
+        groups[member.group].setdefault(member.shape, []).append(member)
     found = []
-    for series, stacks in by_uid.items():
-        split = bool(series) and len({shape[:5] for shape in stacks}) > 1
+    for stacks in groups.values():
+        split = len({shape[:5] for shape in stacks}) > 1
         for stack in stacks.values():
             unique = _drop_copies(stack)
             notices = []

@@ -1,0 +1,181 @@
+"""What did not change comes back to the bit, in every transfer syntax and layout."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_scans import dicom_dataset, open_dicom, ramp, restore, save_dicom, shared, stored
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from ratcli.formats.dicom.codec import JPEG_LOSSLESS, encode
+from ratcli.formats.dicom.layout import read_layout
+from ratcli.formats.dicom.pixels import attach_pixels
+
+NATIVE = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+]
+COMPRESSED = [RLELossless, JPEGLSLossless, JPEG2000Lossless, *JPEG_LOSSLESS]
+
+
+def save_in(dataset: Dataset, path: Path, syntax: UID) -> Path:
+    """Save a little-endian data set in another transfer syntax."""
+    if syntax.is_compressed or not syntax.is_little_endian:
+        layout = read_layout(dataset, path.name, 1 << 20)
+        shape = (layout.rows, layout.columns, layout.samples)
+        words = np.frombuffer(dataset.PixelData, layout.dtype)[: np.prod(shape)].reshape(shape)
+        attach_pixels(dataset, [encode(words, syntax, layout)], syntax, layout)
+    return save_dicom(dataset, path, syntax)
+
+
+@pytest.mark.parametrize("syntax", NATIVE + COMPRESSED, ids=lambda syntax: syntax.name)
+def test_identity_keeps_stored_values_and_syntax(tmp_path: Path, syntax: UID) -> None:
+    values = ramp(low=-2000, high=3000)
+    source = save_in(dicom_dataset(values), tmp_path / "in.dcm", syntax)
+    out = restore(source, tmp_path / "out.dcm")
+    assert np.array_equal(stored(out)[0], values)
+    assert open_dicom(out).sources[0].file.syntax == syntax
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("signed", [0, 1])
+def test_every_encoder_keeps_every_depth(
+    tmp_path: Path, syntax: UID, bits: int, signed: int
+) -> None:
+    low = -(1 << (bits - 1)) if signed else 0
+    values = ramp(low=low, high=low + (1 << bits) - 1)
+    dataset = dicom_dataset(
+        values,
+        BitsAllocated=8 if bits == 8 else 16,
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PixelRepresentation=signed,
+    )
+    out = restore(save_in(dataset, tmp_path / "in.dcm", syntax), tmp_path / "out.dcm")
+    assert np.array_equal(stored(out)[0], values)
+
+
+def test_two_decoders_agree_on_what_is_written(tmp_path: Path) -> None:
+    import pydicom
+
+    values = ramp(low=-2000, high=3000)
+    for syntax in (RLELossless, JPEGLSLossless, ExplicitVRBigEndian):
+        source = save_in(dicom_dataset(values), tmp_path / "in.dcm", syntax)
+        out = restore(source, tmp_path / f"{syntax}.dcm")
+        assert np.array_equal(pydicom.dcmread(out).pixel_array, values)
+
+
+def test_jpeg_lossless_is_written_with_the_predictor_that_its_syntax_asks_for(
+    tmp_path: Path,
+) -> None:
+    source = save_in(dicom_dataset(ramp()), tmp_path / "in.dcm", JPEG_LOSSLESS[1])
+    data = restore(source, tmp_path / "out.dcm").read_bytes()
+    scan = data[data.index(b"\xff\xda") :]
+    assert scan[4] == 1  # one component
+    assert scan[7] == 1  # selection value 1
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_identity_holds_for_any_layout_and_rescale(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("layout")
+    allocated = data.draw(st.sampled_from([8, 16]))
+    bits = data.draw(st.integers(2, allocated))
+    high_bit = data.draw(st.integers(bits - 1, allocated - 1))
+    signed = data.draw(st.booleans())
+    shape = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    seed = data.draw(st.integers(0, 999))
+    words = np.random.default_rng(seed).integers(0, 1 << allocated, shape)
+    dataset = dicom_dataset(
+        words,
+        BitsAllocated=allocated,
+        BitsStored=bits,
+        HighBit=high_bit,
+        PixelRepresentation=0,
+        RescaleSlope=data.draw(st.sampled_from(["1", "0.25", "2.0002442", "1e-5", "-1"])),
+        RescaleIntercept=data.draw(st.sampled_from(["0", "-1024", "-4047", "1000"])),
+    )
+    dataset.PixelRepresentation = int(signed)
+    source = save_dicom(dataset, folder / "in.dcm")
+    out = restore(source, folder / "out.dcm")
+    assert open_dicom(out).frame(0).words.tobytes() == open_dicom(source).frame(0).words.tobytes()
+
+
+def test_overlay_bits_above_the_sample_are_left_alone(tmp_path: Path) -> None:
+    values = ramp(low=0, high=4000)
+    overlay = np.where(values % 2 == 0, 0x8000, 0)
+    dataset = dicom_dataset(
+        values | overlay, BitsStored=12, HighBit=11, PixelRepresentation=0, RescaleType="HU"
+    )
+    source = save_dicom(dataset, tmp_path / "in.dcm")
+    out = restore(source, tmp_path / "out.dcm", lambda hu: hu + 7)
+    words = open_dicom(out).frame(0).words[..., 0]
+    assert np.array_equal(words & 0xF000, overlay)
+    assert np.array_equal(words & 0x0FFF, values + 7)
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+@pytest.mark.parametrize("allocated", [8, 16])
+def test_rgb_comes_back_to_the_bit(tmp_path: Path, planar: int, allocated: int) -> None:
+    values = np.arange(4 * 6 * 3).reshape(4, 6, 3) * (allocated // 8)
+    dataset = rgb_dataset(values, allocated, planar)
+    source = save_dicom(dataset, tmp_path / "in.dcm")
+    out = restore(source, tmp_path / "out.dcm")
+    assert np.array_equal(stored(out)[0], values)
+
+
+def rgb_dataset(values: np.ndarray, allocated: int, planar: int) -> Dataset:
+    ordered = np.moveaxis(values, 2, 0) if planar else values
+    dataset = dicom_dataset(
+        values[..., 0],
+        Modality="OT",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.7",
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=planar,
+        BitsAllocated=allocated,
+        BitsStored=allocated,
+        HighBit=allocated - 1,
+        PixelRepresentation=0,
+    )
+    dataset.PixelData = ordered.astype(f"<u{allocated // 8}").tobytes()
+    return dataset
+
+
+def test_lossy_input_is_written_without_further_loss_and_stays_marked(tmp_path: Path) -> None:
+    source = shared("formats", "dicom", "nema_wg04", "CT1_J2KI")
+    out = restore(source, tmp_path / "out.dcm")
+    reader = open_dicom(out)
+    assert reader.sources[0].file.syntax == ExplicitVRLittleEndian
+    assert reader.sources[0].file.dataset.LossyImageCompression == "01"
+    assert np.array_equal(stored(out), stored(source))
+
+
+def test_one_slice_in_fifteen_syntaxes_gives_one_image_where_they_are_lossless(
+    tmp_path: Path,
+) -> None:
+    folder = shared("formats", "dicom", "ts_same_ct")
+    lossless = ("1.2", "1.2.1", "1.2.2", "1.2.1.99", "1.2.5", "4.57", "4.70", "4.80", "4.90")
+    planes = []
+    for path in sorted(folder.iterdir()):
+        if path.stem.split("1.2.840.10008.")[1].endswith(lossless):
+            planes.append(stored(restore(path, tmp_path / path.name)))
+    assert len(planes) == 9
+    assert all(np.array_equal(plane, planes[0]) for plane in planes)
