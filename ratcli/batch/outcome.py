@@ -21,7 +21,7 @@ class Outcome:
         name: the input, relative to what was named on the command line.
         status: `planned`, `done`, `skipped` or `failed`.
         output: the output, as it was planned.
-        seconds: time from opening the input to closing the output.
+        seconds: time from the start of its work to the final name of its output.
         error: one sentence, empty unless failed (or the reason why it was skipped).
         hint: the next step, as a sentence.
         exit_code: that of the error, 0 otherwise.

@@ -8,7 +8,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
+
+import numpy as np
+from typing_extensions import Self
 
 from ratcli import __version__
 from ratcli.batch.digest import file_digest
@@ -17,13 +21,15 @@ from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, write_behind
 from ratcli.batch.work import PlaneProgress
+from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.network.registry import find_weights
-from ratcli.scan import ScanReader
+from ratcli.regions import Regions
+from ratcli.scan import ScanInfo, ScanReader
 
 if TYPE_CHECKING:
-    from ratcli.restore import Restorer, RestoreSettings
+    from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,11 @@ class RestoreWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
+        from ratcli.restore import check
+
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
-            self.settings.task.check(reader.info)
+            check(self.settings.task, reader)
         except BaseException:
             reader.__exit__(None, None, None)
             raise
@@ -73,9 +81,11 @@ class RestoreWorker:
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
         """Restore a scan; see `Worker.run`."""
-        self._restorer.check(reader)
-        derivation = self._restorer.derivation(reader.info)
+        derivation = self._restorer.derivation()
         with ExitStack() as stack:
+            regions = None
+            if self._regions is not None:
+                regions = stack.enter_context(RegionMap(self._regions, reader.info)).regions
             writers = [
                 stack.enter_context(write_behind(reader, path, derivation, overwrite=job.overwrite))
                 for path in job.outputs
@@ -83,11 +93,59 @@ class RestoreWorker:
             summary = self._restorer.restore(
                 reader,
                 writers[0],
+                regions=regions,
                 residual=writers[1] if len(writers) > 1 else None,
                 progress=progress,
             )
-            facts = {**asdict(summary), "device": self._restorer.device_name}
-            return Written(facts, stack.pop_all())
+            return Written(self._facts(summary), stack.pop_all())
+
+    def _facts(self, summary: RestoreSummary) -> dict[str, Fact]:
+        """Return figures in four digits; the time is that of the whole job, told elsewhere."""
+        figures = {name: value for name, value in asdict(summary).items() if name != "seconds"}
+        rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
+        return {**rounded, "planes": summary.planes, "device": self._restorer.device_name}
+
+
+class RegionMap:
+    """A file that gives the regions of each plane, in place of a partitioner; a context manager.
+
+    Args:
+        path: labels as NIfTI or TIFF, one plane for each of the scan's, or one for all.
+        info: facts about the scan.
+
+    Raises:
+        UnsuitableInputError: it is not on the scan's grid.
+    """
+
+    def __init__(self, path: Path, info: ScanInfo) -> None:
+        self._reader = open_scan(path)
+        found, wanted = self._reader.info, (1, info.height, info.width)
+        if (found.channels, found.height, found.width) != wanted or found.planes not in (
+            1,
+            info.planes,
+        ):
+            self._reader.__exit__(None, None, None)
+            raise UnsuitableInputError(
+                f"the region map is {found.planes} x {found.height} x {found.width}, "
+                f"but the scan is {info.planes} x {info.height} x {info.width}",
+                hint="Give the region map that was made from this scan.",
+            )
+
+    def regions(self, plane: int) -> Regions:
+        """Return the regions of a plane."""
+        values = self._reader.read(plane if self._reader.info.planes > 1 else 0)
+        return Regions.from_labels(np.rint(values[0]).astype(np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
 
 
 class Written:
@@ -115,7 +173,7 @@ def restore_header(work: RestoreWork) -> Header:
     """
     settings = work.settings
     weights = find_weights(settings.weights)
-    shaping = {
+    shaping: dict[str, Fact] = {
         "task": settings.task.name,
         "weights": weights.name,
         "weights_sha256": weights.sha256,

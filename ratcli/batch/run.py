@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
@@ -56,7 +56,6 @@ class Opened:
 
     reader: ReadAhead
     digest: str
-    started: float
 
     def close(self) -> None:
         """Close the scan."""
@@ -106,14 +105,14 @@ class Runner:
         Raises:
             RatError: it is unreadable or unsuitable.
         """
-        started = time.monotonic()
         reader = ReadAhead(self._work.open(job))
         reader.start()
         digest = files_digest(job.source.files) if self._settings.digests else ""
-        return Opened(reader, digest, started)
+        return Opened(reader, digest)
 
     def _compute(self, job: Job, opened: Callable[[], Opened], progress: PlaneProgress) -> Finish:
         """Compute an output; the function returned writes it and tells what became of it."""
+        started = time.monotonic()
         with ExitStack() as stack:
             try:
                 scan = opened()
@@ -128,7 +127,9 @@ class Runner:
             except Exception as error:
                 return _failed(job, error)
             held = stack.pop_all()
-        return lambda: self._finish(job, scan, unfinished, held)
+        return lambda: replace(
+            self._finish(job, scan, unfinished, held), seconds=round(time.monotonic() - started, 3)
+        )
 
     def _load(self) -> Worker:
         if self._worker is None:
@@ -146,7 +147,6 @@ class Runner:
             job.name,
             "done",
             output=str(job.output),
-            seconds=round(time.monotonic() - scan.started, 3),
             input_sha256=scan.digest,
             output_sha256=digest,
             facts=unfinished.facts,
