@@ -114,7 +114,12 @@ class Canvas:
         return np.where(self.labels[box] > 0, depth, np.float32(-1e3))
 
     def paint(
-        self, box: Slices, depth: npt.NDArray[np.floating], tissue: str, hu: float | None = None
+        self,
+        box: Slices,
+        depth: npt.NDArray[np.floating],
+        tissue: str,
+        hu: float | None = None,
+        suv: float | None = None,
     ) -> npt.NDArray[np.bool_]:
         """Cover where depth is positive, with an edge one pixel soft; return where.
 
@@ -123,10 +128,11 @@ class Canvas:
             depth: mm below the structure's edge.
             tissue: key of `TISSUES`.
             hu: mean value; None to draw one from the tissue's range.
+            suv: uptake; None likewise.
         """
         facts = TISSUES[tissue]
         value = self.rng.uniform(*facts.hu) if hu is None else hu
-        uptake = self.rng.uniform(*facts.suv)
+        uptake = self.rng.uniform(*facts.suv) if suv is None else suv
         cover = np.clip(depth / np.float32(self.pixel) + np.float32(0.5), 0, 1)
         inside: npt.NDArray[np.bool_] = cover >= 0.5
         if facts.texture_hu:
@@ -141,7 +147,12 @@ class Canvas:
         return inside
 
     def ellipse(
-        self, shape: Ellipse, tissue: str, hu: float | None = None, wobble_mm: float = 0.0
+        self,
+        shape: Ellipse,
+        tissue: str,
+        hu: float | None = None,
+        wobble_mm: float = 0.0,
+        suv: float | None = None,
     ) -> None:
         """Paint an ellipse, its outline shaken by `wobble_mm`."""
         box = self.box(shape, 3 * wobble_mm)
@@ -150,7 +161,7 @@ class Canvas:
             return
         if wobble_mm:
             depth = depth + np.float32(wobble_mm) * self.wobble(box)
-        self.paint(box, depth, tissue, hu)
+        self.paint(box, depth, tissue, hu, suv)
 
     def bone(self, shape: Ellipse, shell_mm: float, wobble_mm: float = 0.0) -> None:
         """Paint a bone: a cortical shell around trabecular bone."""

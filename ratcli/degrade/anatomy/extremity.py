@@ -38,16 +38,15 @@ def _brain(c: Canvas, brain: FloatArray, a: float, b: float) -> None:
     """Draw folded grey matter around white, deep nuclei, ventricles."""
     rng = c.rng
     everywhere = c.everywhere()
-    # Furrows run along the zeros of a smooth field, 15 to 25 mm deep.
-    folds = np.abs(c.wobble(everywhere) + 0.3 * c.wobble(everywhere, "coarse"))
-    reach = np.exp(-np.maximum(brain, 0) / np.float32(rng.uniform(8, 14)))
-    furrow = np.float32(rng.uniform(0.02, 0.16)) * reach - folds * np.float32(0.5)
+    # Furrows run along the zeros of a smooth field; grey matter lines them.
+    folds = np.abs(c.wobble(everywhere) + np.float32(0.3) * c.wobble(everywhere, "coarse"))
+    reach = np.exp(-((np.maximum(brain, 0) / np.float32(rng.uniform(16, 26))) ** 2))
+    furrow = np.float32(rng.uniform(0.01, 0.09)) * reach - np.float32(0.5) * folds
     cortex = np.minimum(brain - np.float32(0.8), -furrow * 25).astype(np.float32)
     c.paint(everywhere, cortex, "grey")
-    ribbon = np.minimum(
-        brain - np.float32(4), (folds - np.float32(1.6) * reach * np.float32(0.25)) * 12
-    )
-    c.paint(everywhere, np.minimum(ribbon, cortex - 1).astype(np.float32), "white")
+    lining = (folds - np.float32(rng.uniform(0.7, 1.1)) * reach) * 12
+    white = np.minimum(np.minimum(brain - np.float32(4), lining), cortex - 1)
+    c.paint(everywhere, white.astype(np.float32), "white")
     # The falx's cleft between the hemispheres
     cleft = np.minimum(np.float32(rng.uniform(0.6, 1.6)) - np.abs(c.x), brain)
     ahead = np.abs(c.y) - np.float32(0.35 * b)
