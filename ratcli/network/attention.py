@@ -66,7 +66,7 @@ def region_attention(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
     Source: Zhu et al., Region Attention Transformer, MICCAI 2024, R-MSA; pairs in different
     regions get a weight of exactly zero.
     """
-    engine = _varlen if _has_varlen(qkv) else _nested if qkv.is_cuda else _loop
+    engine = _varlen if _has_varlen(qkv) else _loop
     return engine(qkv, plan, heads)
 
 
@@ -105,22 +105,6 @@ def _attend_small(
     return weights
 
 
-def _nested(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
-    """All regions in one call over jagged nested tensors; exact in float32 on CUDA."""
-    q, k, v = (
-        torch.nested.nested_tensor_from_jagged(
-            part.reshape(len(qkv), heads, -1),
-            plan.offsets.long(),
-            min_seqlen=min(plan.sizes),
-            max_seqlen=plan.longest,
-        ).transpose(1, 2)
-        for part in qkv.chunk(3, dim=-1)
-    )
-    out = F.scaled_dot_product_attention(q, k, v, scale=heads**-0.5)
-    values: Tensor = out.transpose(1, 2).contiguous().values()
-    return values.flatten(1)
-
-
 def _varlen(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
     """All regions in one flash attention call with cumulative lengths; half precision on CUDA."""
     from torch.nn.attention.varlen import varlen_attn
@@ -128,7 +112,8 @@ def _varlen(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
     q, k, v = (part.reshape(len(qkv), heads, -1).contiguous() for part in qkv.chunk(3, dim=-1))
     # varlen_attn scales by the head's width; queries carry the published scale.
     q = q * (heads**-0.5 * q.shape[-1] ** 0.5)
-    out: Tensor = varlen_attn(q, k, v, plan.offsets, plan.offsets, plan.longest, plan.longest)
+    starts, longest = plan.offsets, plan.longest
+    out: Any = varlen_attn(q, k, v, starts, starts, longest, longest)
     return out.flatten(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -117,15 +117,23 @@ def _cut(
     for _ in range(4):
         top, left = (int(rng.integers(n - side + 1)) for n in (height, width))
         coarse = (slice(top, top + side), slice(left, left + side))
-        if example.degraded[(slice(None), *coarse)].std() > 0.05:
+        if _inside(example.degraded, coarse).std() > 0.05:
             break
-    fine = tuple(slice(part.start * scale, part.stop * scale) for part in coarse)
+    fine = (_scaled(coarse[0], scale), _scaled(coarse[1], scale))
     turn = _symmetry(rng)
     return (
-        turn(example.degraded[(slice(None), *coarse)]),
-        turn(example.clean[(slice(None), *fine)]),
-        turn(example.labels[fine]),
+        turn(_inside(example.degraded, coarse)),
+        turn(_inside(example.clean, fine)),
+        turn(example.labels[fine[0], fine[1]]),
     )
+
+
+def _scaled(part: slice, factor: int) -> slice:
+    return slice(part.start * factor, part.stop * factor)
+
+
+def _inside(planes: FloatArray, part: tuple[slice, slice]) -> FloatArray:
+    return planes[:, part[0], part[1]]
 
 
 class _symmetry:  # noqa: N801
@@ -138,7 +146,7 @@ class _symmetry:  # noqa: N801
         self._flips = tuple(axis for axis in (-1, -2) if rng.random() < 0.5)
         self._transpose = rng.random() < 0.25
 
-    def __call__(self, array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def __call__(self, array: Any) -> Any:
         if self._flips:
             array = np.flip(array, self._flips)
         if self._transpose:
@@ -153,7 +161,7 @@ def _at_least(example: Example, side: int, scale: int) -> Example:
     if not down and not right:
         return example
 
-    def grown(array: np.ndarray, factor: int) -> np.ndarray:  # type: ignore[type-arg]
+    def grown(array: Any, factor: int) -> Any:
         edges = [(0, 0)] * (array.ndim - 2) + [(0, down * factor), (0, right * factor)]
         return np.pad(array, edges, mode="symmetric")
 

@@ -1,0 +1,296 @@
+"""Training the compact SAM: prompts, loss, and a loop that resumes.
+
+    python -m ratcli.training.sam RECIPE --data DIR -o FOLDER [--resume] [--until STEP]
+
+Progress goes to `curve.csv` in the folder; the averaged weights to `sam-compact.safetensors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+from torch.nn import functional as F
+
+from ratcli.errors import UnreadableInputError, UsageError
+from ratcli.partition.sam_compact import save_compact
+from ratcli.partition.sam_decoder import decode, upscale
+from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
+from ratcli.tasks.ct_denoise import CT_DENOISE
+from ratcli.training.data import read_patients
+from ratcli.training.sam_material import Prompted, SceneSource, prompt_scenes
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CHECKPOINT = "last.pt"
+WEIGHTS = "sam-compact.safetensors"
+CURVE = "curve.csv"
+
+
+@dataclass(frozen=True)
+class SamRecipe:
+    """Settings of a run.
+
+    Attributes:
+        shape: of the model.
+        seed: decides initial weights, scenes and prompts.
+        steps: optimiser steps.
+        batch: scenes of a step.
+        prompts: prompts for each scene; the first half points, the others boxes.
+        learning_rate: highest rate, after `warmup` steps; then a cosine to a hundredth.
+        warmup: steps of linear warm-up.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights.
+        real: share of real planes among CT scenes.
+        noise_hu: range of the noise, log-uniform.
+        save: steps between checkpoints.
+        precision: `fp32` or `bf16`.
+        train: scans to learn from, one entry a patient, relative to the data folder.
+    """
+
+    shape: SamShape = COMPACT
+    seed: int = 0
+    steps: int = 15000
+    batch: int = 32
+    prompts: int = 16
+    learning_rate: float = 8e-4
+    warmup: int = 250
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    ema: float = 0.999
+    real: float = 0.4
+    noise_hu: tuple[float, float] = (8.0, 80.0)
+    save: int = 250
+    precision: str = "bf16"
+    train: tuple[str, ...] = ()
+
+
+def read_sam_recipe(path: Path) -> SamRecipe:
+    """Read a recipe.
+
+    Raises:
+        UsageError: the file is missing, no TOML, or has an unknown setting.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        shape = SamShape(**_tupled(table.pop("shape", dataclasses.asdict(COMPACT))))
+        return SamRecipe(shape=shape, **_tupled(table))
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, TypeError) as error:
+        raise UsageError(f"the recipe {path.name} is wrong: {error}") from error
+
+
+def _tupled(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def segment_prompts(sam: Sam, prompted: Prompted) -> tuple[Tensor, Tensor]:
+    """Run a SAM on prompted pictures: the first half of the prompts as points, the rest as boxes.
+
+    Returns:
+        Mask logits `(I P, 3, S/4, S/4)` and predicted IoU `(I P, 3)`.
+    """
+    images, count = prompted.points.shape[:2]
+    half = count // 2
+    features = sam.image_encoder(sam.preprocess(prompted.pictures.float()))
+    features = features + sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
+    points = prompted.points[:, :half].reshape(-1, 1, 2)
+    labels = torch.ones(len(points), 1, device=points.device)
+    by_point, _ = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+    boxes = prompted.boxes[:, half:].reshape(-1, 4)
+    by_box, _ = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
+    prompts = torch.cat(
+        [
+            by_point.view(images, half, 2, -1),
+            by_box.view(images, count - half, 2, -1),
+        ],
+        dim=1,
+    )
+    position = sam.prompt_encoder.get_dense_pe()[0]
+    decoded = decode(sam.mask_decoder, features, position, prompts)
+    return upscale(sam.mask_decoder, decoded), decoded.quality
+
+
+def mask_loss(logits: Tensor, quality: Tensor, targets: Tensor) -> Tensor:
+    """2 BCE + Dice of the best of three masks, and the squared error of all predicted IoUs.
+
+    Args:
+        logits: `(B, M, h, w)`.
+        quality: `(B, M)`.
+        targets: bool `(B, h, w)`.
+
+    Source: Kirillov et al., Segment Anything, 2023, appendix A, with BCE for its focal loss.
+    """
+    logits = logits.float()
+    wanted = targets[:, None].expand_as(logits).float()
+    bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((2, 3))
+    shares = logits.sigmoid()
+    both = (shares * wanted).sum((2, 3))
+    dice = 1 - (2 * both + 1) / (shares.sum((2, 3)) + wanted.sum((2, 3)) + 1)
+    best = (2 * bce + dice).min(dim=1).values
+    with torch.no_grad():
+        found = logits > 0
+        overlap = (found & targets[:, None]).sum((2, 3))
+        union = (found | targets[:, None]).sum((2, 3))
+        iou = overlap / union.clamp(min=1)
+    return best.mean() + F.mse_loss(quality.float(), iou)
+
+
+class SamTrainer:
+    """One run, in a folder of its own.
+
+    Args:
+        recipe: what to do.
+        source: draws scenes.
+        folder: where checkpoints, weights and the curve go.
+        device: where the model runs.
+    """
+
+    def __init__(
+        self, recipe: SamRecipe, source: SceneSource, folder: Path, device: torch.device
+    ) -> None:
+        self._recipe, self._source, self._folder, self._device = recipe, source, folder, device
+        torch.manual_seed(recipe.seed)
+        self.sam = build_sam(recipe.shape).to(device).train()
+        self.average = {k: v.detach().clone() for k, v in self.sam.state_dict().items()}
+        self._optimiser = torch.optim.AdamW(
+            self.sam.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint.
+
+        Raises:
+            UsageError: there is none.
+            UnreadableInputError: it is damaged, or of another shape.
+        """
+        path = self._folder / CHECKPOINT
+        if not path.is_file():
+            raise UsageError(f"there is no {CHECKPOINT} to resume from in {self._folder.name}")
+        try:
+            state = torch.load(path, map_location=self._device, weights_only=True)
+            self.sam.load_state_dict(state["sam"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self.average, self.step = state["average"], int(state["step"])
+        except Exception as error:
+            raise UnreadableInputError(
+                f"{CHECKPOINT} is damaged, or of another recipe: it cannot be resumed"
+            ) from error
+
+    def run(self, until: int | None = None) -> float:
+        """Train to the last step, or to an earlier one; return the last loss."""
+        recipe, began, loss = self._recipe, time.monotonic(), math.nan
+        last = recipe.steps if until is None else min(until, recipe.steps)
+        while self.step < last:
+            loss = self._train_step()
+            self.step += 1
+            self._log(loss, time.monotonic() - began)
+            if self.step % recipe.save == 0 or self.step == last:
+                self._save()
+        return loss
+
+    def _train_step(self) -> float:
+        recipe = self._recipe
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._rate()
+        rng = np.random.default_rng((recipe.seed, 1, self.step))
+        first = self.step * recipe.batch
+        scenes = [self._source.make(first + offset) for offset in range(recipe.batch)]
+        prompted = _moved(prompt_scenes(rng, scenes, recipe.prompts), self._device)
+        half = recipe.precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+            logits, quality = segment_prompts(self.sam, prompted)
+        loss = mask_loss(logits, quality, prompted.targets.flatten(0, 1))
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.sam.parameters(), recipe.clip)
+        self._optimiser.step()
+        self._update_average()
+        return float(loss.detach())
+
+    def _rate(self) -> float:
+        recipe = self._recipe
+        if self.step < recipe.warmup:
+            return recipe.learning_rate * (self.step + 1) / recipe.warmup
+        done = (self.step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+        return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+    def _update_average(self) -> None:
+        decay = min(self._recipe.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.sam.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+
+    def _save(self) -> None:
+        """Write checkpoint and weights, each under its name only when it is whole."""
+        state = {
+            "sam": self.sam.state_dict(),
+            "average": self.average,
+            "optimiser": self._optimiser.state_dict(),
+            "step": self.step,
+        }
+        partial = self._folder / f".{CHECKPOINT}.partial"
+        with partial.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(self._folder / CHECKPOINT)
+        save_compact(self._folder / WEIGHTS, self._recipe.shape, self.average)
+
+    def _log(self, loss: float, seconds: float) -> None:
+        path = self._folder / CURVE
+        is_new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            if is_new:
+                writer.writerow(("step", "loss", "rate", "seconds"))
+            writer.writerow((self.step, f"{loss:.6g}", f"{self._rate():.3g}", f"{seconds:.1f}"))
+
+
+def _moved(prompted: Prompted, device: torch.device) -> Prompted:
+    parts = {f.name: getattr(prompted, f.name).to(device) for f in dataclasses.fields(prompted)}
+    return Prompted(**parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m ratcli.training.sam", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("-o", dest="folder", type=Path, required=True)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--until", type=int)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    words = parser.parse_args(arguments)
+    recipe = read_sam_recipe(words.recipe)
+    planes = read_patients(words.data, recipe.train, CT_DENOISE)
+    size = recipe.shape.image_size
+    source = SceneSource(recipe.seed, size, planes, recipe.real, recipe.noise_hu)
+    trainer = SamTrainer(recipe, source, words.folder, torch.device(words.device))
+    if words.resume:
+        trainer.resume()
+    trainer.run(words.until)
+
+
+if __name__ == "__main__":
+    main()
