@@ -30,10 +30,12 @@ __all__ = [
     "RAT_PAPER",
     "SSIM_SETTINGS",
     "WINDOWS",
+    "ErrorMaps",
     "Fidelity",
     "FidelityTally",
     "Summary",
     "Window",
+    "error_maps",
     "mean_bias",
     "parse_window",
     "psnr",
@@ -43,6 +45,7 @@ __all__ = [
     "score_regions",
     "score_volume",
     "ssim",
+    "studio_luma",
     "summarise",
     "windows_of",
 ]
@@ -92,6 +95,40 @@ class Summary:
     count: int
 
 
+@dataclass(frozen=True)
+class ErrorMaps:
+    """Error and similarity of a plane, pixel by pixel.
+
+    Attributes:
+        window: where it was scored.
+        squares: `(H, W)` squared error, the mean over channels.
+        similarity: `(H, W)` SSIM, nan within 5 pixels of the border.
+        where: `(H, W)`, true where to score.
+    """
+
+    window: Window
+    squares: RealArray
+    similarity: RealArray
+    where: BoolArray
+
+    def over(self, region: BoolArray) -> Fidelity:
+        """Return the figures over a region `(H, W)`.
+
+        Raises:
+            MeasurementError: no pixel of it is to be scored.
+        """
+        tally = FidelityTally(self.window)
+        tally.add_maps(ErrorMaps(self.window, self.squares, self.similarity, self.where & region))
+        return tally.result()
+
+
+def error_maps(
+    image: FloatArray, reference: FloatArray, window: Window, mask: BoolArray | None = None
+) -> ErrorMaps:
+    """Compare a plane with its reference, pixel by pixel; see `score`."""
+    return ErrorMaps(window, *_maps(image, reference, window, mask))
+
+
 @dataclass
 class FidelityTally:
     """Gathers squared errors and SSIM plane by plane, so that a volume need not be in memory.
@@ -106,22 +143,12 @@ class FidelityTally:
     _similarity: float = field(default=0.0, repr=False)
     _similarity_pixels: int = field(default=0, repr=False)
 
-    def add(self, image: FloatArray, reference: FloatArray, mask: BoolArray | None = None) -> None:
-        """Add a plane.
-
-        Args:
-            image: `(C, H, W)` or `(H, W)` in the window's unit.
-            reference: the same shape.
-            mask: `(H, W)`, true where to score; everywhere if None.
-
-        Raises:
-            MeasurementError: values inside the mask are not finite.
-        """
-        squares, similarity, where = _maps(image, reference, self.window, mask)
-        self._squares += float(squares[where].sum())
-        self._pixels += int(where.sum())
-        inner = where & np.isfinite(similarity)
-        self._similarity += float(similarity[inner].sum())
+    def add_maps(self, maps: ErrorMaps) -> None:
+        """Add a plane that has been compared."""
+        self._squares += float(maps.squares[maps.where].sum())
+        self._pixels += int(maps.where.sum())
+        inner = maps.where & np.isfinite(maps.similarity)
+        self._similarity += float(maps.similarity[inner].sum())
         self._similarity_pixels += int(inner.sum())
 
     def result(self) -> Fidelity:
@@ -155,9 +182,7 @@ def score(
         MeasurementError: nothing to score, or values that are not finite.
         ValueError: shapes differ.
     """
-    tally = FidelityTally(window)
-    tally.add(image, reference, mask)
-    return tally.result()
+    return score_volume([(image, reference)], window, None if mask is None else mask[None])
 
 
 def score_volume(
@@ -177,7 +202,7 @@ def score_volume(
     """
     tally = FidelityTally(window)
     for plane, (image, reference) in enumerate(pairs):
-        tally.add(image, reference, None if mask is None else mask[plane])
+        tally.add_maps(error_maps(image, reference, window, None if mask is None else mask[plane]))
     return tally.result()
 
 
@@ -195,16 +220,11 @@ def score_regions(
         window: clips both; its width is the data range.
         labels: `(H, W)` integers; each value is a region, negative ones are left out.
     """
-    squares, similarity, _ = _maps(image, reference, window, labels >= 0)
-    figures: dict[int, Fidelity] = {}
-    for label in np.unique(labels[labels >= 0]):
-        region = labels == label
-        inner = region & np.isfinite(similarity)
-        ssim_mean = float(similarity[inner].mean()) if inner.any() else math.nan
-        figures[int(label)] = _fidelity(
-            window, float(squares[region].mean()), ssim_mean, int(region.sum())
-        )
-    return figures
+    maps = error_maps(image, reference, window, labels >= 0)
+    return {
+        int(label): maps.over(np.asarray(labels == label))
+        for label in np.unique(labels[labels >= 0])
+    }
 
 
 def psnr(
@@ -263,7 +283,18 @@ def rat_paper(image: FloatArray, reference: FloatArray, window: Window) -> Fidel
 
     Source: the authors' evaluation of 8-bit PNG files, Y channel of ITU-R BT.601.
     """
-    return score(_studio_luma(image, window), _studio_luma(reference, window), RAT_PAPER)
+    return score(studio_luma(image, window), studio_luma(reference, window), RAT_PAPER)
+
+
+def studio_luma(plane: FloatArray, window: Window) -> FloatArray:
+    """Return `(1, H, W)`: Y, from 16 to 235, of the window mapped to 8 bits; see `rat_paper`."""
+    clipped = window.clip(plane)
+    levels = np.round((clipped - window.low) / window.data_range * 255.0) / 255.0
+    if levels.shape[0] == 1:
+        levels = np.repeat(levels, 3, axis=0)
+    weights = np.asarray((65.481, 128.553, 24.966))
+    luma: RealArray = 16.0 + np.einsum("chw,c->hw", levels, weights)[None]
+    return luma.astype(np.float32)
 
 
 def summarise(
@@ -336,14 +367,3 @@ def _fidelity(window: Window, mean_square: float, similarity: float, pixels: int
     else:
         peak = 10.0 * math.log10(window.data_range**2 / mean_square)
     return Fidelity(window, peak, similarity, math.sqrt(mean_square), pixels)
-
-
-def _studio_luma(plane: FloatArray, window: Window) -> FloatArray:
-    """Return `(1, H, W)`: the 8-bit image's Y between 16 and 235."""
-    clipped = window.clip(plane)
-    levels = np.round((clipped - window.low) / window.data_range * 255.0) / 255.0
-    if levels.shape[0] == 1:
-        levels = np.repeat(levels, 3, axis=0)
-    weights = np.asarray((65.481, 128.553, 24.966))
-    luma: RealArray = 16.0 + np.einsum("chw,c->hw", levels, weights)[None]
-    return luma.astype(np.float32)

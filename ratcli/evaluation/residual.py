@@ -29,6 +29,7 @@ class Limits:
     """Where a figure of the residual stops looking like noise.
 
     Attributes:
+        unit: of the scan's values and of `bias`.
         edge_ratio: residual at edges over that beside them; an ideal denoiser has 1.
         correlation: with the image's detail at edges, less that beside them; ideal 0, a blur is
             above it.
@@ -39,6 +40,7 @@ class Limits:
         bias_z: a bias must also be this many standard errors from zero.
     """
 
+    unit: str
     edge_ratio: float = 1.2
     correlation: float = 0.1
     spot_z: float = 5.5
@@ -49,11 +51,11 @@ class Limits:
 
 
 LIMITS: dict[str, Limits] = {
-    "HU": Limits(bias_share=0.005),
-    "SUV": Limits(bias=0.02, bias_share=0.03),
-    "Bq/ml": Limits(bias=0.0, bias_share=0.03),
-    "RGB": Limits(bias=0.01),
+    "HU": Limits("HU", bias_share=0.005),
+    "SUV": Limits("SUV", bias=0.02, bias_share=0.03),
+    "Bq/ml": Limits("Bq/ml", bias=0.0, bias_share=0.03),
 }
+"""Limits by unit of the scan."""
 
 
 @dataclass(frozen=True)
@@ -133,32 +135,32 @@ def check_residual(
     after: npt.NDArray[np.floating],
     labels: npt.NDArray[np.integer],
     spacing_mm: float,
-    unit: str = "HU",
-    limits: Limits | None = None,
+    limits: Limits,
+    padding: BoolArray | None = None,
 ) -> ResidualCheck:
     """Check what a restoration took from a plane.
 
     Args:
         before: the input `(H, W)`.
         after: the output `(H, W)`, on the same grid.
-        labels: `(H, W)` integers: regions to check the bias of, and -1 for padding. They should
+        labels: `(H, W)` integers: regions to check the bias of, -1 outside them. They should
             not come from the noisy input, whose noise would choose their pixels.
         spacing_mm: pixel pitch.
-        unit: of the values; chooses the limits.
-        limits: others than the unit's.
+        limits: up to where figures look like noise, as `LIMITS` has them for a unit.
+        padding: `(H, W)`, true where nothing is to be checked.
 
     Raises:
         ValueError: shapes differ.
     """
     if not before.shape == after.shape == labels.shape:
         raise ValueError(f"shapes differ: {before.shape}, {after.shape}, {labels.shape}")
-    limits = limits or LIMITS.get(unit, Limits(bias=math.inf))
+    inside = np.ones(before.shape, np.bool_) if padding is None else ~padding
     first, second = before.astype(np.float64), after.astype(np.float64)
-    residual = np.where(labels >= 0, first - second, 0.0)
+    residual = np.where(inside, first - second, 0.0)
     spread = robust_spread(residual)
-    edge_ratio, correlation = _structure(residual, second, spread, labels >= 0)
-    spots, lines = search(residual, labels >= 0, spacing_mm)
-    biases = region_bias(second, first, labels)
+    edge_ratio, correlation = _structure(residual, second, spread, inside)
+    spots, lines = search(residual, inside, spacing_mm)
+    biases = region_bias(second, first, np.where(inside, labels, -1))
     places = (*_places(spots, "spot", limits.spot_z), *_places(lines, "line", limits.line_z))
     named = [_name_change(place, first, second, spacing_mm) for place in places]
     named.sort(key=lambda place: -abs(place.z))
@@ -167,10 +169,10 @@ def check_residual(
         _correlation_finding(correlation, limits),
         _place_finding("spot", spots, limits.spot_z, named),
         _place_finding("line", lines, limits.line_z, named),
-        _bias_finding(biases, unit, limits),
+        _bias_finding(biases, limits),
     )
     z_map = np.maximum(np.abs(spots), np.abs(lines)).astype(np.float32)
-    noise = float(np.median(spread[labels >= 0])) if (labels >= 0).any() else 0.0
+    noise = float(np.median(spread[inside])) if inside.any() else 0.0
     return ResidualCheck(findings, biases, tuple(named[:_MOST_PLACES]), z_map, noise)
 
 
@@ -243,19 +245,21 @@ def _place_finding(kind: str, z: RealArray, limit: float, places: list[Place]) -
     return Finding(f"strongest {kind}", value, limit, "SD", value <= limit, sentence)
 
 
-def _bias_finding(biases: dict[int, RegionBias], unit: str, limits: Limits) -> Finding:
+def _bias_finding(biases: dict[int, RegionBias], limits: Limits) -> Finding:
     """Judge the region whose mean moved most among those that moved for certain."""
     moved = [bias for bias in biases.values() if _certain(bias, limits)]
     worst = max(moved, key=lambda bias: abs(bias.bias), default=None)
     if worst is None:
-        return Finding("region bias", 0.0, limits.bias, unit, True, "no region's mean has moved")
+        return Finding(
+            "region bias", 0.0, limits.bias, limits.unit, True, "no region's mean has moved"
+        )
     limit = max(limits.bias, limits.bias_share * abs(worst.other_mean))
     passed = all(
         abs(bias.bias) <= max(limits.bias, limits.bias_share * abs(bias.other_mean))
         for bias in moved
     )
-    sentence = f"the mean of region {worst.label} moved by {worst.bias:+.3g} {unit}"
-    return Finding("region bias", worst.bias, limit, unit, passed, sentence)
+    sentence = f"the mean of region {worst.label} moved by {worst.bias:+.3g} {limits.unit}"
+    return Finding("region bias", worst.bias, limit, limits.unit, passed, sentence)
 
 
 def _certain(bias: RegionBias, limits: Limits) -> bool:

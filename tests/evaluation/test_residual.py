@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.evaluation.matched import robust_spread
-from ratcli.evaluation.residual import ResidualCheck, check_residual
+from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
 from ratcli.evaluation.roi import Disc
 
 SIDE = 256
@@ -40,7 +40,7 @@ CLEAN, LABELS = _anatomy()
 
 
 def _check(before: np.ndarray, after: np.ndarray) -> ResidualCheck:
-    return check_residual(before, after, LABELS, SPACING)
+    return check_residual(before, after, LABELS, SPACING, LIMITS["HU"])
 
 
 def _failed(check: ResidualCheck) -> set[str]:
@@ -104,11 +104,12 @@ def test_the_map_is_strong_where_something_is_missing() -> None:
 
 
 def test_padding_and_the_border_show_no_places() -> None:
-    labels = LABELS.copy()
-    labels[:, :60] = -1
+    padding = np.zeros(CLEAN.shape, bool)
+    padding[:, :60] = True
     after = CLEAN.copy()
     after[100:140, 20:40] += 500.0
-    assert check_residual(CLEAN + _noise(1), after, labels, SPACING).places == ()
+    check = check_residual(CLEAN + _noise(1), after, LABELS, SPACING, LIMITS["HU"], padding)
+    assert check.places == ()
 
 
 def test_an_output_equal_to_the_input_has_no_residual() -> None:
@@ -123,7 +124,7 @@ def test_bias_of_uptake_is_judged_as_a_share() -> None:
     after = np.full(plane.shape, 2.0)
     hot = LABELS == ORGAN
     small, large = (
-        check_residual(plane, after * np.where(hot, share, 1.0), LABELS, 2.0, unit="SUV")
+        check_residual(plane, after * np.where(hot, share, 1.0), LABELS, 2.0, LIMITS["SUV"])
         for share in (1.02, 1.08)
     )
     assert "region bias" not in _failed(small)
@@ -138,4 +139,4 @@ def test_a_structure_hardly_raises_the_robust_spread() -> None:
 
 def test_shapes_that_differ_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
-        check_residual(CLEAN, CLEAN[:-1], LABELS, SPACING)
+        check_residual(CLEAN, CLEAN[:-1], LABELS, SPACING, LIMITS["HU"])
