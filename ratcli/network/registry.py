@@ -17,6 +17,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+REGISTRY = "registry.toml"
+
 _CHUNK = 1 << 20
 
 
@@ -67,7 +69,7 @@ def list_weights() -> list[WeightsEntry]:
     """
     found: dict[str, WeightsEntry] = {}
     for folder in weights_folders():
-        for entry in _read_registry(folder):
+        for entry in _entries(folder):
             found.setdefault(entry.name, entry)
     return list(found.values())
 
@@ -115,15 +117,26 @@ def verify_weights(entry: WeightsEntry) -> None:
         )
 
 
-def _read_registry(folder: Path) -> list[WeightsEntry]:
-    path = folder / "registry.toml"
+def read_registry(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables of a registry file.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
+
+
+def _entries(folder: Path) -> list[WeightsEntry]:
+    path = folder / REGISTRY
     if not path.is_file():
         return []
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return [_entry(folder, name, facts) for name, facts in table.items()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
+        return [_entry(folder, name, facts) for name, facts in read_registry(path).items()]
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"the weights' registry {path.name} lacks {error}") from error
 
 
 def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:

@@ -1,0 +1,95 @@
+"""From a run's checkpoint to weights that `rat restore` takes: a file and its registry entry."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ratcli.errors import UnreadableInputError, WeightsError
+from ratcli.network.checkpoint import build_network, save_state
+from ratcli.network.registry import REGISTRY, hash_file, read_registry
+from ratcli.training.loop import CHECKPOINT
+from ratcli.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class About:
+    """What the registry tells of weights besides what their file does.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line.
+        licence: SPDX identifier.
+    """
+
+    name: str
+    summary: str
+    licence: str = "Apache-2.0"
+
+
+def publish(run: Path, recipe: Recipe, folder: Path, about: About) -> Path:
+    """Write a run's averaged parameters in half precision and enter them in a registry.
+
+    Args:
+        run: folder of the run.
+        recipe: what it was trained by.
+        folder: where the weights go; its registry is made or extended.
+        about: name and summary. An entry of the same name is replaced.
+
+    Returns:
+        The file of the weights.
+
+    Raises:
+        UnreadableInputError: the checkpoint is missing or damaged.
+        WeightsError: the checkpoint is of another network.
+    """
+    try:
+        state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
+        average = state["average"]
+    except Exception as error:
+        raise UnreadableInputError(f"{CHECKPOINT} is missing or damaged") from error
+    build_network(recipe.network, average, torch.device("cpu"))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{about.name}.safetensors"
+    save_state(path, average, torch.float16)
+    entry = {
+        "task": recipe.task,
+        "file": path.name,
+        "sha256": hash_file(path),
+        "summary": about.summary,
+        "licence": about.licence,
+        "data": sorted(recipe.train) + (["procedural"] if recipe.procedural else []),
+        "network": asdict(recipe.network),
+    }
+    _enter(folder, about.name, entry)
+    return path
+
+
+def _enter(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    """Write an entry into a folder's registry, the others unchanged."""
+    path = folder / REGISTRY
+    entries = read_registry(path) if path.is_file() else {}
+    entries[name] = entry
+    text = "\n".join(_table(key, entries[key]) for key in sorted(entries))
+    partial = folder / f".{REGISTRY}.partial"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise WeightsError(f"the registry cannot be written: {error.strerror}") from error
+
+
+def _table(name: str, entry: dict[str, Any]) -> str:
+    """Return one TOML table with its network as a sub-table; strings and lists as in JSON."""
+    network = entry["network"]
+    lines = [f"[{name}]", *_lines(entry, skip="network")]
+    lines += ["", f"[{name}.network]", *_lines(network)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(table: dict[str, Any], skip: str = "") -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items() if key != skip]
