@@ -134,9 +134,10 @@ def find_scans(
         sources = _sources(_sort_files(_list_files(path, recursive)), series_uid)
     else:
         name = _sniff_or_raise(path)
-        sources = [ScanSource((path,), name, split_name(path)[0])]
-        if series_uid is not None:
+        if series_uid is not None or _is_container(name, path):
             sources = _sources({name: [path]}, series_uid)
+        else:
+            sources = [ScanSource((path,), name, split_name(path)[0])]
     if not sources:
         raise _nothing_found(path, recursive, series_uid)
     return sources
@@ -254,9 +255,15 @@ def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource
             folder = _common_folder(group.paths)
             seen[folder] += 1
             number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
-            name = (folder.resolve().name or "scan") + number
+            name = (folder.resolve().name or "scan").removesuffix(".zip") + number
         sources.append(ScanSource(group.paths, "dicom", name, is_folder, group.notices))
     return sources
+
+
+def _is_container(name: str, path: Path) -> bool:
+    from ratcli.formats import dicom
+
+    return name == "dicom" and dicom.is_container(path)
 
 
 def _only(sources: list[ScanSource], path: Path) -> ScanSource:

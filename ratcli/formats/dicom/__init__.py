@@ -20,13 +20,24 @@ def sniff(head: bytes, path: Path) -> bool:
 
     Args:
         head: the first bytes of the file.
-        path: not used; a DICOM file is known by its bytes alone.
+        path: the file, for zip archives, which may hold DICOM files.
 
     Source: PS3.10, 7.1; files without a preamble are common in old archives.
     """
     if head[128:132] == b"DICM":
         return True
+    if head[:4] == b"PK\x03\x04":
+        from ratcli.formats.dicom.containers import holds_dicom
+
+        return holds_dicom(path)
     return _starts_with_element(head)
+
+
+def is_container(path: Path) -> bool:
+    """Tell whether a DICOM file stands for others: a zip archive or a DICOMDIR."""
+    from ratcli.formats.dicom.containers import is_container as stands_for_others
+
+    return stands_for_others(path)
 
 
 def _starts_with_element(head: bytes) -> bool:

@@ -14,10 +14,17 @@ from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
+from ratcli.formats.dicom.enhanced import (
+    describe_frames,
+    drop_original_only,
+    is_enhanced,
+    scale_frames,
+)
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
 from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
 from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.references import equipment_item, method_codes, source_item
 from ratcli.scan import Derivation
 
 _STALE = (
@@ -35,10 +42,6 @@ _STALE = (
     "PixelDataProviderURL",
 )
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-_METHODS = {
-    "denoise": ("113087", "Smoothing"),
-    "resample": ("113085", "Spatial resampling"),
-}
 _SERIES_NUMBER_OFFSET = 9000
 
 
@@ -55,6 +58,7 @@ def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
     _drop_stale(dataset)
     _identify(dataset, source, derivation)
     _describe(dataset, source, derivation)
+    drop_original_only(dataset)
     if derivation.scale > 1:
         _scale(dataset, derivation.scale)
     return dataset
@@ -79,39 +83,6 @@ def set_layout(dataset: Dataset, layout: PixelLayout) -> None:
     dataset.PixelRepresentation = int(layout.signed)
     if layout.samples > 1:
         dataset.PlanarConfiguration = int(layout.planar)
-
-
-def code_item(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
-    """Return a code sequence item."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
-
-
-def method_codes(derivation: Derivation) -> Sequence | None:
-    """Return the derivation code of a method, or None where no code names it."""
-    named = _METHODS.get(derivation.method)
-    return Sequence([code_item(*named)]) if named else None
-
-
-def source_item(source: FrameFile, derivation: Derivation, frame: int | None = None) -> Dataset:
-    """Return a reference to the source image.
-
-    Args:
-        source: the image.
-        derivation: what was done.
-        frame: number of the frame from 0, for objects with several.
-    """
-    item = Dataset()
-    item.ReferencedSOPClassUID = sop_class(source.file)
-    item.ReferencedSOPInstanceUID = instance_uid(source.file)
-    if frame is not None:
-        item.ReferencedFrameNumber = frame + 1
-    item.SpatialLocationsPreserved = "YES" if derivation.scale == 1 else "NO"
-    item.PurposeOfReferenceCodeSequence = Sequence(
-        [code_item("121322", "Source image for image processing operation")]
-    )
-    return item
 
 
 def _copy(source: FrameFile) -> Dataset:
@@ -154,16 +125,19 @@ def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
 
 def _describe(dataset: Dataset, source: FrameFile, derivation: Derivation) -> None:
     """Record what was done, by what, and to which image."""
-    dataset.ImageType = derived_type(text(dataset, "ImageType"))
+    if is_enhanced(dataset):
+        describe_frames(dataset, source, derivation)
+    else:
+        dataset.ImageType = derived_type(text(dataset, "ImageType"))
+        dataset.SourceImageSequence = Sequence([source_item(source, derivation)])
+        codes = method_codes(derivation)
+        if codes is not None:
+            dataset.DerivationCodeSequence = codes
     dataset.DerivationDescription = _joined(
         text(dataset, "DerivationDescription"), derivation.description, 1024
     )
-    codes = method_codes(derivation)
-    if codes is not None:
-        dataset.DerivationCodeSequence = codes
-    dataset.SourceImageSequence = Sequence([source_item(source, derivation)])
     equipment = items(dataset, "ContributingEquipmentSequence")
-    dataset.ContributingEquipmentSequence = Sequence([*equipment, _equipment(derivation)])
+    dataset.ContributingEquipmentSequence = Sequence([*equipment, equipment_item(derivation)])
     dataset.ContentQualification = "RESEARCH"
 
 
@@ -171,17 +145,6 @@ def derived_type(image_type: str) -> list[str]:
     """Return an image type whose first value is DERIVED."""
     values = image_type.split("\\") if image_type else ["", "PRIMARY"]
     return ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
-
-
-def _equipment(derivation: Derivation) -> Dataset:
-    item = Dataset()
-    item.PurposeOfReferenceCodeSequence = Sequence([code_item("109102", "Processing Equipment")])
-    item.Manufacturer = "ratcli"
-    item.ManufacturerModelName = f"rat {derivation.task}"
-    item.SoftwareVersions = derivation.version or "unknown"
-    item.ContributionDateTime = dt.datetime.now(dt.timezone.utc).strftime("%Y%m%d%H%M%S+0000")
-    item.ContributionDescription = derivation.description[:1024]
-    return item
 
 
 def _joined(old: str, new: str, length: int) -> str:
@@ -193,7 +156,9 @@ def _joined(old: str, new: str, length: int) -> str:
 
 
 def _scale(dataset: Dataset, scale: int) -> None:
-    """Make the geometry that of a grid `scale` times as fine."""
+    """Make the geometry that of a grid `scale` times as fine; overlays would not fit it."""
+    if is_enhanced(dataset):
+        scale_frames(dataset, scale)
     spacing = numbers(dataset, "PixelSpacing")
     position = numbers(dataset, "ImagePositionPatient")
     orientation = numbers(dataset, "ImageOrientationPatient")

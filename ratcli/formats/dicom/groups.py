@@ -9,6 +9,21 @@ from ratcli.formats.dicom.geometry import PlaneGeometry
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.values import ValueMap
 
+_PET_UNITS = {"BQ/ML": "Bq/ml", "{SUVBW}G/ML": "SUV", "G/ML{SUVBW}": "SUV"}
+
+
+def functional_items(dataset: Dataset, frame: int, keyword: str) -> list[Dataset]:
+    """Return the items of a functional group of a frame, or of the one shared by all frames."""
+    per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
+    found = items(per_frame[frame], keyword) if frame < len(per_frame) else []
+    if found:
+        return found
+    for shared in items(dataset, "SharedFunctionalGroupsSequence"):
+        found = items(shared, keyword)
+        if found:
+            return found
+    return []
+
 
 def functional(dataset: Dataset, frame: int, keyword: str) -> Dataset:
     """Return the item that holds a frame's facts.
@@ -23,16 +38,8 @@ def functional(dataset: Dataset, frame: int, keyword: str) -> Dataset:
 
     Source: PS3.3, C.7.6.16.
     """
-    per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
-    if frame < len(per_frame):
-        found = items(per_frame[frame], keyword)
-        if found:
-            return found[0]
-    for shared in items(dataset, "SharedFunctionalGroupsSequence"):
-        found = items(shared, keyword)
-        if found:
-            return found[0]
-    return dataset
+    found = functional_items(dataset, frame, keyword)
+    return found[0] if found else dataset
 
 
 def value_map(dataset: Dataset, frame: int, layout: PixelLayout) -> ValueMap | None:
@@ -77,10 +84,22 @@ def unit(dataset: Dataset, modality: str) -> str | None:
             "HU" if known and not localizer and code(group, "RescaleType") in ("", "HU") else None
         )
     if modality == "PT":
-        units = code(dataset, "Units") or code(group, "RescaleType")
-        if units == "GML" and code(dataset, "SUVType") in ("", "BW"):
-            return "SUV"
+        return _pet_unit(dataset, group)
+    return None
+
+
+def _pet_unit(dataset: Dataset, group: Dataset) -> str | None:
+    """Return the unit of a classic PET image; of an enhanced one, that of its real-world map."""
+    units = code(dataset, "Units")
+    if units == "GML" and code(dataset, "SUVType") in ("", "BW"):
+        return "SUV"
+    if units:
         return "Bq/ml" if units == "BQML" else None
+    for mapping in functional_items(dataset, 0, "RealWorldValueMappingSequence"):
+        # The map must be the rescale itself: values are read through the latter.
+        if number(mapping, "RealWorldValueSlope") == number(group, "RescaleSlope"):
+            for measured in items(mapping, "MeasurementUnitsCodeSequence"):
+                return _PET_UNITS.get(code(measured, "CodeValue"))
     return None
 
 

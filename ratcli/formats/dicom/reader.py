@@ -19,6 +19,7 @@ from ratcli.formats.dicom.frames import FrameFile, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, notices, plane_spacing
 from ratcli.formats.dicom.groups import geometry, unit, value_map
 from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.suv import suv_factor
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
@@ -52,6 +53,8 @@ class DicomReader:
     Attributes:
         sources: the files, in order.
         planes: the frames of all files, in order.
+        suv_factor: what a PET value is multiplied with to give SUV by body weight; None where
+            the scan is no PET or its header does not tell.
     """
 
     def __init__(self, sources: Sequence[FrameFile], assume_unit: str | None = None) -> None:
@@ -63,6 +66,7 @@ class DicomReader:
         )
         self._cache: dict[int, Frame] = {}
         self._info = self._describe(assume_unit)
+        self.suv_factor = self._suv_factor()
 
     @property
     def info(self) -> ScanInfo:
@@ -117,6 +121,14 @@ class DicomReader:
         trace: TracebackType | None,
     ) -> None:
         self._cache.clear()
+
+    def _suv_factor(self) -> float | None:
+        """Return the factor of the first file; one series has one dose, weight and start."""
+        first = self.sources[0]
+        if self._info.modality != "PT":
+            return None
+        with guarded(first.path, "the header"):
+            return suv_factor(first.file.dataset)
 
     def _describe(self, assume_unit: str | None) -> ScanInfo:
         first = self.sources[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.containers import expand
 from ratcli.formats.dicom.elements import integer, uid
 from ratcli.formats.dicom.files import DicomFile, read_header
 from ratcli.formats.dicom.geometry import distance
@@ -51,12 +52,12 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
     without an image (plans, structures, reports) are left out.
 
     Args:
-        paths: DICOM files, in any order.
+        paths: DICOM files, zip archives of such, or DICOMDIRs, in any order.
         series_uid: SeriesInstanceUID of the only series wanted.
     """
     members: list[_Member] = []
     broken: list[Path] = []
-    for path in paths:
+    for path in expand(paths):
         try:
             file = read_header(path)
         except UnreadableInputError:

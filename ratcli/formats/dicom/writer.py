@@ -17,11 +17,14 @@ from ratcli.formats.dicom.assembly import PlaneAssembly
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
 from ratcli.formats.dicom.elements import quiet_pydicom
+from ratcli.formats.dicom.enhanced import is_enhanced, set_frame_slopes
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frames import FrameFile
+from ratcli.formats.dicom.groups import value_map
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.pixels import attach_pixels
 from ratcli.formats.dicom.reader import DicomReader
+from ratcli.formats.dicom.realworld import follow_slopes
 from ratcli.formats.dicom.restored import (
     StoredPlane,
     output_layout,
@@ -29,6 +32,7 @@ from ratcli.formats.dicom.restored import (
     store_gray,
     store_rescaled,
 )
+from ratcli.formats.dicom.values import ValueMap
 from ratcli.scan import Box, Derivation, FloatArray, ScanReader
 
 
@@ -122,7 +126,7 @@ class DicomWriter:
         with guarded(source.path, "the header"):
             dataset = derive_header(source, self._derivation)
             set_layout(dataset, self._layout(source))
-            _set_slopes(dataset, [slope for _, slope in ordered])
+            _set_slopes(dataset, source, [slope for _, slope in ordered])
             attach_pixels(dataset, [data for data, _ in ordered], syntax, self._layout(source))
             dataset.file_meta = file_meta(dataset, syntax)
         target = self._partial.path
@@ -153,8 +157,16 @@ def _saving(source: FrameFile, final: Path) -> Iterator[None]:
         raise failed
 
 
-def _set_slopes(dataset: Dataset, slopes: list[str | None]) -> None:
-    if slopes[0] is not None:
+def _set_slopes(dataset: Dataset, source: FrameFile, slopes: list[str | None]) -> None:
+    """Write the slopes that were made anew, if any."""
+    if all(slope is None for slope in slopes):
+        return
+    header = source.file.dataset
+    old = [value_map(header, frame, source.layout) for frame in range(len(slopes))]
+    follow_slopes(dataset, [item or ValueMap() for item in old], slopes)
+    if is_enhanced(dataset):
+        set_frame_slopes(dataset, slopes)
+    else:
         dataset.RescaleSlope, dataset.RescaleIntercept = slopes[0], "0"
 
 

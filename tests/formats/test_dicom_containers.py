@@ -1,0 +1,108 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_scans import open_dicom, restore, save_series, set_elements, stored, uid
+from pydicom.fileset import FileSet
+
+from ratcli.errors import OutputError, UnreadableInputError
+from ratcli.formats import create_scan, find_scans, open_scan
+from ratcli.formats.dicom.elements import quiet_pydicom
+from ratcli.scan import Derivation
+
+
+def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for path in sorted(folder.iterdir()):
+            target.write(path, f"{prefix}{path.name}")
+    return archive
+
+
+def test_a_zipped_series_is_read_without_unpacking(tmp_path: Path) -> None:
+    folder = save_series(tmp_path / "in")
+    archive = zipped(folder, tmp_path / "thorax.zip")
+    (source,) = find_scans(archive)
+    assert source.name == "thorax"
+    assert source.files == (archive,)
+    assert np.array_equal(stored(archive), stored(folder))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "thorax.zip"]
+
+
+def test_a_zipped_series_is_written_as_a_folder(tmp_path: Path) -> None:
+    folder = save_series(tmp_path / "in")
+    archive = zipped(folder, tmp_path / "thorax.zip", "ct/")
+    out = restore(find_scans(archive)[0], tmp_path / "out")
+    assert np.array_equal(stored(out), stored(folder))
+
+
+def test_several_series_in_one_archive_are_several_sources(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_series(tmp_path / "in" / name, SeriesInstanceUID=uid(name))
+    archive = tmp_path / "both.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for path in sorted((tmp_path / "in").rglob("*.dcm")):
+            target.write(path, path.relative_to(tmp_path / "in").as_posix())
+    assert [source.name for source in find_scans(archive)] == ["a", "b"]
+    assert len(find_scans(archive, series_uid=uid("b"))) == 1
+
+
+def test_an_archive_without_dicom_says_what_it_is(tmp_path: Path) -> None:
+    archive = tmp_path / "notes.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("notes.txt", "nothing")
+    with pytest.raises(UnreadableInputError, match=r"notes\.zip is a zip archive, not a DICOM"):
+        find_scans(archive)
+
+
+def test_members_whose_names_lead_out_of_the_archive_are_ignored(tmp_path: Path) -> None:
+    folder = save_series(tmp_path / "in", count=1)
+    data = (folder / "slice1.dcm").read_bytes()
+    archive = tmp_path / "evil.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for name in ("../up.dcm", "/etc/root.dcm", "C:/x.dcm", "a/../../b.dcm", "good.dcm"):
+            target.writestr(name, data)
+    (source,) = find_scans(archive)
+    assert source.paths == (archive / "good.dcm",)
+
+
+def test_an_archive_is_not_replaced_by_what_was_made_of_it(tmp_path: Path) -> None:
+    archive = zipped(save_series(tmp_path / "in"), tmp_path / "thorax.zip")
+    derivation = Derivation("ct-denoise", "test", "test")
+    with open_scan(archive) as reader, pytest.raises(OutputError, match="is the input itself"):
+        create_scan(reader, archive, derivation, overwrite=True)
+
+
+def test_a_dicomdir_leads_to_the_files_it_lists(tmp_path: Path) -> None:
+    file_set = FileSet()
+    for path in save_series(tmp_path / "in").iterdir():
+        file_set.add(path)
+    file_set.write(tmp_path / "cd")
+    (source,) = find_scans(tmp_path / "cd" / "DICOMDIR")
+    assert len(source.paths) == 4
+    assert np.array_equal(stored(tmp_path / "cd"), stored(tmp_path / "in"))
+
+
+def test_a_dicomdir_does_not_lead_out_of_its_folder(tmp_path: Path) -> None:
+    import pydicom
+
+    save_series(tmp_path / "outside", count=1)
+    file_set = FileSet()
+    for path in save_series(tmp_path / "in").iterdir():
+        file_set.add(path)
+    file_set.write(tmp_path / "cd")
+    directory = pydicom.dcmread(tmp_path / "cd" / "DICOMDIR")
+    for record in directory.DirectoryRecordSequence:
+        if record.DirectoryRecordType == "IMAGE":
+            set_elements(record, ReferencedFileID=["..", "outside", "slice1.dcm"])
+            break
+    with quiet_pydicom():
+        directory.save_as(tmp_path / "cd" / "DICOMDIR")
+    (source,) = find_scans(tmp_path / "cd" / "DICOMDIR")
+    assert len(source.paths) == 3
+
+
+def test_a_damaged_archive_in_a_folder_does_not_hide_the_rest(tmp_path: Path) -> None:
+    save_series(tmp_path)
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04" + b"\0" * 200)
+    assert open_dicom(tmp_path).info.planes == 4
