@@ -47,15 +47,15 @@ class Disc:
 
 
 class RegionSource(Protocol):
-    """Regions to measure in, plane by plane.
+    """Regions to measure in, plane by plane."""
 
-    Attributes:
-        names: of each label.
-        nominal: known values of some labels, in the scan's unit.
-    """
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Name of each label; others are called by their number."""
 
-    names: Mapping[int, str]
-    nominal: Mapping[int, float]
+    @property
+    def nominal(self) -> Mapping[int, float]:
+        """Known values of some labels, in the scan's unit."""
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
@@ -63,12 +63,21 @@ class RegionSource(Protocol):
 
 @dataclass(frozen=True)
 class DrawnRegions:
-    """Discs and boxes, each on all planes or on some; later ones cover earlier ones."""
+    """Discs and boxes, each on all planes or on some; later ones cover earlier ones.
+
+    Attributes:
+        names: of each label.
+        nominal: known values of some labels, in the scan's unit.
+        shapes: of each label.
+        planes: of labels that are not on all of them.
+        edges: round (disc) and straight (box) edges by name, to measure resolution at.
+    """
 
     names: Mapping[int, str]
     nominal: Mapping[int, float]
     shapes: Mapping[int, Disc | Box]
     planes: Mapping[int, frozenset[int]]
+    edges: Mapping[str, Disc | Box] = field(default_factory=dict)
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
@@ -118,14 +127,18 @@ def regions_from_json(text: str) -> DrawnRegions:
     """Read regions drawn as discs and boxes, in pixels.
 
     The form: `{"regions": [{"name": "liver", "disc": [row, column, radius], "planes": [3, 4],
-    "nominal": 60}, {"name": "spine", "box": [top, left, height, width]}]}`; `planes` (counted
-    from 0; all of them if left out) and `nominal` (the true value, if known) are optional.
+    "nominal": 60}, {"name": "spine", "box": [top, left, height, width]}], "edges": [{"name":
+    "insert", "disc": [row, column, radius]}, {"name": "wall", "box": [top, left, height,
+    width]}]}`; `planes` (counted from 0; all of them if left out), `nominal` (the true value, if
+    known) and `edges` (round or straight, to measure resolution at) are optional.
 
     Raises:
         UsageError: the text is no such JSON.
     """
     try:
-        entries = json.loads(text)["regions"]
+        content = json.loads(text)
+        entries = content["regions"]
+        edges = {str(entry["name"]): _drawn(entry) for entry in content.get("edges", ())}
         drawn = [_drawn(entry) for entry in entries]
         names = {label: str(entry["name"]) for label, entry in enumerate(entries)}
         nominal = {
@@ -143,7 +156,7 @@ def regions_from_json(text: str) -> DrawnRegions:
             f"the regions cannot be read: {type(error).__name__} ({error})",
             hint='Expected {"regions": [{"name": "liver", "disc": [row, column, radius]}]}.',
         ) from error
-    return DrawnRegions(names, nominal, dict(enumerate(drawn)), planes)
+    return DrawnRegions(names, nominal, dict(enumerate(drawn)), planes, edges)
 
 
 def uniform_patches(

@@ -1,0 +1,297 @@
+"""Gathering figures scene by scene: noise, resolution, uptake, calibration, phantoms.
+
+Each collector has `add(scene)` and gives rows at the end; what it cannot measure becomes a note.
+No torch here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ratcli.errors import MeasurementError
+from ratcli.evaluation.activity import Uptake, uptake
+from ratcli.evaluation.noise import Spectrum, noise_level, noise_power_spectrum
+from ratcli.evaluation.quantitation import uniformity
+from ratcli.evaluation.resolution import disc_transfer, edge_transfer
+from ratcli.evaluation.results import (
+    CalibrationRow,
+    NoiseRow,
+    PhantomRow,
+    StainRow,
+    TransferRow,
+    UptakeRow,
+)
+from ratcli.evaluation.roi import Disc, phantom_body, phantom_inserts, uniform_patches
+from ratcli.evaluation.scene import REFERENCE, RESTORED, Scene
+from ratcli.evaluation.stain import colour_difference, sharpness, stain_shift
+from ratcli.evaluation.window import WINDOWS
+from ratcli.scan import Box, FloatArray
+
+RealArray = npt.NDArray[np.float64]
+
+_MOST_PATCHES = 400
+_MOST_REPEATS = 32
+_DISC_MARGIN_PX = 8.0
+_WALL_MM = 20.0
+_GROUPS = 10
+
+
+def named_images(scene: Scene) -> dict[str, FloatArray]:
+    """Return all images of a scene by name, the reference among them."""
+    images = dict(scene.images)
+    if scene.reference is not None:
+        images[REFERENCE] = scene.reference
+    return images
+
+
+def cleanest(scene: Scene) -> FloatArray:
+    """Return the image in which to look for places: the reference, else the restored one."""
+    return scene.images[RESTORED] if scene.reference is None else scene.reference
+
+
+@dataclass
+class NoiseCollector:
+    """Noise levels, and spectra over patches that are the same for all images.
+
+    Attributes:
+        unit: of the scan; CT is measured in soft tissue.
+        spacing_mm: pixel pitch, None where rows and columns differ or it is unknown.
+        patch_px: side of a patch.
+    """
+
+    unit: str | None
+    spacing_mm: float | None
+    patch_px: int = 32
+    _levels: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _patches: dict[str, list[RealArray]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, scene: Scene) -> None:
+        """Measure the noise of every image of a scene."""
+        soft = WINDOWS["ct-soft"]
+        within = (soft.low, soft.high) if self.unit == "HU" else None
+        boxes = self._boxes(scene, within)
+        for name, image in named_images(scene).items():
+            try:
+                level = noise_level(image[0], within, scene.mask)
+            except MeasurementError:
+                level = math.nan
+            self._levels[name].append(level)
+            kept = self._patches[name]
+            room = _MOST_PATCHES - len(kept)
+            kept += [image[0][box.slices].astype(np.float64) for box in boxes[:room]]
+
+    def _boxes(self, scene: Scene, within: tuple[float, float] | None) -> tuple[Box, ...]:
+        """Find patches in the image that shows structure best; a simulated one has no noise."""
+        for image in (scene.reference, *scene.images.values()):
+            if image is None:
+                continue
+            try:
+                boxes = uniform_patches(image[0], self.patch_px, within, scene.mask)
+            except MeasurementError:
+                continue
+            if boxes:
+                return boxes
+        return ()
+
+    def rows(self) -> tuple[NoiseRow, ...]:
+        """Return a row for each image."""
+        return tuple(
+            NoiseRow(name, tuple(levels), self._spectrum(name))
+            for name, levels in self._levels.items()
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Tell why there is no spectrum, if there is none."""
+        if self.spacing_mm is None:
+            return ("No noise spectrum: the pixel spacing is not known, or not square.",)
+        counts = {len(kept) for kept in self._patches.values()}
+        if counts and max(counts) < 4:
+            return (
+                f"No noise spectrum: {max(counts)} uniform patches of {self.patch_px} pixels "
+                "were found, 4 are needed.",
+            )
+        return ()
+
+    def _spectrum(self, name: str) -> Spectrum | None:
+        kept = self._patches[name]
+        if self.spacing_mm is None or len(kept) < 4:
+            return None
+        try:
+            return noise_power_spectrum(np.stack(kept), self.spacing_mm)
+        except MeasurementError:
+            return None
+
+
+@dataclass
+class TransferCollector:
+    """Transfer functions at round and straight edges, averaged over planes.
+
+    Attributes:
+        edges: discs and boxes by name.
+        spacing_mm: pixel pitch.
+    """
+
+    edges: Mapping[str, Disc | Box]
+    spacing_mm: float
+    _stacks: dict[tuple[str, str], list[FloatArray]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def add(self, scene: Scene) -> None:
+        """Keep the surroundings of each edge."""
+        for image_name, image in named_images(scene).items():
+            for edge_name, edge in self.edges.items():
+                stack = self._stacks[image_name, edge_name]
+                if len(stack) < _MOST_REPEATS:
+                    stack.append(image[0][_around(edge, image.shape[-2:]).slices])
+
+    def rows(self) -> tuple[tuple[TransferRow, ...], tuple[str, ...]]:
+        """Return the transfer functions, and notes on those that could not be measured."""
+        rows, notes = [], []
+        for (image, name), stack in self._stacks.items():
+            edge, planes = self.edges[name], np.stack(stack)
+            try:
+                if isinstance(edge, Box):
+                    transfer = edge_transfer(planes, self.spacing_mm)
+                else:
+                    box = _around(edge, (1 << 30, 1 << 30))
+                    centre = (edge.row - box.top, edge.column - box.left)
+                    margin = min(_DISC_MARGIN_PX, edge.radius)
+                    transfer = disc_transfer(planes, self.spacing_mm, centre, edge.radius, margin)
+                rows.append(TransferRow(image, name, transfer))
+            except MeasurementError as error:
+                notes.append(f"No transfer function of {image} at {name}: {error}.")
+        return tuple(rows), tuple(notes)
+
+
+@dataclass
+class UptakeCollector:
+    """Uptake in given regions, over the whole volume.
+
+    Attributes:
+        names: of labels.
+        spacing_mm: between planes, rows and columns.
+    """
+
+    names: Mapping[int, str]
+    spacing_mm: tuple[float, float, float]
+    _restored: list[FloatArray] = field(default_factory=list)
+    _reference: list[FloatArray] = field(default_factory=list)
+    _labels: list[npt.NDArray[np.int32]] = field(default_factory=list)
+
+    def add(self, scene: Scene) -> None:
+        """Keep a plane."""
+        self._restored.append(scene.images[RESTORED][0])
+        self._labels.append(np.where(scene.mask, scene.labels, -1))
+        if scene.reference is not None:
+            self._reference.append(scene.reference[0])
+
+    def rows(self) -> tuple[UptakeRow, ...]:
+        """Return a row for each region."""
+        labels, restored = np.stack(self._labels), np.stack(self._restored)
+        reference = np.stack(self._reference) if self._reference else None
+        rows = []
+        for label in np.unique(labels[labels >= 0]).tolist():
+            mask = labels == label
+            truth: Uptake | None = None
+            if reference is not None:
+                truth = uptake(reference, mask, self.spacing_mm)
+            name = self.names.get(label, f"region {label}")
+            rows.append(UptakeRow(name, uptake(restored, mask, self.spacing_mm), truth))
+        return tuple(rows)
+
+
+@dataclass
+class CalibrationCollector:
+    """Told uncertainty beside true error, in 200 steps of uncertainty 6 % apart."""
+
+    _sums: RealArray = field(default_factory=lambda: np.zeros((3, 400)))
+
+    def add(self, scene: Scene) -> None:
+        """Add a plane that has both an uncertainty and a reference."""
+        if scene.uncertainty is None or scene.reference is None:
+            return
+        told = scene.uncertainty[scene.mask].astype(np.float64)
+        error = (scene.images[RESTORED][0] - scene.reference[0])[scene.mask].astype(np.float64)
+        positive = told > 0.0
+        told, error = told[positive], error[positive]
+        step = np.clip(np.round(np.log(told) / 0.06) + 200, 0, 399).astype(np.int64)
+        for row, weights in enumerate((np.ones_like(told), told**2, error**2)):
+            self._sums[row] += np.bincount(step, weights, minlength=400)
+
+    def rows(self) -> tuple[CalibrationRow, ...]:
+        """Return ten groups of about as many pixels, from low to high uncertainty."""
+        counts = self._sums[0]
+        if counts.sum() == 0:
+            return ()
+        share = np.cumsum(counts) / counts.sum()
+        group = np.minimum((share * _GROUPS - 1e-9).astype(np.int64), _GROUPS - 1)
+        rows = []
+        for number in np.unique(group[counts > 0]):
+            pixels, told, error = self._sums[:, (group == number) & (counts > 0)].sum(axis=1)
+            told_rms, error_rms = math.sqrt(told / pixels), math.sqrt(error / pixels)
+            rows.append(CalibrationRow(told_rms, error_rms, int(pixels)))
+        return tuple(rows)
+
+
+def stain_rows(scene: Scene) -> tuple[StainRow, ...]:
+    """Return H&E figures of every image of a scene against the reference."""
+    reference = scene.reference
+    if reference is None:
+        return ()
+    rows = []
+    for name, image in scene.images.items():
+        try:
+            stain = stain_shift(image, reference)
+        except MeasurementError:
+            continue
+        colour, sharp = colour_difference(image, reference), sharpness(image, reference)
+        rows.append(StainRow(name, scene.view.plane, stain, colour, sharp))
+    return tuple(rows)
+
+
+def phantom_edges(scene: Scene) -> dict[str, Disc | Box]:
+    """Return the round edges of a phantom: its body and its inserts.
+
+    Raises:
+        MeasurementError: the scene shows no round body.
+    """
+    plane = _without_padding(cleanest(scene)[0], scene)
+    body = phantom_body(plane)
+    inserts = phantom_inserts(plane, body)
+    named: dict[str, Disc | Box] = {"body": body}
+    return named | {f"insert {index + 1}": disc for index, disc in enumerate(inserts)}
+
+
+def phantom_rows(scene: Scene, body: Disc, spacing_mm: float) -> tuple[PhantomRow, ...]:
+    """Return the uniformity of every image of a scene, 20 mm inside the body's outline.
+
+    Raises:
+        MeasurementError: the discs do not fit into the body.
+    """
+    return tuple(
+        PhantomRow(name, uniformity(image[0], body, _WALL_MM / spacing_mm), None)
+        for name, image in named_images(scene).items()
+    )
+
+
+def _without_padding(plane: FloatArray, scene: Scene) -> FloatArray:
+    """Return the plane with padding raised to the lowest measured value."""
+    return np.where(scene.mask, plane, plane[scene.mask].min()).astype(np.float32)
+
+
+def _around(edge: Disc | Box, shape: tuple[int, ...]) -> Box:
+    """Return a box that holds an edge and its margin."""
+    if isinstance(edge, Box):
+        return edge
+    reach = edge.radius + min(_DISC_MARGIN_PX, edge.radius) + 1.0
+    top, left = max(math.floor(edge.row - reach), 0), max(math.floor(edge.column - reach), 0)
+    bottom = min(math.ceil(edge.row + reach) + 1, shape[0])
+    right = min(math.ceil(edge.column + reach) + 1, shape[1])
+    return Box(top, left, bottom - top, right - left)

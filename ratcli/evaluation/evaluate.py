@@ -1,0 +1,272 @@
+"""Evaluate a restored scan: everything that can be measured with what is given.
+
+No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ratcli.errors import MeasurementError, UsageError
+from ratcli.evaluation.baselines import Baseline
+from ratcli.evaluation.collect import (
+    CalibrationCollector,
+    NoiseCollector,
+    TransferCollector,
+    UptakeCollector,
+    named_images,
+    phantom_edges,
+    phantom_rows,
+    stain_rows,
+)
+from ratcli.evaluation.noise import noise_map
+from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
+from ratcli.evaluation.results import Evaluation, PhantomRow, ResidualRow, Sample, StainRow
+from ratcli.evaluation.roi import Disc, DrawnRegions
+from ratcli.evaluation.scene import INPUT, RESTORED, Comparison, Scene, read_scene, views_of
+from ratcli.evaluation.tables import (
+    NATIVE,
+    RAT_PAPER,
+    RegionTable,
+    ScoreTable,
+    agreement_of,
+    linear_rows,
+)
+from ratcli.evaluation.window import Window, windows_of
+from ratcli.scan import Box
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to evaluate.
+
+    Attributes:
+        windows: in which to score; those of the scan's unit where empty.
+        baselines: to run on the input.
+        protocol: `native`, or `rat-paper`: 8-bit Y of one window, as the authors' script scores.
+        suv_factor: SUV for each Bq/ml; 1 leaves the unit as it is.
+        shown: most planes to keep for the report.
+        phantom: look for a round body and round inserts, and measure uniformity and resolution.
+    """
+
+    windows: tuple[Window, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    protocol: str = NATIVE
+    suv_factor: float = 1.0
+    shown: int = 20
+    phantom: bool = False
+
+
+def evaluate(
+    comparison: Comparison, settings: Settings | None = None, progress: Progress | None = None
+) -> Evaluation:
+    """Measure a restored scan.
+
+    Args:
+        comparison: the scans, opened; what is not given is not measured, and a note says so.
+        settings: how to.
+        progress: called with the number of views done and of all views.
+
+    Raises:
+        UnsuitableInputError: the scans do not belong together.
+        UsageError: no window is known for the unit, or the protocol needs one.
+    """
+    comparison.check()
+    settings = settings or Settings()
+    run = _Run(comparison, settings)
+    views = views_of(comparison.restored.info)
+    shown = set(np.linspace(0, len(views) - 1, min(settings.shown, len(views))).round().astype(int))
+    for index, view in enumerate(views):
+        scene = read_scene(comparison, view, settings.baselines, settings.suv_factor)
+        run.add(scene, index in shown)
+        if progress is not None:
+            progress(index + 1, len(views))
+    return run.result()
+
+
+class _Run:
+    """One evaluation under way."""
+
+    def __init__(self, comparison: Comparison, settings: Settings) -> None:
+        info = comparison.restored.info
+        self._comparison, self._settings = comparison, settings
+        self._unit = _unit(info.unit, settings.suv_factor)
+        self._gray = info.channels == 1
+        self._pitch_mm = _pitch(info.spacing_mm)
+        self._scores = ScoreTable(_windows(comparison, settings, self._unit), settings.protocol)
+        self._regions = RegionTable(comparison)
+        self._noise = NoiseCollector(
+            self._unit, self._pitch_mm, 32 if min(info.height, info.width) >= 256 else 16
+        )
+        self._notes: dict[str, None] = {}
+        self._uptake = self._uptake_collector()
+        self._calibration = CalibrationCollector()
+        self._transfers: TransferCollector | None = None
+        self._phantoms: tuple[PhantomRow, ...] = ()
+        self._residual: list[ResidualRow] = []
+        self._stain: list[StainRow] = []
+        self._samples: list[Sample] = []
+
+    def add(self, scene: Scene, shown: bool) -> None:
+        """Measure a scene; keep it where it is to be shown."""
+        maps = self._scores.add(scene)
+        self._regions.add(scene, maps)
+        check: ResidualCheck | None = None
+        if self._gray:
+            self._noise.add(scene)
+            self._calibration.add(scene)
+            self._add_edges(scene)
+            check = self._check(scene)
+            if self._uptake is not None:
+                self._uptake.add(scene)
+        else:
+            self._stain += stain_rows(scene)
+        if shown:
+            self._samples.append(self._sample(scene, check))
+
+    def result(self) -> Evaluation:
+        """Return all figures."""
+        info = self._comparison.restored.info
+        transfers, notes = self._transfers.rows() if self._transfers else ((), ())
+        regions = self._regions.rows()
+        self._note(*notes, *(self._noise.notes() if self._gray else ()), *self._absences())
+        return Evaluation(
+            planes=info.planes,
+            height=info.height,
+            width=info.width,
+            spacing_mm=info.spacing_mm,
+            unit=self._unit,
+            protocol=self._settings.protocol,
+            fidelity=self._scores.rows(),
+            regions=regions,
+            noise=self._noise.rows(),
+            transfers=transfers,
+            residual=tuple(self._residual),
+            uptake=self._uptake.rows() if self._uptake else (),
+            stain=tuple(self._stain),
+            phantoms=self._phantoms + linear_rows(regions),
+            agreement=agreement_of(regions),
+            calibration=self._calibration.rows(),
+            notes=tuple(self._notes),
+            samples=tuple(self._samples),
+        )
+
+    def _note(self, *sentences: str) -> None:
+        self._notes |= dict.fromkeys(sentences)
+
+    def _absences(self) -> list[str]:
+        """Return sentences on what is missing because a scan is."""
+        notes = []
+        if self._comparison.reference is None:
+            notes.append("No fidelity: there is no reference.")
+        if self._gray and not self._residual:
+            notes.append("No residual check: it needs the input on the same grid, in a known unit.")
+        if self._comparison.regions is None:
+            notes.append(
+                "Regions were found automatically in each restored plane, without their borders."
+            )
+        return notes
+
+    def _uptake_collector(self) -> UptakeCollector | None:
+        """Return a collector where regions of a PET volume with spacing were given."""
+        regions, info = self._comparison.regions, self._comparison.restored.info
+        planes, rows, columns = info.spacing_mm
+        if regions is None or self._unit not in ("SUV", "Bq/ml"):
+            return None
+        if planes is None or rows is None or columns is None:
+            self._note("No uptake: the voxel spacing is not known.")
+            return None
+        return UptakeCollector(regions.names, (planes, rows, columns))
+
+    def _add_edges(self, scene: Scene) -> None:
+        """Find edges in the first scene, and keep their surroundings in every one."""
+        if self._pitch_mm is None:
+            return
+        if self._transfers is None:
+            regions = self._comparison.regions
+            edges: dict[str, Disc | Box] = {}
+            if isinstance(regions, DrawnRegions):
+                edges |= regions.edges
+            if self._settings.phantom:
+                try:
+                    found = phantom_edges(scene)
+                    body = found["body"]
+                    assert isinstance(body, Disc)
+                    self._phantoms = phantom_rows(scene, body, self._pitch_mm)
+                    edges |= found
+                except MeasurementError as error:
+                    self._note(f"No phantom: {error}.")
+            self._transfers = TransferCollector(edges, self._pitch_mm)
+        self._transfers.add(scene)
+
+    def _check(self, scene: Scene) -> ResidualCheck | None:
+        """Check the residual where the input is known on the same grid."""
+        limits = LIMITS.get(self._unit or "")
+        if INPUT not in scene.images or limits is None:
+            return None
+        check = check_residual(
+            scene.images[INPUT][0],
+            scene.images[RESTORED][0],
+            scene.labels,
+            self._pitch_mm or 1.0,
+            limits,
+            ~scene.trusted,
+        )
+        if self._pitch_mm is None:
+            self._note("The residual check took pixels as 1 mm: their spacing is not known.")
+        bare = replace(check, z_map=np.zeros((0, 0), np.float32))
+        self._residual.append(ResidualRow(scene.view.plane, bare))
+        return check
+
+    def _sample(self, scene: Scene, check: ResidualCheck | None) -> Sample:
+        return Sample(
+            plane=scene.view.plane,
+            images=named_images(scene),
+            mask=scene.mask,
+            labels=scene.labels,
+            z_map=None if check is None else check.z_map,
+            noise_map=noise_map(scene.images[RESTORED][0]) if self._gray else None,
+            uncertainty=scene.uncertainty,
+            places=() if check is None else check.places,
+        )
+
+
+def _unit(unit: str | None, suv_factor: float) -> str | None:
+    return "SUV" if unit == "Bq/ml" and suv_factor != 1.0 else unit
+
+
+def _pitch(spacing_mm: tuple[float | None, float | None, float | None]) -> float | None:
+    """Return the pixel pitch, None where it is unknown or rows and columns differ by 1 %."""
+    _, rows, columns = spacing_mm
+    if rows is None or columns is None or abs(rows - columns) > 0.01 * rows:
+        return None
+    return rows
+
+
+def _windows(comparison: Comparison, settings: Settings, unit: str | None) -> tuple[Window, ...]:
+    """Return the windows to score in.
+
+    Raises:
+        UsageError: none is known for the unit, or the protocol needs exactly one.
+    """
+    windows = settings.windows or windows_of(unit)
+    if comparison.reference is None:
+        return windows
+    if settings.protocol == RAT_PAPER:
+        windows = settings.windows or windows_of(unit)[:1] if unit == "RGB" else settings.windows
+        if len(windows) != 1:
+            raise UsageError(
+                f"the protocol rat-paper maps one window to 8 bits, {len(windows)} are given",
+                hint="Name one: --window=-160,240.",
+            )
+    if not windows:
+        raise UsageError(
+            f"no window is known for values in {unit or 'an unknown unit'}",
+            hint="Give --window LOW,HIGH, or the unit with --unit.",
+        )
+    return windows

@@ -1,0 +1,261 @@
+"""What is measured at once: the same part of all scans of a comparison, with its regions.
+
+No torch here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ratcli.errors import UnsuitableInputError
+from ratcli.evaluation.baselines import Baseline, bicubic
+from ratcli.evaluation.roi import RegionSource
+from ratcli.partition import get_partitioner
+from ratcli.regions import LabelArray
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
+from ratcli.tasks import TASKS
+
+RESTORED, INPUT, REFERENCE = "restored", "input", "reference"
+
+_LARGEST_PX = 4096 * 4096
+_TILE_PX = 1024
+_TILES = 20
+_SMALLEST_REGION_PX = 64
+# Scanners cut CT values off here: noise that is cut on one side has a mean of its own.
+_LOWEST_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scans of the same anatomy, opened.
+
+    Attributes:
+        restored: what is evaluated.
+        reference: what it should look like, if known.
+        input: what it was made from, if known; on the same grid, or on a coarser one.
+        regions: to measure in; found automatically where None.
+        uncertainty: standard deviations that the restoration tells, in the unit of `restored`.
+    """
+
+    restored: ScanReader
+    reference: ScanReader | None = None
+    input: ScanReader | None = None
+    regions: RegionSource | None = None
+    uncertainty: ScanReader | None = None
+
+    @property
+    def scale(self) -> int:
+        """Restored pixels for each pixel and axis of the input, 1 without an input."""
+        if self.input is None:
+            return 1
+        return self.restored.info.height // max(self.input.info.height, 1)
+
+    def check(self) -> None:
+        """Refuse scans that do not belong together.
+
+        Raises:
+            UnsuitableInputError: other planes, size, channels or unit.
+        """
+        wanted = self.restored.info
+        for name, reader in (
+            (REFERENCE, self.reference),
+            (INPUT, self.input),
+            ("uncertainty", self.uncertainty),
+        ):
+            if reader is not None:
+                _check_pair(name, reader.info, wanted, self.scale if name == INPUT else 1)
+
+
+@dataclass(frozen=True)
+class View:
+    """A plane, or a box of one that is too large to measure at once."""
+
+    plane: int
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a view shows, all on the restored grid.
+
+    Attributes:
+        view: which part.
+        images: float32 `(C, H, W)` by name: `restored`, `input`, then baselines.
+        reference: float32 `(C, H, W)`, or None.
+        mask: `(H, W)`, true where every image holds a measurement.
+        labels: `(H, W)` regions, -1 outside them.
+        uncertainty: float32 `(H, W)` or None.
+    """
+
+    view: View
+    images: Mapping[str, FloatArray]
+    reference: FloatArray | None
+    mask: BoolArray
+    labels: LabelArray
+    uncertainty: FloatArray | None
+
+    @property
+    def trusted(self) -> BoolArray:
+        """`(H, W)`: the mask without pixels that the scanner cut off at its lowest CT number."""
+        lowest = np.min([image.min(axis=0) for image in self.images.values()], axis=0)
+        result: BoolArray = self.mask & (lowest > _LOWEST_HU)
+        return result
+
+
+def views_of(info: ScanInfo) -> tuple[View, ...]:
+    """Return the views of a scan: its planes, or some 20 boxes spread over those too large."""
+    if info.height * info.width <= _LARGEST_PX:
+        return tuple(View(plane) for plane in range(info.planes))
+    each = max(_TILES // info.planes, 1)
+    share = math.sqrt(each * info.width / info.height)
+    across = max(round(share), 1)
+    down = max(each // across, 1)
+    return tuple(
+        View(plane, Box(top, left, _TILE_PX, _TILE_PX))
+        for plane in range(info.planes)
+        for top in _spread(info.height, down)
+        for left in _spread(info.width, across)
+    )
+
+
+def read_scene(
+    comparison: Comparison, view: View, baselines: tuple[Baseline, ...], factor: float = 1.0
+) -> Scene:
+    """Read the same view of all scans and run the baselines on the input.
+
+    Args:
+        comparison: the scans; regions are found on the restored image where none are given,
+            never on the noisy input, whose noise would choose their pixels.
+        view: what to read.
+        baselines: to run where the input has the restored grid.
+        factor: values are multiplied with it (SUV over activity).
+    """
+    restored = comparison.restored
+    images = {RESTORED: _read(restored, view.plane, view.box, factor)}
+    if comparison.input is not None:
+        images |= _input_images(comparison, view, baselines, factor)
+    reference, uncertainty = (
+        None if reader is None else _read(reader, view.plane, view.box, factor)
+        for reader in (comparison.reference, comparison.uncertainty)
+    )
+    return Scene(
+        view=view,
+        images=images,
+        reference=reference,
+        mask=_mask(comparison, view),
+        labels=_labels(comparison, view, images[RESTORED]),
+        uncertainty=None if uncertainty is None else uncertainty[0],
+    )
+
+
+def automatic_regions(plane: FloatArray, unit: str | None) -> LabelArray:
+    """Find regions in a plane and leave out their borders and those that are small.
+
+    Args:
+        plane: `(C, H, W)` in the unit.
+        unit: of the values.
+
+    Returns:
+        `(H, W)`; -1 on the borders, where partial volumes have no value of their own.
+    """
+    task = next((task for task in TASKS.values() if task.units[0] == unit), None)
+    if task is not None:
+        values = task.normalise(plane)
+    else:
+        low, high = np.percentile(plane, (1.0, 99.5))
+        values = ((plane - low) / max(high - low, 1e-12)).astype(np.float32)
+    labels = get_partitioner("superpixel").partition(values).labels
+    return _interiors(labels)
+
+
+def _interiors(labels: LabelArray) -> LabelArray:
+    """Return labels without the pixels that touch another region, and without small remains."""
+    same = np.ones(labels.shape, np.bool_)
+    for axis in (0, 1):
+        step = np.diff(labels, axis=axis) == 0
+        first, second = [slice(None)] * 2, [slice(None)] * 2
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        same[tuple(first)] &= step
+        same[tuple(second)] &= step
+    inner = np.where(same, labels, -1).astype(np.int32)
+    counts = np.bincount(inner[inner >= 0], minlength=int(labels.max()) + 1)
+    inner[(inner >= 0) & (counts[inner] < _SMALLEST_REGION_PX)] = -1
+    return inner
+
+
+def _read(reader: ScanReader, plane: int, box: Box | None, factor: float) -> FloatArray:
+    values = reader.read(plane, box)
+    return values if factor == 1.0 else (values * np.float32(factor)).astype(np.float32)
+
+
+def _input_images(
+    comparison: Comparison, view: View, baselines: tuple[Baseline, ...], factor: float
+) -> dict[str, FloatArray]:
+    """Return the input and its baselines; on a coarser grid, the input enlarged."""
+    assert comparison.input is not None
+    scale = comparison.scale
+    if scale == 1:
+        noisy = _read(comparison.input, view.plane, view.box, factor)
+        return {INPUT: noisy} | {baseline.name: baseline(noisy) for baseline in baselines}
+    box = view.box and Box(*(part // scale for part in view.box))
+    return {"bicubic": bicubic(_read(comparison.input, view.plane, box, factor), scale)}
+
+
+def _mask(comparison: Comparison, view: View) -> BoolArray:
+    """Return `(H, W)`: true where no scan on the restored grid has padding."""
+    if view.box is not None:
+        return np.ones((view.box.height, view.box.width), np.bool_)
+    readers = [comparison.restored, comparison.reference]
+    if comparison.scale == 1:
+        readers.append(comparison.input)
+    paddings = [reader.padding(view.plane) for reader in readers if reader is not None]
+    result: BoolArray = ~np.logical_or.reduce(paddings)
+    return result
+
+
+def _labels(comparison: Comparison, view: View, restored: FloatArray) -> LabelArray:
+    """Return the given regions of a view, or automatic ones."""
+    info = comparison.restored.info
+    if comparison.regions is None:
+        return automatic_regions(restored, info.unit)
+    labels = comparison.regions.labels(view.plane, (info.height, info.width))
+    return labels if view.box is None else labels[view.box.slices]
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """Return starts of tiles spread over an axis, at whole fours for a coarser input."""
+    free = size - _TILE_PX
+    starts = [free // 2] if count == 1 else [free * part // (count - 1) for part in range(count)]
+    return [start // 4 * 4 for start in starts]
+
+
+def _check_pair(name: str, found: ScanInfo, wanted: ScanInfo, scale: int) -> None:
+    """Refuse a scan whose grid or unit is not that of the restored one.
+
+    Raises:
+        UnsuitableInputError: it is not.
+    """
+    sizes = (found.planes, found.channels, found.height * scale, found.width * scale)
+    expected = (wanted.planes, wanted.channels, wanted.height, wanted.width)
+    if sizes != expected:
+        raise UnsuitableInputError(
+            f"the {name} has {_size(found)}, but the restored scan {_size(wanted)}",
+            hint="Give the scan that belongs to it, of the same planes.",
+        )
+    if None not in (found.unit, wanted.unit) and found.unit != wanted.unit:
+        raise UnsuitableInputError(
+            f"the {name} is in {found.unit}, but the restored scan in {wanted.unit}"
+        )
+    for one, two in zip(found.spacing_mm[1:], wanted.spacing_mm[1:], strict=True):
+        if one is not None and two is not None and abs(one / scale - two) > 0.01 * two:
+            raise UnsuitableInputError(
+                f"pixels of the {name} are {one:.4g} mm apart, expected {two * scale:.4g} mm"
+            )
+
+
+def _size(info: ScanInfo) -> str:
+    return f"{info.planes} planes of {info.channels} x {info.height} x {info.width}"
