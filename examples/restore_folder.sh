@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 out="${1:-restored}/folder"
 mkdir -p "$out/in"
 cp ct_phantom.dcm ct_phantom.nii.gz ct_phantom.tif "$out/in"
-head -c 60000 ct_phantom.dcm > "$out/in/broken.dcm"
+head -c 60000 ct_series/slice_02.dcm > "$out/in/broken.dcm"
 
 rat restore "$out/in" --task ct-denoise --unit HU -o "$out/out" \
     --manifest "$out/run.json" --resume --json > "$out/results.jsonl"

@@ -6,7 +6,7 @@ import datetime
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ class Header:
         facts: versions and device, for the reader of the manifest.
     """
 
-    settings: Mapping[str, Fact]
-    facts: Mapping[str, Fact]
+    settings: Mapping[str, Fact] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 class Manifest:

@@ -112,7 +112,6 @@ class Runner:
 
     def _compute(self, job: Job, opened: Callable[[], Opened], progress: PlaneProgress) -> Finish:
         """Compute an output; the function returned writes it and tells what became of it."""
-        started = time.monotonic()
         with ExitStack() as stack:
             try:
                 scan = opened()
@@ -120,6 +119,7 @@ class Runner:
                 return _failed(job, error)
             stack.callback(scan.close)
             worker = self._load()
+            started = time.monotonic()
             try:
                 for output in job.outputs:
                     stack.enter_context(claimed(output))

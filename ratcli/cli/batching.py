@@ -126,7 +126,11 @@ def as_json_line(outcome: Outcome) -> str:
     """Return an outcome as one JSON object; figures stand beside the rest, empty fields do not."""
     fields: dict[str, Any] = {"input": outcome.name, **asdict(outcome)}
     del fields["name"]
-    fields.update(fields.pop("facts"))
+    facts = fields.pop("facts")
+    if outcome.status == "done":
+        fields.update(facts)
+    else:
+        del fields["seconds"]
     return json.dumps({name: value for name, value in fields.items() if value not in ("", None)})
 
 

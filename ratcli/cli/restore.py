@@ -66,6 +66,7 @@ def restore(
     chosen = get_task(task)
     talk = Talk(quiet, verbose, not no_progress, log_file, debug)
     with talking(talk):
+        from ratcli.batch.manifest import Header
         from ratcli.batch.plan import Selection, find_jobs
         from ratcli.batch.restoring import RestoreWork, restore_header
         from ratcli.batch.session import Batch, BatchSettings
@@ -94,7 +95,8 @@ def restore(
             scheduler=scheduler,
             fail_fast=fail_fast,
         )
-        batch = Batch(plan, restore_header(work), how)
+        header = restore_header(work) if manifest is not None else Header()
+        batch = Batch(plan, header, how)
         run = tell_plan if dry_run else run_batch
         run(batch, work, talk, as_json=as_json)
 
