@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _WHOLE_PIXELS = 2048 * 2048
 _DEFAULT_TILE = 1024
 _SMALLEST_TILE = 64
+# On a CPU one plane fills the cores, and more only take memory.
+_BATCH = {"cuda": 8}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class EngineSettings:
         precision: `fp32` or `bf16`.
         tile: side of the tiles on the output's grid; 0 for whole planes.
         tile_overlap: pixels that neighbouring tiles share.
+        batch: planes or tiles that go together; 0 for the device's default.
     """
 
     device: str = "auto"
@@ -44,6 +47,7 @@ class EngineSettings:
     precision: str = "fp32"
     tile: int = 0
     tile_overlap: int = 64
+    batch: int = 0
 
 
 class Engine:
@@ -60,6 +64,7 @@ class Engine:
         self._device = device
         self._settings = settings
         self._tile = settings.tile
+        self._batch = settings.batch or _BATCH.get(device.type, 1)
 
     @property
     def device_name(self) -> str:
@@ -68,25 +73,37 @@ class Engine:
             return torch.cuda.get_device_name(self._device)
         return self._device.type
 
-    def restore(self, plane: FloatArray, labels: LabelArray) -> FloatArray:
-        """Restore one plane, whole or in tiles; on little memory in ever smaller ones.
+    @property
+    def batch(self) -> int:
+        """Planes or tiles that go through the network together."""
+        return self._batch
+
+    def restore(
+        self, planes: Sequence[FloatArray], labels: Sequence[LabelArray]
+    ) -> list[FloatArray]:
+        """Restore planes of one shape, whole or in tiles; on little memory in smaller steps.
+
+        Out of memory, the batch is halved until it is one, then the tile; later calls keep that.
 
         Args:
-            plane: `(C, H, W)`, normalised.
-            labels: `(s*H, s*W)`.
+            planes: `(C, H, W)` each, normalised.
+            labels: `(s*H, s*W)` each.
 
         Returns:
-            `(C, s*H, s*W)`.
+            `(C, s*H, s*W)` each.
 
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
+        images = [torch.from_numpy(np.ascontiguousarray(plane, np.float32)) for plane in planes]
+        regions = [torch.from_numpy(np.ascontiguousarray(label)) for label in labels]
         while True:
-            tile = self._tile_for(labels.shape)
+            tile = self._tile_for(labels[0].shape)
             try:
-                return self._restore(plane, labels, tile)
+                restored = self._restore(images, regions, tile)
+                return [np.asarray(plane.numpy()) for plane in restored]
             except torch.OutOfMemoryError as error:
-                self._shrink(tile or max(labels.shape), error)
+                self._shrink(tile or max(labels[0].shape), error)
 
     def enlarge(self, plane: FloatArray) -> FloatArray:
         """Return the plane on the output's grid, bilinear; itself where the grid stays."""
@@ -106,40 +123,69 @@ class Engine:
         return 0 if tile >= max(shape) else tile
 
     def _shrink(self, tile: int, error: torch.OutOfMemoryError) -> None:
-        smaller = tile // 2
-        if smaller < _SMALLEST_TILE:
+        """Take half the batch, or half the tile where the batch is one already."""
+        if self._batch > 1:
+            self._batch //= 2
+            log.warning("out of memory: going on with %d planes at once", self._batch)
+        elif tile // 2 < _SMALLEST_TILE:
             raise DeviceError(
                 f"{self.device_name} has too little memory for a tile of {tile} pixels",
                 hint="Free its memory, or use --device cpu.",
             ) from error
-        log.warning("out of memory: going on with tiles of %d pixels", smaller)
-        self._tile = smaller
+        else:
+            self._tile = tile // 2
+            log.warning("out of memory: going on with tiles of %d pixels", self._tile)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _restore(self, plane: FloatArray, labels: LabelArray, tile: int) -> FloatArray:
-        image = torch.from_numpy(np.ascontiguousarray(plane, np.float32))
-        regions = torch.from_numpy(np.ascontiguousarray(labels))
+    def _restore(
+        self, images: Sequence[Tensor], labels: Sequence[Tensor], tile: int
+    ) -> list[Tensor]:
         if not tile:
-            return np.asarray(self._run(image, regions).numpy())
-        scale = self._network.settings.scale
-        total = torch.zeros(image.shape[0], *labels.shape)
-        weight = torch.zeros(labels.shape)
-        step = scale * self._network.settings.stride
-        for box in tiles(labels.shape, tile, self._settings.tile_overlap, step):
-            coarse = Box(*(side // scale for side in box))
-            restored = self._run(_cut(image, coarse), regions[box.slices])
-            fade = _fade(box, self._settings.tile_overlap, labels.shape)
-            _cut(total, box).add_(restored * fade)
-            weight[box.slices] += fade
-        return np.asarray((total / weight).numpy())
+            return self._in_batches(images, labels)
+        return [
+            self._in_tiles(image, label, tile) for image, label in zip(images, labels, strict=True)
+        ]
 
-    def _run(self, image: Tensor, labels: Tensor) -> Tensor:
+    def _in_batches(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> list[Tensor]:
+        """Restore planes or tiles; neighbours of equal shape go together."""
+        done: list[Tensor] = []
+        while len(done) < len(images):
+            first = len(done)
+            group = [
+                index
+                for index in range(first, min(first + self._batch, len(images)))
+                if images[index].shape == images[first].shape
+            ]
+            batch = range(first, first + len(group))
+            done += self._run(
+                torch.stack([images[index] for index in batch]),
+                torch.stack([labels[index] for index in batch]),
+            )
+        return done
+
+    def _in_tiles(self, image: Tensor, labels: Tensor, tile: int) -> Tensor:
+        """Restore one plane in overlapping tiles; nothing larger reaches the device."""
+        network, overlap = self._network.settings, self._settings.tile_overlap
+        shape = (labels.shape[0], labels.shape[1])
+        boxes = list(tiles(shape, tile, min(overlap, tile // 2), network.scale * network.multiple))
+        coarse = [Box(*(side // network.scale for side in box)) for box in boxes]
+        total, weight = torch.zeros(image.shape[0], *shape), torch.zeros(shape)
+        restored = self._in_batches(
+            [_cut(image, box) for box in coarse], [_cut(labels[None], box)[0] for box in boxes]
+        )
+        for box, values in zip(boxes, restored, strict=True):
+            fade = _fade(box, min(overlap, tile // 2), shape)
+            _cut(total, box).add_(values * fade)
+            weight[box.slices] += fade
+        return total / weight
+
+    def _run(self, images: Tensor, labels: Tensor) -> list[Tensor]:
         half = self._settings.precision == "bf16"
         device = self._device
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-            restored = self._network(image[None].to(device), labels[None].to(device))
-        return restored[0].float().cpu()
+            restored = self._network(images.to(device), labels.to(device))
+        return list(restored.float().cpu())
 
 
 def _cut(planes: Tensor, box: Box) -> Tensor:
@@ -158,7 +204,7 @@ def load_engine(entry: WeightsEntry, settings: EngineSettings) -> Engine:
     return Engine(load_network(entry, device), device, settings)
 
 
-def tiles(shape: tuple[int, ...], tile: int, overlap: int, step: int) -> Iterator[Box]:
+def tiles(shape: tuple[int, int], tile: int, overlap: int, step: int) -> Iterator[Box]:
     """Cover a plane with tiles that overlap, row by row; the last ones end at its border.
 
     Args:
@@ -181,7 +227,7 @@ def _starts(length: int, tile: int, overlap: int, step: int) -> list[int]:
     return starts
 
 
-def _fade(box: Box, overlap: int, shape: tuple[int, ...]) -> Tensor:
+def _fade(box: Box, overlap: int, shape: tuple[int, int]) -> Tensor:
     """Return weights of a tile: falling linearly towards neighbours, full at the plane's border."""
     rows = _ramp(box.height, overlap, box.top == 0, box.top + box.height == shape[0])
     columns = _ramp(box.width, overlap, box.left == 0, box.left + box.width == shape[1])

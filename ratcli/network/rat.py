@@ -32,7 +32,8 @@ class NetworkSettings:
         window: side of the attention windows on the latent grid.
         mlp_ratio: inner width of the MLPs over the token width.
         scale: output pixels for each input pixel and axis.
-        max_region_tokens: regions larger than this on the latent grid are split; 0 never splits.
+        max_region_tokens: regions larger than this on the latent grid are split along a grid; 0
+            never splits. The default leaves every plane of up to 1024 x 1024 pixels whole.
     """
 
     channels: int = 1
@@ -44,7 +45,7 @@ class NetworkSettings:
     window: int = 4
     mlp_ratio: float = 2.0
     scale: int = 1
-    max_region_tokens: int = 0
+    max_region_tokens: int = 65536
 
     @property
     def stride(self) -> int:

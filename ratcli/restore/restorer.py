@@ -1,0 +1,231 @@
+"""The pipe: a scan is read plane by plane, mapped, partitioned, restored, mapped back, written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ratcli import __version__
+from ratcli.errors import UnsuitableInputError, WeightsError
+from ratcli.network.engine import Engine, EngineSettings, load_engine
+from ratcli.network.registry import WeightsEntry, find_weights
+from ratcli.partition import Partitioner, get_partitioner
+from ratcli.regions import Regions
+from ratcli.restore.run import PlaneProgress, RegionsOf, ScanRun
+from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
+from ratcli.scan import BoolArray, Derivation, FloatArray, ScanReader, ScanWriter
+from ratcli.task import Task
+
+
+class Restorer:
+    """A network that is loaded, with all that goes around it; one for each process.
+
+    Args:
+        settings: how to restore.
+        engine: the loaded network.
+        entry: the weights it was made of.
+        partitioner: labels planes.
+    """
+
+    def __init__(
+        self,
+        settings: RestoreSettings,
+        engine: Engine,
+        entry: WeightsEntry,
+        partitioner: Partitioner,
+    ) -> None:
+        self.settings = settings
+        self._engine = engine
+        self._entry = entry
+        self._partitioner = partitioner
+
+    @classmethod
+    def load(cls, settings: RestoreSettings) -> Restorer:
+        """Verify the weights and build the network.
+
+        Raises:
+            WeightsError: missing, damaged, or of another task.
+            DeviceError: no such device.
+            UsageError: no such partition.
+        """
+        task = settings.task
+        partitioner = get_partitioner(settings.partition or task.partition)
+        entry = find_weights(settings.weights or task.weights)
+        if entry.task != task.name:
+            raise WeightsError(f"the weights '{entry.name}' are for {entry.task}, not {task.name}")
+        engine = load_engine(
+            entry,
+            EngineSettings(
+                settings.device,
+                settings.threads,
+                settings.precision,
+                settings.tile,
+                settings.tile_overlap,
+                settings.batch,
+            ),
+        )
+        return cls(settings, engine, entry, partitioner)
+
+    @property
+    def device_name(self) -> str:
+        """The device that the network runs on."""
+        return self._engine.device_name
+
+    def derivation(self) -> Derivation:
+        """Return what the writers record."""
+        settings, entry = self.settings, self._entry
+        return Derivation(
+            task=settings.task.name,
+            description=(
+                f"rat {__version__}, {settings.task.name}, weights {entry.name} "
+                f"(SHA-256 {entry.sha256}), strength {settings.strength:g}, "
+                f"regions by {self._partitioner.name}"
+            ),
+            label=settings.task.label,
+            method=settings.task.method,
+            scale=settings.task.scale,
+            version=__version__,
+            weights_sha256=entry.sha256,
+            settings=(
+                settings.task.name,
+                f"strength={settings.strength!r}",
+                f"precision={settings.precision}",
+                f"tile={settings.tile},{settings.tile_overlap}",
+                *self._partitioner.settings,
+            ),
+        )
+
+    def restore(
+        self,
+        reader: ScanReader,
+        writer: ScanWriter,
+        *,
+        regions: RegionsOf | None = None,
+        residual: ScanWriter | None = None,
+        progress: PlaneProgress | None = None,
+    ) -> RestoreSummary:
+        """Restore every plane of a scan.
+
+        Args:
+            reader: the scan.
+            writer: made from the reader; entered and closed by the caller.
+            regions: gives the regions of a plane, on the input's grid, in place of the partitioner.
+            residual: gets input minus output; for tasks that keep the grid.
+            progress: called after each step with the planes done and all planes.
+
+        Raises:
+            UnsuitableInputError: the scan is not what the task restores.
+            UnreadableInputError: pixel data are damaged.
+            OutputError: the output cannot be written.
+            DeviceError: too little memory, even for the smallest tile.
+        """
+        task = self.settings.task
+        check(task, reader)
+        run = ScanRun(task, reader, (writer, residual), unit_factor(task, reader), regions)
+        began = time.perf_counter()
+        run.run(self, self._engine.batch, progress)
+        return run.summary(time.perf_counter() - began)
+
+    def restore_block(
+        self, values: FloatArray, padding: BoolArray, regions: Regions | None = None
+    ) -> RestoredBlock:
+        """Restore one plane, or a block of one; see `restore_blocks`."""
+        return self.restore_blocks([values], [padding], [regions])[0]
+
+    def restore_blocks(
+        self,
+        values: Sequence[FloatArray],
+        padding: Sequence[BoolArray],
+        regions: Sequence[Regions | None],
+    ) -> list[RestoredBlock]:
+        """Restore planes, or blocks of planes, that are already in the task's first unit.
+
+        Args:
+            values: `(C, H, W)` each, of one shape.
+            padding: `(H, W)` each, true where there is no measurement.
+            regions: of each, or None to compute them.
+
+        Returns:
+            The restored blocks; padding and what is outside the task's window are unchanged.
+        """
+        task = self.settings.task
+        low = np.float32(task.window[0])
+        hidden = [pad | ~np.isfinite(x).all(0) for x, pad in zip(values, padding, strict=True)]
+        normal = [
+            task.normalise(np.where(hide, low, x)) for x, hide in zip(values, hidden, strict=True)
+        ]
+        began = time.perf_counter()
+        labelled = [
+            given or self._partitioner.partition(plane)
+            for given, plane in zip(regions, normal, strict=True)
+        ]
+        partitioned = time.perf_counter()
+        labels = [r.labels.repeat(task.scale, 0).repeat(task.scale, 1) for r in labelled]
+        restored = self._engine.restore(normal, labels)
+        network = (time.perf_counter() - partitioned) / len(values)
+        return [
+            RestoredBlock(
+                self._native(*parts),
+                parts[3].count,
+                (partitioned - began) / len(values),
+                network,
+            )
+            for parts in zip(values, hidden, restored, labelled, normal, strict=True)
+        ]
+
+    def _native(
+        self,
+        values: FloatArray,
+        hidden: BoolArray,
+        restored: FloatArray,
+        regions: Regions,
+        normal: FloatArray,
+    ) -> FloatArray:
+        """Blend, map back, and put back what may not change."""
+        task = self.settings.task
+        if self.settings.strength != 1:
+            restored = self._blend(normal, restored)
+        native = task.denormalise(restored)
+        if task.scale != 1:
+            return native
+        return np.where(hidden | task.outside(values), values, native).astype(np.float32)
+
+    def _blend(self, normal: FloatArray, restored: FloatArray) -> FloatArray:
+        enlarged = self._engine.enlarge(normal)
+        blended: FloatArray = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
+        return blended
+
+
+def check(task: Task, reader: ScanReader) -> None:
+    """Refuse a scan that the task is not for, before any weights load.
+
+    Where the format does not tell the unit, the values of the middle plane must be plausible.
+
+    Raises:
+        UnsuitableInputError: other modality, unit, channels or range.
+        UnreadableInputError: pixel data are damaged.
+    """
+    info = reader.info
+    task.check(info)
+    if info.unit is None:
+        task.check_values(reader.read(info.planes // 2))
+
+
+def unit_factor(task: Task, reader: ScanReader) -> float:
+    """Return what the scan's values are multiplied by to be in the task's first unit.
+
+    Raises:
+        UnsuitableInputError: activity whose headers lack what SUV needs.
+    """
+    unit = reader.info.unit
+    if unit is None or unit == task.units[0]:
+        return 1.0
+    factor = getattr(reader, "suv_factor", None)
+    if factor is None:
+        raise UnsuitableInputError(
+            f"values are in {unit}, and the headers lack weight, dose or times that "
+            f"{task.units[0]} needs"
+        )
+    return float(factor)
