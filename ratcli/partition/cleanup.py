@@ -95,7 +95,7 @@ def _pieces(labels: LabelArray) -> LabelArray:
     """Connected pieces of equal labels `(H, W)`, numbered from 0."""
     from skimage.measure import label
 
-    pieces = label(labels, background=-1, connectivity=1)  # type: ignore[no-untyped-call]
+    pieces = label(labels, background=-1, connectivity=1)
     numbered: LabelArray = (pieces - 1).astype(np.int32)
     return numbered
 

@@ -12,7 +12,7 @@ import torch
 from segment_anything.modeling import Sam
 
 from ratcli.partition.cleanup import Cleanup, paint
-from ratcli.partition.display import soft_picture
+from ratcli.partition.display import layered_picture, soft_picture
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
 from ratcli.partition.sam_model import OFFICIAL
 from ratcli.partition.sam_weights import CHECKPOINTS, load_sam, load_state, locate, verify
@@ -38,6 +38,7 @@ class SamPartitioner:
     weights_sha256: str
     masks: MaskSettings = field(default_factory=MaskSettings)
     cleanup: Cleanup = field(default_factory=Cleanup)
+    picture: str = "soft"
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -45,6 +46,7 @@ class SamPartitioner:
         return (
             self.name,
             f"weights={self.weights_sha256}",
+            f"picture={self.picture}",
             *self.masks.describe(),
             *self.cleanup.describe(),
         )
@@ -56,7 +58,8 @@ class SamPartitioner:
     @torch.inference_mode()
     def partition_planes(self, planes: Sequence[FloatArray]) -> list[Regions]:
         """Label planes of one size; they are encoded as one batch."""
-        pictures = np.stack([soft_picture(plane) for plane in planes])
+        show = layered_picture if self.picture == "layered" else soft_picture
+        pictures = np.stack([show(plane) for plane in planes])
         embeddings, frame = embed(self.sam, pictures)
         regions = []
         for embedding in embeddings:

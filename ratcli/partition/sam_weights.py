@@ -93,9 +93,9 @@ class Progress(Protocol):
 
 
 def weights_home() -> Path:
-    """Folder of downloaded weights: `$RAT_HOME/weights`, else `~/.local/share/rat/weights`."""
+    """Folder of downloaded weights: `$RAT_HOME`, else `~/.local/share/rat/weights`."""
     home = os.environ.get("RAT_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share" / "rat") / "weights"
+    return Path(home) if home else Path.home() / ".local" / "share" / "rat" / "weights"
 
 
 def locate(checkpoint: SamCheckpoint, home: Path | None = None) -> Path:

@@ -31,7 +31,7 @@ from ratcli.partition.sam_decoder import decode, upscale
 from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
 from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.training.data import read_patients
-from ratcli.training.sam_material import Prompted, SceneSource, prompt_scenes
+from ratcli.training.sam_material import Prompted, ScenePool, SceneSource, prompt_scenes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -60,6 +60,8 @@ class SamRecipe:
         ema: decay of the averaged weights.
         real: share of real planes among CT scenes.
         noise_hu: range of the noise, log-uniform.
+        pool: scenes that steps draw from.
+        refresh: scenes of the pool replaced after each step.
         save: steps between checkpoints.
         precision: `fp32` or `bf16`.
         train: scans to learn from, one entry a patient, relative to the data folder.
@@ -77,6 +79,8 @@ class SamRecipe:
     ema: float = 0.999
     real: float = 0.4
     noise_hu: tuple[float, float] = (8.0, 80.0)
+    pool: int = 256
+    refresh: int = 1
     save: int = 250
     precision: str = "bf16"
     train: tuple[str, ...] = ()
@@ -162,12 +166,19 @@ class SamTrainer:
         source: draws scenes.
         folder: where checkpoints, weights and the curve go.
         device: where the model runs.
+        workers: processes that draw scenes.
     """
 
     def __init__(
-        self, recipe: SamRecipe, source: SceneSource, folder: Path, device: torch.device
+        self,
+        recipe: SamRecipe,
+        source: SceneSource,
+        folder: Path,
+        device: torch.device,
+        workers: int = 0,
     ) -> None:
         self._recipe, self._source, self._folder, self._device = recipe, source, folder, device
+        self._workers = workers
         torch.manual_seed(recipe.seed)
         self.sam = build_sam(recipe.shape).to(device).train()
         self.average = {k: v.detach().clone() for k, v in self.sam.state_dict().items()}
@@ -201,21 +212,22 @@ class SamTrainer:
         """Train to the last step, or to an earlier one; return the last loss."""
         recipe, began, loss = self._recipe, time.monotonic(), math.nan
         last = recipe.steps if until is None else min(until, recipe.steps)
+        pool = ScenePool(self._source, recipe.pool, recipe.refresh, self.step, self._workers)
         while self.step < last:
-            loss = self._train_step()
+            loss = self._train_step(pool)
             self.step += 1
+            pool.advance()
             self._log(loss, time.monotonic() - began)
             if self.step % recipe.save == 0 or self.step == last:
                 self._save()
         return loss
 
-    def _train_step(self) -> float:
+    def _train_step(self, pool: ScenePool) -> float:
         recipe = self._recipe
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate()
         rng = np.random.default_rng((recipe.seed, 1, self.step))
-        first = self.step * recipe.batch
-        scenes = [self._source.make(first + offset) for offset in range(recipe.batch)]
+        scenes = pool.draw(rng, recipe.batch)
         prompted = _moved(prompt_scenes(rng, scenes, recipe.prompts), self._device)
         half = recipe.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
@@ -281,12 +293,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--until", type=int)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 1) - 2))
     words = parser.parse_args(arguments)
     recipe = read_sam_recipe(words.recipe)
     planes = read_patients(words.data, recipe.train, CT_DENOISE)
     size = recipe.shape.image_size
     source = SceneSource(recipe.seed, size, planes, recipe.real, recipe.noise_hu)
-    trainer = SamTrainer(recipe, source, words.folder, torch.device(words.device))
+    trainer = SamTrainer(recipe, source, words.folder, torch.device(words.device), words.workers)
     if words.resume:
         trainer.resume()
     trainer.run(words.until)

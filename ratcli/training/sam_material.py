@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ratcli.degrade.anatomy.ct import ct_slice
 from ratcli.degrade.ct import low_dose_noise, sample_dose
@@ -109,6 +112,71 @@ class SceneSource:
             hu = torch.from_numpy(values)
             values = (hu + low_dose_noise(hu, plane.spacing_mm, dose, generator)).numpy()
         return Scene(CT_DENOISE.normalise(values[None].astype(np.float32)), labels)
+
+
+class ScenePool:
+    """Scenes to draw from; the oldest are replaced after every step.
+
+    What it holds depends on the step alone, so that a resumed run goes on as an undisturbed one.
+
+    Args:
+        source: draws scenes.
+        size: scenes held.
+        refresh: scenes replaced at each step.
+        step: step at which the run begins or goes on.
+        workers: processes that draw scenes ahead; 0 draws them here.
+    """
+
+    def __init__(
+        self, source: SceneSource, size: int, refresh: int, step: int = 0, workers: int = 0
+    ) -> None:
+        self._size, self._refresh, self._next = size, refresh, step * refresh
+        stream = _Stream(source, self._next)
+        loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_same)
+        self._stream: Iterator[Scene] = iter(loader)
+        self._scenes: dict[int, Scene] = {}
+        self._take(size)
+
+    def advance(self) -> None:
+        """Replace the oldest scenes."""
+        self._take(self._refresh)
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[Scene]:
+        """Draw scenes, mirrored and transposed at random."""
+        chosen = rng.choice(self._size, count, replace=count > self._size)
+        return [_turned(rng, self._scenes[int(slot)]) for slot in chosen]
+
+    def _take(self, count: int) -> None:
+        for _ in range(count):
+            self._scenes[self._next % self._size] = next(self._stream)
+            self._next += 1
+
+
+class _Stream(IterableDataset[Scene]):
+    """Scenes from an index on, in order, whichever process draws them."""
+
+    def __init__(self, source: SceneSource, first: int) -> None:
+        self._source, self._first = source, first
+
+    def __iter__(self) -> Iterator[Scene]:
+        worker = get_worker_info()
+        offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for index in itertools.count(self._first + offset, step):
+            yield self._source.make(index)
+
+
+def _same(scene: Any) -> Any:
+    return scene
+
+
+def _turned(rng: np.random.Generator, scene: Scene) -> Scene:
+    plane, labels = scene.plane, scene.labels
+    for axis in (-1, -2):
+        if rng.random() < 0.5:
+            plane, labels = np.flip(plane, axis), np.flip(labels, axis)
+    if rng.random() < 0.5:
+        plane, labels = plane.swapaxes(-1, -2), labels.T
+    return Scene(np.ascontiguousarray(plane), np.ascontiguousarray(labels))
 
 
 def _cropped(plane: CleanPlane, size: int, rng: np.random.Generator) -> CleanPlane:

@@ -198,7 +198,7 @@ def test_weights_that_are_not_installed_name_the_command(tmp_path):
 
 def test_rat_home_moves_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
-    assert weights_home() == tmp_path / "weights"
+    assert weights_home() == tmp_path
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"\x00"])

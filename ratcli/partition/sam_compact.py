@@ -1,0 +1,122 @@
+"""`sam-compact`: regions by a small SAM of our own, which ships with `rat`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ratcli.errors import WeightsError
+from ratcli.partition.cleanup import Cleanup
+from ratcli.partition.sam import SamPartitioner
+from ratcli.partition.sam_masks import MaskSettings
+from ratcli.partition.sam_model import SamShape
+from ratcli.partition.sam_weights import load_sam, sha256_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "sam-compact.safetensors"
+MASKS = MaskSettings(points_per_side=16, quality=0.7, stability=0.85, overlap=0.8, batch=32)
+CLEANUP = Cleanup(split=True, specks=64)
+
+
+def save_compact(path: Path, shape: SamShape, state: Mapping[str, Tensor]) -> None:
+    """Write weights in half precision, with their shape in the header, in one step."""
+    half = {name: value.detach().half().contiguous().cpu() for name, value in state.items()}
+    facts = {"format": "pt", "sam_shape": json.dumps(dataclasses.asdict(shape))}
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(save(half, metadata=facts))
+    partial.replace(path)
+
+
+def read_compact(path: Path) -> tuple[SamShape, dict[str, Tensor]]:
+    """Read what `save_compact` wrote.
+
+    Raises:
+        WeightsError: damaged, or no compact SAM.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            table: dict[str, Any] = json.loads(facts["sam_shape"])
+            return _shape(table), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} is damaged, or holds no compact SAM",
+            hint="Install rat again, or bring the file anew.",
+        ) from error
+
+
+def _shape(table: Mapping[str, Any]) -> SamShape:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    return SamShape(**values)
+
+
+def find_compact() -> Path:
+    """Return the installed weights, verified where a registry has their hash.
+
+    Raises:
+        WeightsError: there are none, or they are damaged.
+    """
+    package = Path(__file__).resolve().parents[1]
+    home = os.environ.get("RAT_HOME")
+    folders = [*([Path(home)] if home else []), package / "weights", package.parent / "weights"]
+    for folder in folders:
+        path = folder / FILE
+        if path.is_file():
+            _verify(path)
+            return path
+    raise WeightsError(
+        "the weights of sam-compact are not installed",
+        hint="Choose --partition superpixel, which needs none.",
+    )
+
+
+def _verify(path: Path) -> None:
+    registry = path.with_name("registry.toml")
+    if not registry.is_file():
+        return
+    try:
+        entry = tomllib.loads(registry.read_text(encoding="utf-8")).get("sam-compact", {})
+    except (OSError, ValueError) as error:
+        raise WeightsError("the weights' registry registry.toml is damaged") from error
+    if "sha256" in entry and entry["sha256"] != sha256_of(path):
+        raise WeightsError(
+            f"{path.name} does not have the SHA-256 of the registry",
+            hint="The file is damaged or was changed: install rat again.",
+        )
+
+
+def make(
+    name: str, *, device: str = "cpu", weights: Path | None = None, **options: Any
+) -> SamPartitioner:
+    """Load the compact SAM.
+
+    Args:
+        name: `sam-compact`.
+        device: where it shall run.
+        weights: a file of `save_compact`; None for the installed one.
+        options: `masks` and `cleanup` of `SamPartitioner`.
+
+    Raises:
+        WeightsError: the weights are missing, damaged or of another architecture.
+    """
+    path = weights or find_compact()
+    shape, state = read_compact(path)
+    sam = load_sam(shape, state).to(torch.device(device))
+    settings = {"masks": MASKS, "cleanup": CLEANUP, "picture": "layered", **options}
+    return SamPartitioner(name, sam, sha256_of(path), **settings)

@@ -1,0 +1,187 @@
+"""Training the compact SAM, on a tiny shape."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ratcli.errors import UnreadableInputError, UsageError, WeightsError
+from ratcli.partition import get_partitioner
+from ratcli.partition.sam_compact import read_compact
+from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
+from ratcli.partition.scenes import Scene, draw_gray
+from ratcli.training.material import CleanPlane
+from ratcli.training.sam import (
+    CHECKPOINT,
+    WEIGHTS,
+    SamRecipe,
+    SamTrainer,
+    mask_loss,
+    read_sam_recipe,
+    segment_prompts,
+)
+from ratcli.training.sam_material import ScenePool, SceneSource, prompt_scenes
+
+TINY = SamShape(64, 32, 2, 2, (1,), window=2, prompt_width=32, decoder_hidden=32)
+RECIPE = SamRecipe(
+    TINY, steps=4, batch=2, prompts=4, pool=3, refresh=1, save=2, warmup=2, precision="fp32"
+)
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+class Gray:
+    """Gray scenes alone: they are drawn fast."""
+
+    def make(self, index):
+        return draw_gray(np.random.default_rng(index), 64)
+
+
+def trainer(folder, **changes):
+    recipe = dataclasses.replace(RECIPE, **changes)
+    return SamTrainer(recipe, Gray(), folder, torch.device("cpu"))
+
+
+def halves(size=64):
+    labels = np.zeros((size, size), np.int32)
+    labels[:, size // 2 :] = 1
+    return Scene((labels[None] * 0.8).astype(np.float32), labels)
+
+
+def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path):
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    trainer(tmp_path / "parts").run(until=2)
+    rest = trainer(tmp_path / "parts")
+    rest.resume()
+    assert rest.step == 2
+    rest.run()
+    for name, value in whole.average.items():
+        torch.testing.assert_close(rest.average[name], value, msg=name)
+
+
+def test_the_loss_falls_on_two_halves(tmp_path):
+    class Halves:
+        def make(self, index):
+            return halves()
+
+    recipe = dataclasses.replace(RECIPE, steps=15, learning_rate=4e-3, save=15)
+    run = SamTrainer(recipe, Halves(), tmp_path, torch.device("cpu"))
+    first = run.run(until=1)
+    assert run.run() < 0.8 * first
+
+
+def test_nothing_to_resume_and_damaged_checkpoints_are_told(tmp_path):
+    run = trainer(tmp_path)
+    with pytest.raises(UsageError, match="to resume from"):
+        run.resume()
+    (tmp_path / CHECKPOINT).write_bytes(b"broken")
+    with pytest.raises(UnreadableInputError):
+        run.resume()
+
+
+def test_what_a_run_writes_is_a_partitioner(tmp_path):
+    run = trainer(tmp_path)
+    run.run()
+    shape, state = read_compact(tmp_path / WEIGHTS)
+    assert shape == TINY
+    assert state["mask_decoder.iou_token.weight"].dtype == torch.float16
+    partitioner = get_partitioner("sam-compact", weights=tmp_path / WEIGHTS)
+    regions = partitioner.partition(halves().plane)
+    assert np.array_equal(np.unique(regions.labels), np.arange(regions.count))
+
+
+@pytest.mark.parametrize("keep", [0, 20, 0.5])
+def test_cut_off_compact_weights_are_refused(tmp_path, keep):
+    trainer(tmp_path).run(until=1)
+    path = tmp_path / WEIGHTS
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(WeightsError):
+        get_partitioner("sam-compact", weights=path)
+
+
+def test_compact_weights_that_are_not_installed_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("ratcli.partition.sam_compact.FILE", "absent.safetensors")
+    with pytest.raises(WeightsError, match="not installed"):
+        get_partitioner("sam-compact")
+
+
+def test_a_registry_guards_the_installed_file(tmp_path, monkeypatch):
+    trainer(tmp_path).run(until=1)
+    monkeypatch.setenv("RAT_HOME", str(tmp_path))
+    (tmp_path / "registry.toml").write_text('[sam-compact]\nsha256 = "00"\n')
+    with pytest.raises(WeightsError, match="SHA-256"):
+        get_partitioner("sam-compact")
+
+
+def test_prompts_lie_in_what_they_ask_for():
+    prompted = prompt_scenes(np.random.default_rng(0), [halves(), halves()], 6)
+    assert prompted.pictures.shape == (2, 3, 64, 64)
+    assert prompted.targets.shape == (2, 6, 16, 16)
+    for image in range(2):
+        for prompt in range(6):
+            x, y = prompted.points[image, prompt].int().tolist()
+            assert prompted.targets[image, prompt][y // 4, x // 4]
+
+
+def test_one_forward_pass_serves_points_and_boxes():
+    torch.manual_seed(0)
+    sam = build_sam(TINY).requires_grad_(False)
+    prompted = prompt_scenes(np.random.default_rng(0), [halves()], 6)
+    logits, quality = segment_prompts(sam, prompted)
+    assert logits.shape == (6, 3, 16, 16)
+    assert quality.shape == (6, 3)
+    moved = dataclasses.replace(prompted, boxes=prompted.boxes + 9)
+    other, _ = segment_prompts(sam, moved)
+    torch.testing.assert_close(other[:3], logits[:3])
+    assert not torch.allclose(other[3:], logits[3:])
+
+
+def test_the_best_of_three_masks_is_what_counts():
+    target = torch.zeros(1, 8, 8, dtype=torch.bool)
+    target[:, 2:5] = True
+    right = torch.where(target, 20.0, -20.0)
+    logits = torch.stack([right, -right, -right], dim=1)
+    quality = torch.tensor([[1.0, 0.0, 0.0]])
+    assert mask_loss(logits, quality, target) < 1e-3
+    assert mask_loss(logits, 1 - quality, target) > 0.9
+
+
+def test_the_pool_at_a_step_does_not_depend_on_the_way_there():
+    walked = ScenePool(Gray(), 3, 2)
+    for _ in range(4):
+        walked.advance()
+    jumped = ScenePool(Gray(), 3, 2, step=4)
+    for one, other in zip(
+        walked.draw(np.random.default_rng(1), 3),
+        jumped.draw(np.random.default_rng(1), 3),
+        strict=True,
+    ):
+        assert np.array_equal(one.plane, other.plane)
+
+
+def test_real_planes_are_cut_to_size_and_degraded():
+    hu = np.full((1, 90, 130), -1000, np.float32)
+    hu[:, 20:70, 30:100] = 40
+    source = SceneSource(0, 64, [CleanPlane("phantom", hu, 1.5)], 1.0, (20, 30))
+    scene = source._real_ct(np.random.default_rng(0))
+    assert scene.plane.shape == (1, 64, 64)
+    assert scene.labels.max() >= 1
+
+
+def test_the_shipped_recipe_is_that_of_the_compact_sam():
+    recipe = read_sam_recipe(RECIPES / "sam-compact.toml")
+    assert recipe.shape == COMPACT
+    assert not set(recipe.train) & {"ct/crlm_ct_1004", "ct/covid_ny_sbu/A027284"}
+
+
+@pytest.mark.parametrize("text", ["steps = ", "stepz = 3", "[shape]\nsize = 3"])
+def test_a_wrong_recipe_is_told(tmp_path, text):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        read_sam_recipe(path)
