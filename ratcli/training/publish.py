@@ -65,12 +65,21 @@ def publish(run: Path, recipe: Recipe, folder: Path, about: About) -> Path:
         "data": sorted(recipe.train) + (["procedural"] if recipe.procedural else []),
         "network": asdict(recipe.network),
     }
-    _enter(folder, about.name, entry)
+    enter(folder, about.name, entry)
     return path
 
 
-def _enter(folder: Path, name: str, entry: dict[str, Any]) -> None:
-    """Write an entry into a folder's registry, the others unchanged."""
+def enter(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    """Write an entry into a folder's registry, the others unchanged.
+
+    Args:
+        folder: of the weights.
+        name: of the entry; one of that name is replaced.
+        entry: its facts, `network` a table of its own.
+
+    Raises:
+        WeightsError: the registry is damaged, or cannot be written.
+    """
     path = folder / REGISTRY
     entries = read_registry(path) if path.is_file() else {}
     entries[name] = entry

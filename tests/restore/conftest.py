@@ -1,0 +1,48 @@
+"""Small networks, registered in a folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from ratcli.network.checkpoint import save_state
+from ratcli.network.rat import RAT, NetworkSettings
+from ratcli.network.registry import hash_file
+from ratcli.restore import Restorer, RestoreSettings
+from ratcli.tasks import get_task
+from ratcli.training.publish import About, enter
+
+SMALL = NetworkSettings(
+    width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
+)
+
+
+@pytest.fixture()
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Restorer]:
+    """Return a function that loads a restorer; an identity network unless told otherwise."""
+    monkeypatch.setenv("RAT_HOME", str(tmp_path))
+
+    def make(identity: bool = True, **settings: object) -> Restorer:
+        torch.manual_seed(5)
+        network = RAT(SMALL)
+        for name, value in network.named_parameters():
+            if name.endswith(("beta", "gamma", "gate")):
+                torch.nn.init.normal_(value, 0, 0.3)
+        if identity:
+            torch.nn.init.zeros_(network.ending.weight)
+            torch.nn.init.zeros_(network.ending.bias)
+        path = tmp_path / "small.safetensors"
+        save_state(path, network.state_dict(), torch.float32)
+        entry = {
+            "task": "ct-denoise", "file": path.name, "sha256": hash_file(path), "summary": "",
+            "licence": "Apache-2.0", "data": [], "network": asdict(SMALL),
+        }  # fmt: skip
+        enter(tmp_path, "small", entry)
+        chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}
+        return Restorer.load(RestoreSettings(get_task("ct-denoise"), **chosen))
+
+    return make

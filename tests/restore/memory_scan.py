@@ -1,0 +1,49 @@
+"""A scan in memory, to test the pipe without a format."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+
+class MemoryScan:
+    """Reader and writer over an array `(planes, C, H, W)`."""
+
+    def __init__(
+        self,
+        values: FloatArray,
+        modality: str | None = "CT",
+        unit: str | None = "HU",
+        padding: BoolArray | None = None,
+    ) -> None:
+        planes, channels, height, width = values.shape
+        self.values = values
+        self.written = np.full_like(values, np.nan)
+        self.boxes: list[Box | None] = []
+        self._padding = padding
+        self.info = ScanInfo(
+            planes, channels, height, width, (None, 1.0, 1.0), modality, unit, 16, "memory"
+        )
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        values = self.values[plane]
+        return values if box is None else values[:, box.slices[0], box.slices[1]]
+
+    def padding(self, plane: int) -> BoolArray:
+        if self._padding is None:
+            return np.zeros(self.values.shape[2:], bool)
+        return self._padding[plane]
+
+    def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
+        self.boxes.append(box)
+        if box is None:
+            self.written[plane] = values
+        else:
+            self.written[plane][:, box.slices[0], box.slices[1]] = values
+
+    def __enter__(self) -> MemoryScan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
