@@ -14,14 +14,14 @@ from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.network.registry import hash_file
 from ratcli.restore import Restorer, RestoreSettings
 from ratcli.tasks import get_task
-from ratcli.training.publish import About, enter
+from ratcli.training.publish import enter
 
 SMALL = NetworkSettings(
     width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Restorer]:
     """Return a function that loads a restorer; an identity network unless told otherwise."""
     monkeypatch.setenv("RAT_HOME", str(tmp_path))

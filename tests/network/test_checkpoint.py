@@ -1,0 +1,128 @@
+"""Networks from files, and files that must be refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ratcli.errors import WeightsError
+from ratcli.network.checkpoint import (
+    build_network,
+    load_network,
+    read_state,
+    save_state,
+    settings_from,
+)
+from ratcli.network.rat import RAT, NetworkSettings
+from ratcli.network.registry import WeightsEntry, find_weights, hash_file, list_weights
+
+CPU = torch.device("cpu")
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "rat_gray.npz"
+SMALL = NetworkSettings(
+    width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
+)
+
+
+def entry(file: Path, **changes: object) -> WeightsEntry:
+    facts = {
+        "name": "small", "task": "ct-denoise", "file": file, "sha256": hash_file(file),
+        "summary": "", "data": (), "licence": "Apache-2.0", "network": asdict(SMALL),
+    }  # fmt: skip
+    return WeightsEntry(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.safetensors"
+    save_state(path, RAT(SMALL).state_dict(), torch.float32)
+    return path
+
+
+def test_parameters_come_back_from_a_file(small: Path) -> None:
+    network = load_network(entry(small), CPU)
+    for name, value in read_state(small).items():
+        assert torch.equal(network.state_dict()[name], value)
+
+
+def test_a_changed_file_is_refused(small: Path) -> None:
+    before = entry(small)
+    small.write_bytes(small.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_network(before, CPU)
+
+
+def test_a_truncated_file_is_refused(small: Path) -> None:
+    small.write_bytes(small.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="damaged"):
+        load_network(entry(small), CPU)
+
+
+def test_another_architecture_is_refused(small: Path) -> None:
+    other = {**asdict(SMALL), "width": 8}
+    with pytest.raises(WeightsError, match="architecture"):
+        load_network(entry(small, network=other), CPU)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(WeightsError, match="depth"):
+        settings_from({"depth": 3})
+
+
+def test_the_authors_file_loads_through_the_key_map(tmp_path: Path) -> None:
+    with np.load(GOLDEN) as golden:
+        state = {
+            key.removeprefix("state/"): torch.from_numpy(golden[key])
+            for key in golden.files
+            if key.startswith("state/")
+        }
+    path = tmp_path / "published.pth"
+    torch.save({"params": {f"module.{name}": value for name, value in state.items()}}, path)
+    settings = NetworkSettings(width=8, encoder_blocks=(1, 2), decoder_blocks=(2, 1), groups=(3, 3))
+    assert isinstance(build_network(settings, read_state(path), CPU), RAT)
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(Path(os.environ["RAT_TEST_TARGET"])),)
+
+
+def test_a_pickle_with_code_is_refused_and_its_code_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "made by the payload"
+    monkeypatch.setenv("RAT_TEST_TARGET", str(target))
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps({"params": _Payload()}))
+    with pytest.raises(WeightsError, match="refused"):
+        read_state(path)
+    assert not target.exists()
+
+
+def test_a_damaged_registry_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAT_HOME", str(tmp_path))
+    (tmp_path / "registry.toml").write_text("[ct-denoise\n")
+    with pytest.raises(WeightsError, match="registry"):
+        list_weights()
+
+
+def test_unknown_weights_are_refused_with_the_nearest_name() -> None:
+    with pytest.raises(WeightsError) as caught:
+        find_weights("ct-denoize")
+    assert "ct-denoise" in caught.value.hint
+
+
+def test_every_shipped_file_has_its_hash_and_a_card() -> None:
+    entries = list_weights()
+    assert entries
+    for shipped in entries:
+        assert hash_file(shipped.file) == shipped.sha256
+        assert shipped.card.is_file()
+    assert sum(shipped.file.stat().st_size for shipped in entries) < 80e6

@@ -1,0 +1,136 @@
+"""The training loop: seeds, resuming, and learning at all."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ratcli.errors import UnreadableInputError, UsageError
+from ratcli.network.rat import NetworkSettings
+from ratcli.network.registry import read_registry
+from ratcli.training.loop import CHECKPOINT, CURVE, Trainer, learning_rate
+from ratcli.training.material import Example, Pool
+from ratcli.training.publish import About, publish
+from ratcli.training.recipe import Recipe
+
+RECIPE = Recipe(
+    task="ct-denoise",
+    network=NetworkSettings(
+        width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
+    ),
+    seed=7,
+    steps=8,
+    batch=2,
+    patch=32,
+    late_steps=2,
+    late_batch=1,
+    late_patch=48,
+    warmup=2,
+    learning_rate=2e-3,
+    pool=4,
+    validate=4,
+    precision="fp32",
+)
+CPU = torch.device("cpu")
+
+
+class Discs:
+    """Noisy discs: each index gives the same one."""
+
+    def make(self, index: int) -> Example:
+        rng = np.random.default_rng((11, index))
+        rows, columns = np.mgrid[:64, :64]
+        labels = ((rows - 32) ** 2 + (columns - 32) ** 2 < rng.uniform(100, 600)).astype(np.int32)
+        clean = (labels * rng.uniform(-0.4, 0.4))[None].astype(np.float32)
+        noise = rng.normal(0, 0.1, clean.shape).astype(np.float32)
+        return Example(clean + noise, clean, labels, "disc")
+
+
+def trainer(folder: Path, recipe: Recipe = RECIPE) -> Trainer:
+    return Trainer(recipe, Discs(), [Discs().make(1000)], folder, CPU)
+
+
+def losses(folder: Path) -> list[str]:
+    with (folder / CURVE).open() as stream:
+        return [row["loss"] for row in csv.DictReader(stream)]
+
+
+def test_the_same_seed_gives_the_same_curve(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        trainer(tmp_path / name).run()
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+
+
+def test_a_resumed_run_goes_on_as_an_undisturbed_one(tmp_path: Path) -> None:
+    whole, broken = trainer(tmp_path / "whole"), trainer(tmp_path / "broken")
+    whole.run()
+    broken.run(until=4)
+    resumed = trainer(tmp_path / "broken")
+    resumed.resume()
+    resumed.run()
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    for name, value in whole.average.items():
+        assert torch.equal(value, resumed.average[name])
+
+
+def test_training_lowers_the_error_on_held_out_planes(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=60, validate=60, late_steps=0, batch=4, ema=0.9)
+    learner = trainer(tmp_path, recipe)
+    before = learner.validate()
+    learner.run()
+    assert learner.validate() > before + 1.0
+
+
+def test_the_first_output_is_the_input(tmp_path: Path) -> None:
+    example = Discs().make(3)
+    network = trainer(tmp_path).network
+    degraded, labels = torch.from_numpy(example.degraded)[None], torch.from_numpy(example.labels)
+    assert torch.equal(network(degraded, labels[None]), degraded)
+
+
+def test_resuming_nothing_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no last.pt"):
+        trainer(tmp_path).resume()
+
+
+def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
+    trainer(tmp_path).run(until=4)
+    (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
+    with pytest.raises(UnreadableInputError, match="damaged"):
+        trainer(tmp_path).resume()
+
+
+def test_a_published_run_is_in_the_registry_beside_others(tmp_path: Path) -> None:
+    trainer(tmp_path / "run").run(until=4)
+    for name in ("one", "two"):
+        file = publish(tmp_path / "run", RECIPE, tmp_path, About(name, "a test"))
+        assert file.is_file()
+    assert set(read_registry(tmp_path / "registry.toml")) == {"one", "two"}
+
+
+def test_the_pool_at_a_step_does_not_depend_on_where_the_run_began() -> None:
+    begun, resumed = Pool(Discs(), 4, 1), Pool(Discs(), 4, 1, step=3)
+    for _ in range(3):
+        begun.advance()
+    draws = [pool.draw(np.random.default_rng(1), 4, 32, 1) for pool in (begun, resumed)]
+    assert torch.equal(draws[0].degraded, draws[1].degraded)
+
+
+def test_small_planes_are_extended_to_a_patch() -> None:
+    batch = Pool(Discs(), 2, 1).draw(np.random.default_rng(0), 2, 96, 1)
+    assert batch.degraded.shape == (2, 1, 96, 96)
+    assert batch.labels.shape == (2, 96, 96)
+
+
+def test_the_rate_warms_up_and_falls_to_the_final_one() -> None:
+    recipe = replace(RECIPE, steps=100, warmup=10, learning_rate=1e-3, final_rate=1e-6)
+    rates = [learning_rate(recipe, step) for step in range(100)]
+    assert rates[9] == pytest.approx(1e-3)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 3e-6
