@@ -94,7 +94,7 @@ def test_the_first_output_is_the_input(tmp_path: Path) -> None:
 
 
 def test_resuming_nothing_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no last.pt"):
+    with pytest.raises(UsageError, match=r"no last\.pt"):
         trainer(tmp_path).resume()
 
 
