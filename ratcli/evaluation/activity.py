@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import convolve
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.scan import BoolArray
@@ -220,7 +220,7 @@ def bland_altman(first: Sequence[float], second: Sequence[float]) -> Agreement:
         raise MeasurementError(f"{one.size} pairs show no agreement, expected three or more")
     difference = one - two
     bias, spread = float(difference.mean()), float(difference.std(ddof=1))
-    half = float(t.ppf(0.975, one.size - 1)) * spread / math.sqrt(one.size)
+    half = float(stdtrit(one.size - 1, 0.975)) * spread / math.sqrt(one.size)
     return Agreement(
         means=tuple(((one + two) / 2.0).tolist()),
         differences=tuple(difference.tolist()),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import linregress, t
+from scipy.special import stdtrit
 
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.roi import Disc
@@ -131,7 +131,7 @@ class BiasTally:
         if means.size < _BLOCKS_NEEDED:
             return math.nan
         spread = float(means.std(ddof=1)) / math.sqrt(means.size)
-        return float(t.ppf(0.975, means.size - 1)) * spread
+        return float(stdtrit(means.size - 1, 0.975)) * spread
 
 
 def region_bias(
@@ -197,9 +197,10 @@ def linearity(nominal: Sequence[float], measured: Sequence[float]) -> Linearity:
             f"{len(nominal)} known and {len(measured)} measured values make no line, expected "
             "three or more inserts of different values"
         )
-    fit = linregress(nominal, measured)
+    slope, intercept = (float(part) for part in np.polyfit(nominal, measured, 1))
+    correlation = float(np.corrcoef(nominal, measured)[0, 1])
     worst = max((m - n for n, m in zip(nominal, measured, strict=True)), key=abs)
-    return Linearity(float(fit.slope), float(fit.intercept), float(fit.rvalue**2), float(worst))
+    return Linearity(slope, intercept, correlation**2, float(worst))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""The report: one HTML file that needs nothing else, and an index of several.
+
+No network, no patient's data: what it knows of a scan is its figures, its pictures and the title
+that the caller gives.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from markupsafe import Markup
+
+from ratcli.evaluation.report.cards import cards
+from ratcli.evaluation.report.curves import plots
+from ratcli.evaluation.report.figures import tables
+from ratcli.evaluation.report.pictures import Gallery, make_gallery
+from ratcli.evaluation.report.plots import draw
+from ratcli.evaluation.results import Evaluation
+
+_WINDOWS: dict[str, dict[str, tuple[float, float]]] = {
+    "HU": {
+        "soft tissue": (-160, 240),
+        "lung": (-1350, 150),
+        "brain": (0, 80),
+        "bone": (-450, 1050),
+        "full": (-1024, 3072),
+    },
+    "SUV": {"0 to 5": (0, 5), "0 to 10": (0, 10), "0 to 20": (0, 20)},
+}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a report comes from.
+
+    Attributes:
+        title: of the scan, nothing about the patient.
+        version: of this software.
+        facts: more rows for the table: task, weights and their SHA-256, settings, libraries.
+    """
+
+    title: str
+    version: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A report in an index.
+
+    Attributes:
+        title: of the scan.
+        link: relative address of its report.
+        found: its figures.
+    """
+
+    title: str
+    link: str
+    found: Evaluation
+
+
+def render(found: Evaluation, provenance: Provenance) -> str:
+    """Return the report as one HTML text, below 5 MB for 20 planes.
+
+    Args:
+        found: the figures and the sample planes.
+        provenance: title, version, settings.
+    """
+    gallery = make_gallery(found.samples, found.unit, found.spacing_mm)
+    return _template("page.html.jinja").render(
+        title=provenance.title,
+        cards=cards(found),
+        tables=tables(found),
+        plots=[(plot, draw(plot)) for plot in plots(found)],
+        found=found,
+        size=_size(found),
+        gallery=gallery,
+        windows=_windows(found),
+        data="" if gallery is None else _data(gallery),
+        provenance=provenance,
+        style=_text("report.css"),
+        script=_text("report.js"),
+    )
+
+
+def render_index(entries: Sequence[IndexEntry], provenance: Provenance) -> str:
+    """Return a page that lists reports with their verdicts and first figures."""
+    rows = [
+        {
+            "title": entry.title,
+            "link": entry.link,
+            "cards": cards(entry.found),
+        }
+        for entry in entries
+    ]
+    return _template("index.html.jinja").render(
+        title=provenance.title, rows=rows, provenance=provenance, style=_text("report.css")
+    )
+
+
+def _windows(found: Evaluation) -> dict[str, tuple[float, float]]:
+    return _WINDOWS.get(found.unit or "", {})
+
+
+def _size(found: Evaluation) -> str:
+    spacing = " × ".join("?" if step is None else f"{step:.3g}" for step in found.spacing_mm)
+    return f"{found.planes} planes of {found.height} × {found.width} pixels, {spacing} mm apart"
+
+
+def _data(gallery: Gallery) -> Markup:
+    """Return the pictures as JSON that may stand inside a script element."""
+    content = {
+        "aspect": gallery.aspect,
+        "scales": {
+            name: {"values": [round(float(v), 5) for v in scale.values], "unit": scale.unit}
+            for name, scale in gallery.scales.items()
+        },
+        "slides": [
+            {
+                "plane": slide.plane,
+                "outlines": slide.outlines,
+                "places": slide.places,
+                "layers": {
+                    layer.name: {"kind": layer.kind, "uri": layer.uri, "scale": layer.scale}
+                    for layer in slide.layers
+                },
+            }
+            for slide in gallery.slides
+        ],
+    }
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("ratcli.evaluation.report", package_path=""),
+        autoescape=select_autoescape(("jinja",), default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _text(name: str) -> Markup:
+    file = importlib.resources.files("ratcli.evaluation.report") / name
+    return Markup(file.read_text(encoding="utf-8"))

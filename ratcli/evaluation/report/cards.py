@@ -1,0 +1,98 @@
+"""The summary: verdicts in a sentence each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ratcli.evaluation.report.words import interval, number, plane_words, signed, unit_of
+from ratcli.evaluation.residual import LIMITS
+from ratcli.evaluation.results import Evaluation, RegionRow
+from ratcli.evaluation.scene import INPUT, RESTORED
+
+GOOD, LOOK, NEUTRAL = "good", "look", "neutral"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A verdict in the summary: `status` is `good`, `look` or `neutral`."""
+
+    title: str
+    status: str
+    text: str
+
+
+def cards(found: Evaluation) -> list[Card]:
+    """Return the verdicts of the summary."""
+    status = NEUTRAL if not found.residual else LOOK if found.suspicious else GOOD
+    result = [Card("Residual", status, found.verdict)]
+    for card in (_bias_card(found), _noise_card(found), _fidelity_card(found)):
+        if card is not None:
+            result.append(card)
+    return result
+
+
+def _bias_card(found: Evaluation) -> Card | None:
+    rows = [row for row in found.regions if row.against != "nominal"]
+    if not rows:
+        return None
+    limits = LIMITS.get(found.unit or "")
+    sure = [row for row in rows if row.bias.differs and limits is not None]
+    beyond = [row for row in sure if limits and _beyond(row, limits.bias, limits.bias_share)]
+    if not beyond:
+        text = f"In {len(rows)} regions no mean moved beyond the limit and its own 95 % interval."
+        return Card("Region means", GOOD if limits else NEUTRAL, text)
+    worst = max(beyond, key=lambda row: abs(row.bias.bias))
+    bias = worst.bias
+    text = (
+        f"{len(beyond)} of {len(rows)} region means moved beyond the limit; most, "
+        f"{worst.name}{plane_words(worst.plane)} by {signed(bias.bias)} {unit_of(found)} against "
+        f"the {worst.against} (95 % interval {interval(bias.low, bias.high)})."
+    )
+    return Card("Region means", LOOK, text)
+
+
+def _beyond(row: RegionRow, limit: float, share: float) -> bool:
+    return abs(row.bias.bias) > max(limit, share * abs(row.bias.other_mean))
+
+
+def _noise_card(found: Evaluation) -> Card | None:
+    rows = {row.image: row for row in found.noise}
+    restored, noisy = rows.get(RESTORED), rows.get(INPUT)
+    if restored is None or math.isnan(restored.level):
+        return None
+    unit = unit_of(found)
+    if noisy is None or math.isnan(noisy.level):
+        return Card("Noise", NEUTRAL, f"The noise level is {restored.level:.3g} {unit}.")
+    change = 100.0 * (restored.level / noisy.level - 1.0)
+    text = (
+        f"The noise level went from {noisy.level:.3g} to {restored.level:.3g} {unit} "
+        f"({signed(change, 0)} %)."
+    )
+    status = GOOD if change < 0 else LOOK
+    if restored.spectrum is not None and noisy.spectrum is not None:
+        before, after = noisy.spectrum.mean_per_mm, restored.spectrum.mean_per_mm
+        text += f" Its mean frequency went from {before:.2f} to {after:.2f}/mm"
+        coarse = after < 0.8 * before
+        text += ": what is left is coarser than before." if coarse else "."
+        status = LOOK if coarse else status
+    return Card("Noise", status, text)
+
+
+def _fidelity_card(found: Evaluation) -> Card | None:
+    rows = [row for row in found.pooled if row.image == RESTORED]
+    if not rows:
+        return None
+    parts, status = [], GOOD
+    for row in rows:
+        window = row.fidelity.window
+        others = [
+            other.fidelity.psnr_db
+            for other in found.pooled
+            if other.image in (INPUT, "bicubic") and other.fidelity.window == window
+        ]
+        before = f"from {number(others[0])} " if others else ""
+        parts.append(f"{before}to {number(row.fidelity.psnr_db)} dB over {window}")
+        if others and row.fidelity.psnr_db < others[0]:
+            status = LOOK
+    return Card("Fidelity", status if len(rows) else NEUTRAL, "PSNR went " + "; ".join(parts) + ".")

@@ -1,0 +1,119 @@
+"""The report's plots, from the figures of an evaluation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ratcli.evaluation.report.plots import Plot, Rule, Series
+from ratcli.evaluation.report.words import signed, unit_of
+from ratcli.evaluation.results import Evaluation, NoiseRow
+from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED
+
+
+def plots(found: Evaluation) -> list[Plot]:
+    """Return all plots that have something to show."""
+    return [
+        *_noise_plots(found),
+        *_transfer_plots(found),
+        *_histogram_plots(found),
+        *_agreement_plots(found),
+        *_calibration_plots(found),
+    ]
+
+
+def _noise_plots(found: Evaluation) -> list[Plot]:
+    series = [_noise_series(row) for row in found.noise if row.spectrum is not None]
+    if not series:
+        return []
+    unit = unit_of(found)
+    return [Plot("Noise power spectrum", "frequency in 1/mm", f"power in {unit}² mm²", series)]
+
+
+def _noise_series(row: NoiseRow) -> Series:
+    assert row.spectrum is not None
+    return Series(
+        row.image, row.spectrum.radial_per_mm.tolist(), row.spectrum.radial_power.tolist()
+    )
+
+
+def _transfer_plots(found: Evaluation) -> list[Plot]:
+    plots_of = []
+    for edge in dict.fromkeys(row.edge for row in found.transfers):
+        series = [
+            Series(
+                row.image, row.transfer.frequency_per_mm.tolist(), row.transfer.transfer.tolist()
+            )
+            for row in found.transfers
+            if row.edge == edge
+        ]
+        plots_of.append(
+            Plot(
+                f"Transfer function at {edge}",
+                "frequency in 1/mm",
+                "transfer (1 at frequency 0)",
+                series,
+                (Rule("a half", 0.5), Rule("a tenth", 0.1)),
+            )
+        )
+    return plots_of
+
+
+def _histogram_plots(found: Evaluation) -> list[Plot]:
+    if not found.samples or found.unit is None or found.unit == "RGB":
+        return []
+    pools = {
+        name: np.concatenate([sample.images[name][0][sample.mask] for sample in found.samples])
+        for name in (INPUT, RESTORED, REFERENCE)
+        if name in found.samples[0].images
+    }
+    if found.unit == "HU":
+        low, high = -160.0, 240.0
+    else:
+        low, high = 0.0, float(np.percentile(pools[RESTORED], 99.8))
+    edges = np.linspace(low, high if high > low else low + 1.0, 101)
+    middles = (edges[1:] + edges[:-1]) / 2.0
+    series = [
+        Series(name, middles.tolist(), (100.0 * np.histogram(pool, edges)[0] / pool.size).tolist())
+        for name, pool in pools.items()
+    ]
+    label = f"share of pixels in % a step of {edges[1] - edges[0]:.3g}"
+    return [Plot("Histogram of the planes shown", f"value in {found.unit}", label, series)]
+
+
+def _agreement_plots(found: Evaluation) -> list[Plot]:
+    pairs = found.agreement
+    if pairs is None:
+        return []
+    rules = (
+        Rule(f"bias {signed(pairs.bias)}", pairs.bias),
+        Rule(f"−1.96 SD {signed(pairs.low)}", pairs.low),
+        Rule(f"+1.96 SD {signed(pairs.high)}", pairs.high),
+    )
+    unit = unit_of(found)
+    return [
+        Plot(
+            "Agreement of region means (Bland-Altman)",
+            f"mean of restored and reference in {unit}",
+            f"restored less reference in {unit}",
+            [Series("regions", pairs.means, pairs.differences, dots=True)],
+            rules,
+            from_zero=False,
+        )
+    ]
+
+
+def _calibration_plots(found: Evaluation) -> list[Plot]:
+    if not found.calibration:
+        return []
+    told = [row.told for row in found.calibration]
+    error = [row.error for row in found.calibration]
+    unit = unit_of(found)
+    return [
+        Plot(
+            "Told uncertainty and true error",
+            f"told standard deviation in {unit}",
+            f"error (RMS) in {unit}",
+            [Series("groups of pixels", told, error, dots=True)],
+            (Rule("ideal", None),),
+        )
+    ]

@@ -1,0 +1,38 @@
+"""Numbers and names as the report writes them."""
+
+from __future__ import annotations
+
+import math
+
+from ratcli.evaluation.results import Evaluation
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Return a number for readers: a dash for nan, the sign of infinity, a true minus."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign."""
+    return ("+" if value > 0 else "") + number(value, digits)
+
+
+def interval(low: float, high: float, digits: int = 2) -> str:
+    """Return an interval, a dash where it is not known."""
+    if math.isnan(low) or math.isnan(high):
+        return "–"
+    return f"{number(low, digits)} to {number(high, digits)}"
+
+
+def unit_of(found: Evaluation) -> str:
+    """Return the unit of an evaluation, for labels."""
+    return found.unit or "unknown unit"
+
+
+def plane_words(plane: int | None) -> str:
+    """Return in which plane something lies, nothing for all of them."""
+    return "" if plane is None else f" in plane {plane + 1}"
