@@ -1,11 +1,13 @@
-"""What all tests share: on a machine that has the validators, none of them may be skipped."""
+"""What all tests share: tiny weights; and where validators are required, none is skipped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from tiny_weights import make_weights
 
 VALIDATORS = (
     "dciodvfy",
@@ -32,3 +34,16 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid} was skipped, but validators are required: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights of random numbers under the tasks' default names."""
+    return make_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def tiny_weights(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use those weights."""
+    monkeypatch.setenv("RAT_HOME", str(tiny_folder))
+    return tiny_folder

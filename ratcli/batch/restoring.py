@@ -172,12 +172,12 @@ def restore_header(work: RestoreWork) -> Header:
         WeightsError: the weights are not installed.
     """
     settings = work.settings
-    weights = find_weights(settings.weights)
+    weights = find_weights(settings.weights or settings.task.weights)
     shaping: dict[str, Fact] = {
         "task": settings.task.name,
         "weights": weights.name,
         "weights_sha256": weights.sha256,
-        "partition": settings.partition,
+        "partition": settings.partition or settings.task.partition,
         "strength": settings.strength,
         "precision": settings.precision,
         "tile": settings.tile,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -39,16 +38,24 @@ def examples(*lines: tuple[str, str]) -> str:
     return "\n\n".join(["Examples:", *(f"[bold]{line}[/bold]  # {text}" for line, text in lines)])
 
 
-def check_name(name: str, known: Collection[str], what: str) -> None:
-    """Refuse a name that is not known.
+def check_partition(name: str) -> None:
+    """Refuse a partition that cannot be computed, before anything is read.
 
     Raises:
-        UsageError: it is not; the hint has the nearest, or all.
+        UsageError: there is none of that name; the hint has the nearest, or all.
     """
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
-        raise UsageError(f"there is no {what} '{name}'", hint=hint)
+    names = partition_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}."
+        raise UsageError(f"there is no partition '{name}'", hint=hint)
+
+
+def partition_names() -> list[str]:
+    """Return the partitions that need nothing from the user; `given` is what --regions takes."""
+    from ratcli.partition import PARTITIONS
+
+    return [name for name in PARTITIONS if name != "given"]
 
 
 def _task_names(incomplete: str) -> list[tuple[str, str]]:
@@ -56,9 +63,7 @@ def _task_names(incomplete: str) -> list[tuple[str, str]]:
 
 
 def _partition_names(incomplete: str) -> list[str]:
-    from ratcli.partition import PARTITIONS
-
-    return [name for name in PARTITIONS if name.startswith(incomplete)]
+    return [name for name in partition_names() if name.startswith(incomplete)]
 
 
 # What is read and written.

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import typer
 
 from ratcli.cli import options
 from ratcli.cli.config import Config
 from ratcli.cli.console import Talk, talking
 from ratcli.errors import UsageError
-from ratcli.task import Task
 from ratcli.tasks import TASKS, get_task
-
-if TYPE_CHECKING:
-    from ratcli.restore import RestoreSettings
 
 app = typer.Typer(add_completion=False)
 
@@ -63,64 +57,36 @@ def restore(
     """Restore scans; each comes out in its own format, with its geometry."""
     if task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
-    chosen = get_task(task)
+    suffix = f"_{get_task(task).name}"
+    if partition is not None:
+        options.check_partition(partition)
     talk = Talk(quiet, verbose, not no_progress, log_file, debug)
     with talking(talk):
-        from ratcli.batch.manifest import Header
-        from ratcli.batch.plan import Selection, find_jobs
-        from ratcli.batch.restoring import RestoreWork, restore_header
-        from ratcli.batch.session import Batch, BatchSettings
+        from ratcli.batch.api import RestoreOptions, restore_batch, restore_settings
+        from ratcli.batch.plan import Selection
+        from ratcli.batch.restoring import RestoreWork
+        from ratcli.batch.session import BatchSettings
         from ratcli.cli.batching import run_batch, tell_plan, threads_each
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 
-        place = Selection(f"_{chosen.name}", output, recursive, series_uid, save_residual)
-        plan = find_jobs(inputs, place)
-        settings = restore_settings(
-            chosen,
-            partition=partition,
-            weights=weights,
-            device=device,
-            strength=strength,
-            precision=precision.value,
-            tile=tile,
-            tile_overlap=tile_overlap,
-            threads=threads or threads_each(jobs),
-        )
+        given: RestoreOptions = {
+            "partition": partition or "",
+            "weights": weights or "",
+            "device": device,
+            "strength": strength,
+            "precision": precision.value,
+            "tile": tile,
+            "threads": threads or threads_each(jobs),
+        }
+        if tile_overlap is not None:
+            given["tile_overlap"] = tile_overlap
+        settings = restore_settings(task, **given)
         work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS)
-        how = BatchSettings(
-            if_exists=if_exists.value,
-            manifest=manifest,
-            resume=resume,
-            processes=jobs,
-            scheduler=scheduler,
-            fail_fast=fail_fast,
+        batch = restore_batch(
+            inputs,
+            Selection(suffix, output, recursive, series_uid, save_residual),
+            work,
+            BatchSettings(if_exists.value, manifest, resume, jobs, scheduler, fail_fast),
         )
-        header = restore_header(work) if manifest is not None else Header()
-        batch = Batch(plan, header, how)
         run = tell_plan if dry_run else run_batch
         run(batch, work, talk, as_json=as_json)
-
-
-def restore_settings(
-    task: Task,
-    *,
-    partition: str | None,
-    tile_overlap: int | None,
-    weights: str | None,
-    **others: Any,
-) -> RestoreSettings:
-    """Return settings in which the task's defaults fill what was not given.
-
-    Raises:
-        UsageError: there is no such partition; the hint has the nearest.
-    """
-    from ratcli.partition import PARTITIONS
-    from ratcli.restore import RestoreSettings
-
-    if partition is not None:
-        options.check_name(partition, PARTITIONS, "partition")
-    if tile_overlap is not None:
-        others["tile_overlap"] = tile_overlap
-    return RestoreSettings(
-        task=task, partition=partition or task.partition, weights=weights or task.weights, **others
-    )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 import tifffile
-from tiny_weights import make_weights
 
 from ratcli.cli.app import main
 
@@ -19,12 +17,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Output = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = make_weights(tmp_path_factory.mktemp("weights"))
-        patch.setenv("RAT_HOME", str(folder))
-        yield folder
+pytestmark = pytest.mark.usefixtures("tiny_weights")
 
 
 @pytest.fixture

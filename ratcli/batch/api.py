@@ -1,0 +1,176 @@
+"""Restoring from Python: the same jobs as the command line's, for arrays too."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, overload
+
+import numpy as np
+from typing_extensions import Unpack
+
+from ratcli.batch.arrays import AnyArray, ArrayReader, ArrayWriter
+from ratcli.batch.manifest import Header
+from ratcli.batch.outcome import Outcome, failure_of
+from ratcli.batch.plan import IfExists, Selection, find_jobs
+from ratcli.batch.restoring import RestoreWork, restore_header
+from ratcli.batch.session import Batch, BatchSettings
+from ratcli.regions import Regions
+from ratcli.scan import FloatArray, ScanInfo
+from ratcli.tasks import get_task
+
+if TYPE_CHECKING:
+    from ratcli.restore import Restorer, RestoreSettings
+
+StrPath = str | os.PathLike[str]
+
+
+class RestoreOptions(TypedDict, total=False):
+    """Options of a restoration; the words and defaults of `rat restore`.
+
+    Attributes:
+        partition: how regions are found; without it the task's way.
+        weights: name of the weights; without it the task's.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; only `auto` falls back.
+        strength: 1 restored, 0 as it was.
+        precision: `fp32` or `bf16`.
+        tile: side of the tiles in pixels; 0 for whole planes.
+        tile_overlap: pixels that tiles share.
+        threads: CPU threads; 0 for all.
+    """
+
+    partition: str
+    weights: str
+    device: str
+    strength: float
+    precision: str
+    tile: int
+    tile_overlap: int
+    threads: int
+
+
+@overload
+def restore(
+    scan: AnyArray,
+    *,
+    task: str,
+    regions: AnyArray | None = None,
+    **options: Unpack[RestoreOptions],
+) -> FloatArray: ...
+
+
+@overload
+def restore(
+    scan: StrPath,
+    *,
+    task: str,
+    output: StrPath | None = None,
+    if_exists: IfExists = "error",
+    unit: str | None = None,
+    regions: StrPath | None = None,
+    **options: Unpack[RestoreOptions],
+) -> list[Path]: ...
+
+
+def restore(
+    scan: AnyArray | StrPath,
+    *,
+    task: str,
+    output: StrPath | None = None,
+    if_exists: IfExists = "error",
+    unit: str | None = None,
+    regions: AnyArray | StrPath | None = None,
+    **options: Unpack[RestoreOptions],
+) -> FloatArray | list[Path]:
+    """Restore an array, or the scans in a file or folder.
+
+    Args:
+        scan: an array in the task's first unit: gray `(H, W)` or `(N, H, W)`, RGB `(H, W, 3)` or
+            `(N, H, W, 3)`, NaN where there is no measurement; or the path of a scan or folder.
+        task: `ct-denoise`, `pet-synthesis` or `pathology-sr`.
+        output: where a scan on disk goes, as `rat restore -o`; beside the input without it.
+        if_exists: what to do about an output that is there: `error`, `skip` or `overwrite`.
+        unit: unit of the values where a file does not tell it.
+        regions: labels to use instead of a partition: an array `(H, W)` or `(N, H, W)` for an
+            array, the path of a region map for a path.
+        options: see `RestoreOptions`.
+
+    Returns:
+        For an array: float32 with its axes, `scale` times as fine. For a path: the outputs.
+
+    Raises:
+        RatError: as the command line tells it, with the exit code it would have.
+        ValueError: the array has other axes than the task's.
+    """
+    settings = restore_settings(task, **options)
+    if isinstance(scan, np.ndarray):
+        return _restore_array(scan, settings, None if regions is None else np.asarray(regions))
+    place = Selection(f"_{task}", None if output is None else Path(output))
+    map_file = Path(regions) if isinstance(regions, (str, os.PathLike)) else None
+    work = RestoreWork(settings, unit, map_file)
+    batch = restore_batch([Path(scan)], place, work, BatchSettings(if_exists))
+    outcomes = batch.run(work, _Silent())
+    error = failure_of(outcomes)
+    if error is not None:
+        raise error
+    return [Path(outcome.output) for outcome in outcomes]
+
+
+def restore_settings(task: str, **options: Unpack[RestoreOptions]) -> RestoreSettings:
+    """Return settings of a restoration, in which defaults fill what is not given.
+
+    Raises:
+        UsageError: there is no such task, or values do not go together.
+    """
+    from ratcli.restore import RestoreSettings
+
+    return RestoreSettings(task=get_task(task), **options)
+
+
+def restore_batch(
+    inputs: Sequence[Path], place: Selection, work: RestoreWork, how: BatchSettings
+) -> Batch:
+    """Settle what a batch reads and writes; nothing is computed before it is run.
+
+    Raises:
+        RatError: an input is missing, or an output cannot be what is asked; see `find_jobs`.
+    """
+    plan = find_jobs(inputs, place)
+    header = restore_header(work) if how.manifest is not None else Header()
+    return Batch(plan, header, how)
+
+
+class _Silent:
+    """A listener that tells nobody."""
+
+    def planes(self, name: str, done: int, total: int) -> None:
+        return None
+
+    def finished(self, outcome: Outcome) -> None:
+        return None
+
+
+@functools.lru_cache(maxsize=2)
+def _restorer(settings: RestoreSettings) -> Restorer:
+    from ratcli.restore import Restorer
+
+    return Restorer.load(settings)
+
+
+def _restore_array(
+    scan: AnyArray, settings: RestoreSettings, labels: AnyArray | None
+) -> FloatArray:
+    reader = ArrayReader(scan, settings.task)
+    writer = ArrayWriter(reader.info, settings.task.scale)
+    given = None if labels is None else _given(labels, reader.info)
+    _restorer(settings).restore(reader, writer, regions=given)
+    return writer.result(scan)
+
+
+def _given(labels: AnyArray, info: ScanInfo) -> Callable[[int], Regions]:
+    planes = labels if labels.ndim == 3 else labels[None]
+    if planes.shape[1:] != (info.height, info.width) or len(planes) not in (1, info.planes):
+        raise ValueError(f"regions {labels.shape} are not on the grid of the scan")
+    return lambda plane: Regions.from_labels(planes[min(plane, len(planes) - 1)])

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import ratcli
+from ratcli.errors import InputNotFoundError, OutputError, UsageError
+
+
+def plane(height: int = 48, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 100, (height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(48, 40), (3, 48, 40)])
+def test_an_array_comes_back_with_its_axes(shape: tuple[int, ...], tiny_weights: Path) -> None:
+    values = np.broadcast_to(plane(), shape).copy()
+    restored = ratcli.restore(values, task="ct-denoise", threads=1)
+    assert restored.shape == shape
+    assert restored.dtype == np.float32
+    assert not np.array_equal(restored, values)
+
+
+def test_strength_0_gives_an_array_back(tiny_weights: Path) -> None:
+    restored = ratcli.restore(plane(), task="ct-denoise", strength=0.0, threads=1)
+    # float32 on the way to the network's units and back: 3000 HU x 2^-22
+    np.testing.assert_allclose(restored, plane(), atol=1e-3)
+
+
+def test_missing_values_stay_missing(tiny_weights: Path) -> None:
+    values = plane()
+    values[:4] = np.nan
+    restored = ratcli.restore(values, task="ct-denoise", threads=1)
+    np.testing.assert_array_equal(np.isnan(restored), np.isnan(values))
+
+
+def test_a_slide_of_8_bits_comes_back_four_times_as_fine(tiny_weights: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    restored = ratcli.restore(values, task="pathology-sr", threads=1)
+    assert restored.shape == (48, 64, 3)
+    assert restored.min() >= 0
+    assert restored.max() <= 1
+
+
+def test_regions_can_be_given(tiny_weights: Path) -> None:
+    labels = np.arange(40, dtype=np.int32)[None].repeat(48, 0) // 8
+    given = ratcli.restore(plane(), task="ct-denoise", regions=labels, threads=1)
+    whole = ratcli.restore(plane(), task="ct-denoise", partition="none", threads=1)
+    assert given.shape == whole.shape
+
+
+def test_regions_of_another_size_are_refused(tiny_weights: Path) -> None:
+    with pytest.raises(ValueError, match="not on the grid"):
+        ratcli.restore(plane(), task="ct-denoise", regions=np.zeros((2, 2), int), threads=1)
+
+
+def test_an_array_of_other_axes_is_refused(tiny_weights: Path) -> None:
+    with pytest.raises(ValueError, match=r"takes arrays \(H, W\)"):
+        ratcli.restore(np.zeros((1, 2, 3, 4)), task="ct-denoise")
+
+
+def test_a_file_is_restored_beside_itself(tmp_path: Path, tiny_weights: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.tif", plane() * 4)
+    outputs = ratcli.restore(tmp_path / "scan.tif", task="ct-denoise", unit="HU", threads=1)
+    assert outputs == [tmp_path / "scan_ct-denoise.tif"]
+    assert tifffile.imread(outputs[0]).shape == (48, 40)
+
+
+def test_errors_are_those_of_the_command_line(tmp_path: Path, tiny_weights: Path) -> None:
+    with pytest.raises(InputNotFoundError):
+        ratcli.restore(tmp_path / "gone.tif", task="ct-denoise")
+    with pytest.raises(UsageError, match="no task 'ct'"):
+        ratcli.restore(plane(), task="ct")
+
+
+def test_an_output_that_exists_keeps_its_error_class(tmp_path: Path, tiny_weights: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.tif", plane())
+    (tmp_path / "scan_ct-denoise.tif").touch()
+    with pytest.raises(OutputError):
+        ratcli.restore(tmp_path / "scan.tif", task="ct-denoise", unit="HU")
+
+
+@pytest.mark.parametrize("first", ["import ratcli.restore", "from ratcli.restore import Restorer"])
+def test_the_function_keeps_its_name_beside_the_module(first: str) -> None:
+    code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.batch.api'"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
