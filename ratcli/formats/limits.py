@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import io
 import zlib
+from typing import IO, BinaryIO
 
 from ratcli.errors import UnreadableInputError
 
 DEFAULT_MAX_PIXELS = 1 << 28
 """Most pixels decoded at once: a plane of 16384 x 16384. `--max-pixels` raises it."""
 
-DEFAULT_MAX_INFLATED_BYTES = 1 << 30
-"""Most bytes that a compressed stream may inflate to where its header does not tell."""
+_BLOCK = 1 << 18
 
 HEAD_BYTES = 4096
 """Bytes of a file that tell its kind."""
+
+
+def read_bounded(stream: IO[bytes], *, max_bytes: int, name: str) -> io.BytesIO:
+    """Read the rest of a stream into memory, a block at a time, up to the limit.
+
+    Args:
+        stream: an inflating stream, as of an archive's member.
+        max_bytes: most bytes that may come out.
+        name: of the file, for messages.
+
+    Raises:
+        UnreadableInputError: more than the limit.
+    """
+    found = io.BytesIO()
+    while block := stream.read(_BLOCK):
+        found.write(block)
+        if found.tell() > max_bytes:
+            raise UnreadableInputError(
+                f"{name} inflates to more than {max_bytes} bytes",
+                hint="If it is genuine, unpack the archive first.",
+            )
+    found.seek(0)
+    return found
 
 
 def check_pixels(height: int, width: int, max_pixels: int, name: str = "") -> None:
@@ -53,26 +77,29 @@ def inflated_head(head: bytes, size: int = 1024) -> bytes:
         return b""
 
 
-def inflate(data: bytes, *, wbits: int, max_bytes: int) -> bytes:
-    """Inflate a whole stream, never holding more than the limit.
+def inflate(stream: BinaryIO, *, wbits: int, max_bytes: int, name: str) -> io.BytesIO:
+    """Inflate the rest of a stream, never holding more than the limit.
 
     Args:
-        data: the compressed stream.
+        stream: positioned at the compressed data.
         wbits: as for `zlib.decompressobj`: -15 raw deflate, 31 gzip.
         max_bytes: most bytes that may come out.
+        name: of the file, for messages.
 
     Raises:
         UnreadableInputError: damaged, truncated, or larger than the limit.
     """
-    stream = zlib.decompressobj(wbits=wbits)
+    inflater, inflated = zlib.decompressobj(wbits=wbits), io.BytesIO()
     try:
-        inflated = stream.decompress(data, max_bytes)
+        while not inflater.eof and (block := inflater.unconsumed_tail or stream.read(_BLOCK)):
+            inflated.write(inflater.decompress(block, _BLOCK))
+            if inflated.tell() > max_bytes:
+                raise UnreadableInputError(
+                    f"{name}: the compressed data inflate to more than {max_bytes} bytes"
+                )
     except zlib.error as error:
-        raise UnreadableInputError("the compressed data are damaged") from error
-    if stream.unconsumed_tail:
-        raise UnreadableInputError(
-            f"the compressed data inflate to more than the limit of {max_bytes} bytes"
-        )
-    if not stream.eof:
-        raise UnreadableInputError("the compressed data end early")
+        raise UnreadableInputError(f"{name}: the compressed data are damaged") from error
+    if not inflater.eof:
+        raise UnreadableInputError(f"{name}: the compressed data end early")
+    inflated.seek(0)
     return inflated

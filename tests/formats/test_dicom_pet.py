@@ -1,3 +1,4 @@
+import dataclasses
 import datetime as dt
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dicom_scans import (
 )
 from pydicom.dataset import Dataset
 
+from ratcli.formats import find_scans, open_scan
 from ratcli.formats.dicom.suv import suv_factor
 
 SUV_TAGS = [
@@ -189,12 +191,14 @@ def test_suv_of_a_real_series_is_physiological() -> None:
 
 
 def test_activity_of_a_whole_body_series_is_within_half_a_step(tmp_path: Path) -> None:
-    source = shared("pet", "sts_001_wholebody_dicom")
-    out = restore(source, tmp_path / "out", lambda values: values * np.float32(0.9))
-    before, after = open_dicom(source), open_dicom(out)
-    assert before.info.planes == after.info.planes == 267
+    (source,) = find_scans(shared("pet", "sts_001_wholebody_dicom"))
+    assert len(source.paths) == 267
+    some = dataclasses.replace(source, paths=source.paths[::12])
+    out = restore(some, tmp_path / "out", lambda values: values * np.float32(0.9))
+    before, after = open_scan(some), open_dicom(out)
+    assert before.info.planes == after.info.planes == 23
     assert before.suv_factor == after.suv_factor
-    for plane in range(267):
+    for plane in range(23):
         slope = after.planes[plane].values.slope
         error = np.abs(after.read(plane) - before.read(plane) * np.float32(0.9)).max()
         # Half a step, and the rounding of the float32 that both were read as.

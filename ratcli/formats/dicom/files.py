@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import struct
 import zipfile
@@ -24,7 +23,7 @@ from pydicom.uid import (
 
 from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats.dicom.elements import quiet_pydicom, uid
-from ratcli.formats.limits import inflate
+from ratcli.formats.limits import inflate, read_bounded
 
 MAX_DATASET_BYTES = 1 << 28
 """Most bytes that a deflated data set or an archive's member may inflate to."""
@@ -106,7 +105,7 @@ class DicomFile:
         with open_binary(self.path) as file:
             if self.syntax == DeflatedExplicitVRLittleEndian:
                 _read_meta(file)
-                yield _inflated(file)
+                yield _inflated(file, self.path.name)
             else:
                 yield file
 
@@ -139,10 +138,8 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     with zipfile.ZipFile(archive) as members:
         member = path.relative_to(archive).as_posix()
         with members.open(member) as stream:
-            data = stream.read(MAX_DATASET_BYTES + 1)
-    if len(data) > MAX_DATASET_BYTES:
-        raise UnreadableInputError(f"{path.name} inflates to more than {MAX_DATASET_BYTES} bytes")
-    yield io.BytesIO(data)
+            data = read_bounded(stream, max_bytes=MAX_DATASET_BYTES, name=path.name)
+    yield data
 
 
 def read_header(path: Path) -> DicomFile:
@@ -153,7 +150,7 @@ def read_header(path: Path) -> DicomFile:
     """
     with guarded(path, "the header"), open_binary(path) as file:
         syntax, meta = _read_meta(file)
-        body = _inflated(file) if syntax == DeflatedExplicitVRLittleEndian else file
+        body = _inflated(file, path.name) if syntax == DeflatedExplicitVRLittleEndian else file
         dataset = read_dataset(
             body,
             syntax.is_implicit_VR,
@@ -200,8 +197,8 @@ def _actual_syntax(declared: UID, dataset: Dataset) -> UID:
     return declared
 
 
-def _inflated(file: BinaryIO) -> BinaryIO:
-    return io.BytesIO(inflate(file.read(), wbits=-15, max_bytes=MAX_DATASET_BYTES))
+def _inflated(file: BinaryIO, name: str) -> BinaryIO:
+    return inflate(file, wbits=-15, max_bytes=MAX_DATASET_BYTES, name=name)
 
 
 def _pixel_element(file: BinaryIO, implicit: bool, little: bool) -> PixelElement | None:
