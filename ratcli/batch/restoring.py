@@ -8,11 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
-
-import numpy as np
-from typing_extensions import Self
 
 from ratcli import __version__
 from ratcli.batch.digest import file_digest
@@ -21,12 +17,11 @@ from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, write_behind
 from ratcli.batch.work import PlaneProgress
-from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.formats.regions import open_regions
 from ratcli.network.registry import find_weights
-from ratcli.regions import Regions
-from ratcli.scan import ScanInfo, ScanReader
+from ratcli.scan import ScanReader
 
 if TYPE_CHECKING:
     from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
@@ -85,7 +80,8 @@ class RestoreWorker:
         with ExitStack() as stack:
             regions = None
             if self._regions is not None:
-                regions = stack.enter_context(RegionMap(self._regions, reader.info)).regions
+                opening = reader.thread.submit(open_regions, self._regions, reader.inner)
+                regions = stack.enter_context(opening.result()).regions
             writers = [
                 stack.enter_context(write_behind(reader, path, derivation, overwrite=job.overwrite))
                 for path in job.outputs
@@ -104,48 +100,6 @@ class RestoreWorker:
         figures = {name: value for name, value in asdict(summary).items() if name != "seconds"}
         rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
         return {**rounded, "planes": summary.planes, "device": self._restorer.device_name}
-
-
-class RegionMap:
-    """A file that gives the regions of each plane, in place of a partitioner; a context manager.
-
-    Args:
-        path: labels as NIfTI or TIFF, one plane for each of the scan's, or one for all.
-        info: facts about the scan.
-
-    Raises:
-        UnsuitableInputError: it is not on the scan's grid.
-    """
-
-    def __init__(self, path: Path, info: ScanInfo) -> None:
-        self._reader = open_scan(path)
-        found, wanted = self._reader.info, (1, info.height, info.width)
-        if (found.channels, found.height, found.width) != wanted or found.planes not in (
-            1,
-            info.planes,
-        ):
-            self._reader.__exit__(None, None, None)
-            raise UnsuitableInputError(
-                f"the region map is {found.planes} x {found.height} x {found.width}, "
-                f"but the scan is {info.planes} x {info.height} x {info.width}",
-                hint="Give the region map that was made from this scan.",
-            )
-
-    def regions(self, plane: int) -> Regions:
-        """Return the regions of a plane."""
-        values = self._reader.read(plane if self._reader.info.planes > 1 else 0)
-        return Regions.from_labels(np.rint(values[0]).astype(np.int64))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._reader.__exit__(kind, error, trace)
 
 
 class Written:
