@@ -14,35 +14,41 @@ import json, sys
 from pathlib import Path
 from ratcli.errors import RatError
 from ratcli.formats import open_scan
-from ratcli.scan import Box
 
 def peak():
     # VmHWM, not ru_maxrss: that one counts the parent as it was before exec.
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
-path, box = Path(sys.argv[1]), json.loads(sys.argv[2])
-try:
-    with open_scan(path) as scan:
-        scan.read(scan.info.planes - 1, Box(*box) if box else None)
-    outcome = "read"
-except RatError as error:
-    outcome = f"{type(error).__name__}: {error}"
-print(json.dumps([outcome, peak()]))
+outcomes = []
+for path in map(Path, sys.argv[1:]):
+    try:
+        with open_scan(path) as scan:
+            scan.read(scan.info.planes - 1)
+        outcomes.append("read")
+    except RatError as error:
+        outcomes.append(f"{type(error).__name__}: {error}")
+print(json.dumps([outcomes, peak()]))
 """
 
 
 class Opened(NamedTuple):
-    """What a process reported: `read` or the error, and the most bytes it had resident."""
+    """What a process reported: for each file `read` or the error, and its most resident bytes."""
 
-    outcome: str
+    outcomes: list[str]
     peak_bytes: int
 
+    @property
+    def outcome(self) -> str:
+        """What came of the only file."""
+        (outcome,) = self.outcomes
+        return outcome
 
-def open_in_child(path: Path, box: tuple[int, int, int, int] | None = None) -> Opened:
-    """Read the last plane of a scan, or a box of it, in a new process."""
+
+def open_in_child(*paths: Path) -> Opened:
+    """Read the last plane of each scan in a new process."""
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(path), json.dumps(box)],
+        [sys.executable, "-c", _CHILD, *map(str, paths)],
         capture_output=True,
         text=True,
         timeout=60,

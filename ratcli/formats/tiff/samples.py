@@ -119,7 +119,8 @@ def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:
     scaled = values * peak
     np.rint(scaled, out=scaled)
     np.clip(scaled, 0, peak, out=scaled)
-    return scaled.astype(dtype)
+    stored: StoredArray = scaled.astype(dtype)
+    return stored
 
 
 def describe_samples(page: Any, *, is_measured: bool) -> Samples:

@@ -1,0 +1,258 @@
+"""TIFF files that lie: each gets one sentence, and never the machine's memory."""
+
+import struct
+import zlib
+from itertools import product
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from child_memory import open_in_child
+
+from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats import open_scan
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+BOUND = 300 << 20  # an interpreter with numpy, tifffile and its codecs takes about 90 MB
+
+
+def tiff(entries, data=b"", *, link=0):
+    """Make a little-endian TIFF with one directory, the data before it."""
+    start = 8 + len(data)
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    directory = struct.pack("<H", len(entries)) + packed + struct.pack("<I", link or 0)
+    return struct.pack("<2sHI", b"II", 42, start) + data + directory
+
+
+def tiled(height, width, tile, compression, segments, bits=8):
+    """Make a gray TIFF with so many tiles, each with the same bytes."""
+    data, count = segments[0], len(segments)
+    lists = struct.pack(f"<{count}I", *[8] * count) + struct.pack(
+        f"<{count}I", *[len(data)] * count
+    )
+    data += b"\0" * (len(data) % 2)
+    where = 8 + len(data)
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, bits)]
+    entries += [(259, 3, 1, compression), (262, 3, 1, 1), (277, 3, 1, 1)]
+    entries += [(322, 4, 1, tile), (323, 4, 1, tile)]
+    if count == 1:
+        entries += [(324, 4, 1, 8), (325, 4, 1, len(segments[0]))]
+        return tiff(entries, data)
+    entries += [(324, 4, count, where), (325, 4, count, where + 4 * count)]
+    return tiff(entries, data + lists)
+
+
+def refused(path, content, **options):
+    path.write_bytes(content)
+    with pytest.raises(RatError) as caught, open_scan(path, **options) as reader:
+        reader.read(0)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_four_tiles_that_claim_to_be_a_slide_are_counted(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiled(60000, 60000, 256, compression, [zlib.compress(bytes(65536))] * 4))
+    opened = open_in_child(path)
+    assert "which are 55225 tiles, but the file lists 4" in opened.outcome
+    assert opened.peak_bytes < BOUND
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits", "zstd", "lzma"])
+def test_a_tile_that_inflates_to_gigabytes_is_cut_short(tmp_path, compression):
+    codes = {"zlib": 8, "lzw": 5, "packbits": 32773, "zstd": 50000, "lzma": 34925}
+    if compression == "packbits":
+        bomb = b"\x81\0" * (1 << 21)  # each pair stands for 128 zeros
+    elif compression == "zlib":
+        packer = zlib.compressobj(9)
+        bomb = b"".join([packer.compress(bytes(1 << 24)) for _ in range(16)] + [packer.flush()])
+    else:
+        bomb = bytes(getattr(imagecodecs, f"{compression}_encode")(bytes(1 << 26)))
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiled(256, 256, 256, codes[compression], [bomb]))
+    opened = open_in_child(path)
+    assert opened.outcome == "read" or opened.outcome.startswith("UnreadableInputError")
+    assert opened.peak_bytes < BOUND
+
+
+def jpeg_claiming(height, width):
+    data = bytearray(imagecodecs.jpeg_encode(np.zeros((16, 16), np.uint8)))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def jpeg2000_claiming(height, width):
+    data = bytearray(imagecodecs.jpeg2k_encode(np.zeros((16, 16), np.uint8), codecformat="j2k"))
+    size = data.index(b"\xff\x51")
+    data[size + 6 : size + 14] = struct.pack(">II", width, height)
+    return bytes(data)
+
+
+def png_claiming(height, width):
+    data = bytearray(imagecodecs.png_encode(np.zeros((16, 16), np.uint8)))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("compression", "claiming"),
+    [(7, jpeg_claiming), (34712, jpeg2000_claiming), (34933, png_claiming)],
+)
+def test_a_codestream_that_claims_a_huge_image_is_not_decoded(tmp_path, compression, claiming):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiled(256, 256, 256, compression, [claiming(40000, 40000)]))
+    opened = open_in_child(path)
+    assert "declares 40000 x 40000 pixels, but the page gives it 256 x 256" in opened.outcome
+    assert opened.peak_bytes < BOUND
+
+
+@pytest.mark.parametrize(
+    ("compression", "encode"),
+    [
+        (50001, lambda image: imagecodecs.webp_encode(np.dstack([image] * 3), lossless=True)),
+        (50001, lambda image: imagecodecs.webp_encode(np.dstack([image] * 3), level=50)),
+        (50002, imagecodecs.jpegxl_encode),
+        (34712, imagecodecs.jpeg2k_encode),
+    ],
+)
+def test_a_codestream_larger_than_its_tile_is_not_decoded(tmp_path, compression, encode):
+    content = tiled(64, 64, 64, compression, [bytes(encode(np.zeros((1000, 900), np.uint8)))])
+    assert "declares 1000 x 900 pixels" in refused(tmp_path / "a.tif", content)
+
+
+def test_absurd_dimensions_take_no_memory(tmp_path):
+    paths = []
+    sizes = ((1 << 31, 1 << 31), (0xFFFFFFFF, 1), (1, 1 << 30))
+    for number, ((height, width), rows) in enumerate(product(sizes, (1, 0xFFFFFFFF))):
+        entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1)]
+        entries += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1)]
+        paths.append(tmp_path / f"{number}.tif")
+        paths[-1].write_bytes(tiff([*entries, (278, 4, 1, rows), (279, 4, 1, 64)], bytes(64)))
+    opened = open_in_child(*paths)
+    assert all(outcome.startswith("UnreadableInputError") for outcome in opened.outcomes)
+    assert opened.peak_bytes < BOUND
+
+
+@pytest.mark.parametrize("tile", [0, 1 << 30])
+def test_absurd_tiles_are_refused(tmp_path, tile):
+    assert refused(tmp_path / "a.tif", tiled(64, 64, tile, 1, [bytes(64)]))
+
+
+def test_a_strip_over_the_limit_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 100), np.uint8))
+    content = (tmp_path / "a.tif").read_bytes()
+    assert "100 x 100 pixels, more than" in refused(tmp_path / "a.tif", content, max_pixels=9999)
+
+
+def test_a_plane_over_the_limit_is_read_in_boxes_only(tmp_path):
+    from ratcli.scan import Box
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 100), np.uint8), tile=(16, 16))
+    with open_scan(tmp_path / "a.tif", max_pixels=9999) as reader:
+        assert reader.read(0, Box(50, 50, 50, 50)).shape == (1, 50, 50)
+        with pytest.raises(UnreadableInputError, match="limit of 9999"):
+            reader.read(0)
+
+
+def test_directories_that_run_in_a_circle_are_read_once(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), metadata=None)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    struct.pack_into("<I", content, start + 2 + 12 * count, start)
+    (tmp_path / "a.tif").write_bytes(content)
+    with open_scan(tmp_path / "a.tif") as reader:
+        assert reader.info.planes == 1
+
+
+def test_a_tag_longer_than_the_file_takes_no_memory(tmp_path):
+    entries = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(270, 2, 0x7FFFFFFF, 8), (273, 4, 1, 8), (277, 3, 1, 1), (279, 4, 1, 64)]
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(entries, bytes(64)))
+    opened = open_in_child(path)
+    assert opened.outcome == "read"  # the tag is left out, the pixels are whole
+    assert opened.peak_bytes < BOUND
+
+
+def test_a_file_without_pixel_data_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), tile=(64, 64), metadata=None)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        struct.pack_into("<I", content, file.pages[0].tags[325].valueoffset, 0)
+    assert "holds no pixel data" in refused(tmp_path / "a.tif", content)
+
+
+def test_a_codec_that_runs_out_of_memory_is_an_error_of_the_file(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), compression="lzw")
+
+    def decode(*_arguments, **_options):
+        raise MemoryError
+
+    with open_scan(tmp_path / "a.tif") as reader:
+        monkeypatch.setattr(reader.pages.first, "decode", decode)
+        with pytest.raises(UnreadableInputError, match="page 1 are damaged"):
+            reader.read(0)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
+def test_a_file_cut_anywhere_is_read_or_refused(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((32, 32, 3), np.uint8), tile=(16, 16), compression=compression)
+    content = path.read_bytes()
+    for length in range(0, len(content), 37):
+        assert refused(path, content[:length])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"II*\0", b"MM\0+", b"II*\0\x08\0\0\0\xff\xff", bytes(99)]
+)
+def test_rubbish_with_the_name_of_a_tiff_is_refused(tmp_path, content):
+    assert refused(tmp_path / "a.tif", content)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "samples", "told"), [("separated", 4, "CMYK"), ("cielab", 3, "CIE L")]
+)
+def test_colours_that_are_not_rgb_are_named(tmp_path, photometric, samples, told):
+    image = np.zeros((8, 8, samples), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric=photometric, planarconfig="contig")
+    with pytest.raises(UnreadableInputError, match=told):
+        open_scan(tmp_path / "a.tif")
+
+
+def test_one_bit_pixels_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), bool))
+    with pytest.raises(UnreadableInputError, match="1 bit"):
+        open_scan(tmp_path / "a.tif")
+
+
+REAL = sorted((SHARED / "formats" / "tiff").rglob("*.*"))
+
+
+@pytest.mark.skipif(not REAL, reason="no real images beside the repository")
+def test_every_real_file_is_read_or_refused_with_a_sentence():
+    sentences = {}
+    for path in REAL:
+        try:
+            with open_scan(path) as reader:
+                assert np.isfinite(reader.read(reader.info.planes - 1)).all(), path.name
+                assert path.parent.name != "broken", path.name
+        except RatError as error:
+            sentences[path.name] = str(error)
+    assert min(len(sentence) for sentence in sentences.values()) > 20
+
+
+BROKEN = sorted((SHARED / "formats" / "tiff" / "broken").glob("*"))
+
+
+@pytest.mark.skipif(not BROKEN, reason="no broken images beside the repository")
+def test_broken_files_are_refused_in_bounded_memory():
+    opened = open_in_child(*BROKEN)
+    assert len(opened.outcomes) == len(BROKEN)
+    assert all(outcome.startswith("UnreadableInputError") for outcome in opened.outcomes)
+    assert opened.peak_bytes < BOUND
