@@ -14,7 +14,8 @@ from torch import Tensor
 from ratcli.errors import DeviceError
 from ratcli.network.checkpoint import load_network
 from ratcli.network.device import choose_device
-from ratcli.network.rat import RAT
+from ratcli.network.nafblock import NAFBlock
+from ratcli.network.rat import MLP, RAT
 from ratcli.network.registry import WeightsEntry
 from ratcli.regions import LabelArray
 from ratcli.scan import Box, FloatArray
@@ -40,6 +41,8 @@ class EngineSettings:
         tile: side of the tiles on the output's grid; 0 for whole planes.
         tile_overlap: pixels that neighbouring tiles share.
         batch: planes or tiles that go together; 0 for the device's default.
+        compile: whether torch compiles the convolution blocks and MLPs; takes a minute at first,
+            and is kept on disk.
     """
 
     device: str = "auto"
@@ -48,6 +51,7 @@ class EngineSettings:
     tile: int = 0
     tile_overlap: int = 64
     batch: int = 0
+    compile: bool = False
 
 
 class Engine:
@@ -201,7 +205,35 @@ def load_engine(entry: WeightsEntry, settings: EngineSettings) -> Engine:
         DeviceError: no such device.
     """
     device = choose_device(settings.device, settings.threads)
-    return Engine(load_network(entry, device), device, settings)
+    network = load_network(entry, device)
+    if settings.compile:
+        compile_blocks(network, device)
+    return Engine(network, device, settings)
+
+
+def compile_blocks(network: RAT, device: torch.device) -> None:
+    """Compile the parts whose shapes do not depend on regions; without a compiler, say so.
+
+    Args:
+        network: changed in place.
+        device: where it runs.
+    """
+    parts = [part for part in network.modules() if isinstance(part, (NAFBlock, MLP))]
+    for part in parts:
+        part.compile(dynamic=True)
+    side, channels = network.settings.multiple, network.settings.channels
+    try:
+        with torch.inference_mode():
+            image = torch.zeros(1, channels, side, side, device=device)
+            fine = side * network.settings.scale
+            network(image, torch.zeros(1, fine, fine, dtype=torch.int32, device=device))
+    except Exception as error:
+        for part in parts:
+            part._compiled_call_impl = None
+        reason = str(error).strip().splitlines()
+        log.warning(
+            "torch cannot compile here (%s): going on without", reason[0] if reason else "unknown"
+        )
 
 
 def tiles(shape: tuple[int, int], tile: int, overlap: int, step: int) -> Iterator[Box]:

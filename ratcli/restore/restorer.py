@@ -64,6 +64,7 @@ class Restorer:
                 settings.tile,
                 settings.tile_overlap,
                 settings.batch,
+                settings.compile,
             ),
         )
         return cls(settings, engine, entry, partitioner)

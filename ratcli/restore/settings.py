@@ -24,6 +24,7 @@ class RestoreSettings:
         tile_overlap: pixels that neighbouring tiles share.
         threads: CPU threads; 0 for torch's choice.
         batch: planes or tiles that go through the network together; 0 for the device's default.
+        compile: whether torch compiles what it can; changes the result by rounding alone.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class RestoreSettings:
     tile_overlap: int = 64
     threads: int = 0
     batch: int = 0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
