@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 CONNECT_S = 20
-TRIES = 3
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -25,7 +24,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def run_cluster(
     jobs: Sequence[Job], work: Work, settings: RunSettings, listener: Listener, address: str
 ) -> None:
-    """Send jobs to a scheduler; a worker that is lost costs its job one more try.
+    """Send jobs to a scheduler; it gives the job of a worker that is lost to another.
 
     Inputs and outputs are paths: they must mean the same on every machine of the cluster.
 
@@ -42,10 +41,7 @@ def run_cluster(
         WeightsError: the weights are missing or damaged.
     """
     with _connect(address) as client:
-        futures = {
-            client.submit(work_on, job, work, settings, pure=False, retries=TRIES): job
-            for job in jobs
-        }
+        futures = {client.submit(work_on, job, work, settings, pure=False): job for job in jobs}
         try:
             _listen(futures, settings, listener)
         finally:

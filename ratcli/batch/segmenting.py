@@ -1,0 +1,275 @@
+"""Finding regions as a kind of work for a batch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ratcli import __version__
+from ratcli.batch.outcome import Fact
+from ratcli.batch.plan import Job
+from ratcli.batch.restoring import Written
+from ratcli.batch.stream import ReadAhead
+from ratcli.batch.work import PlaneProgress
+from ratcli.errors import UnsuitableInputError
+from ratcli.formats import open_scan, split_name
+from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.formats.regions import create_regions
+from ratcli.partition import Partitioner, get_partitioner
+from ratcli.partition.cache import CachedPartitioner
+from ratcli.partition.display import soft_picture
+from ratcli.partition.overlay import draw_regions
+from ratcli.partition.propagate import Propagator
+from ratcli.regions import LabelArray
+from ratcli.scan import Derivation, FloatArray, ScanReader
+from ratcli.task import Task
+from ratcli.tasks import TASKS, get_task
+
+_COLUMNS = ("plane", "region", "pixels", "area_mm2", "mean", "standard_deviation", "unit")
+
+
+@dataclass(frozen=True)
+class SegmentWork:
+    """Find the regions of scans.
+
+    Attributes:
+        partition: name of the partitioner.
+        task: name of the task whose units the partitioner sees; None for that of the scan.
+        kind: format of the region maps; None for the scan's own.
+        unit: unit of the values where a file does not tell one, or None.
+        device: where a network runs.
+        threads: CPU threads; 0 for all.
+        cache: folder of partitions that were computed before, or None.
+        propagate: whether a region keeps its number from plane to plane.
+        preview: whether pictures are drawn beside the output.
+        table: whether a table is written beside the output.
+        max_pixels: most pixels to decode at once.
+    """
+
+    partition: str = "superpixel"
+    task: str | None = None
+    kind: str | None = None
+    unit: str | None = None
+    device: str = "auto"
+    threads: int = 0
+    cache: Path | None = None
+    propagate: bool = False
+    preview: bool = False
+    table: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def open(self, job: Job) -> ScanReader:
+        """Open a scan and refuse one that no task is for; see `Work.open`."""
+        from ratcli.restore import check
+
+        reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
+        try:
+            check(self.task_of(reader), reader)
+        except BaseException:
+            reader.__exit__(None, None, None)
+            raise
+        return reader
+
+    def task_of(self, reader: ScanReader) -> Task:
+        """Return the task whose intensity map fits a scan.
+
+        Raises:
+            UnsuitableInputError: none does, or the scan does not tell what it is.
+        """
+        if self.task is not None:
+            return get_task(self.task)
+        info = reader.info
+        if info.modality is None and info.unit is None:
+            raise UnsuitableInputError(
+                "the file does not tell what its values are",
+                hint="Say so with --unit HU or SUV, or name a --task.",
+            )
+        for task in TASKS.values():
+            known = info.modality in (None, *task.modalities)
+            if known and info.channels == task.channels and info.unit in (None, *task.units):
+                return task
+        raise UnsuitableInputError(
+            f"no regions are found in {info.modality or 'scans'} of {info.channels} channels "
+            f"in {info.unit or 'unknown units'}",
+            hint="CT in HU, PET in SUV or Bq/ml, and RGB pathology are understood.",
+        )
+
+    def load(self) -> SegmentWorker:
+        """Load the partitioner; see `Work.load`."""
+        options: dict[str, Any] = {}
+        if self.partition.startswith("sam-"):
+            from ratcli.network.device import choose_device
+
+            options["device"] = str(choose_device(self.device, self.threads))
+        partitioner = get_partitioner(self.partition, **options)
+        if self.cache is not None:
+            partitioner = CachedPartitioner(partitioner, self.cache)
+        return SegmentWorker(self, partitioner)
+
+
+class SegmentWorker:
+    """A partitioner that is loaded, and what becomes of its regions.
+
+    Args:
+        work: settings.
+        partitioner: labels planes.
+    """
+
+    def __init__(self, work: SegmentWork, partitioner: Partitioner) -> None:
+        self._work = work
+        self._partitioner = partitioner
+
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
+        """Find the regions of a scan; see `Worker.run`."""
+        from ratcli.restore import unit_factor
+
+        task = self._work.task_of(reader)
+        factor = np.float32(unit_factor(task, reader))
+        planes, counts = reader.info.planes, []
+        follow = Propagator().follow if self._work.propagate else None
+        with ExitStack() as stack:
+            writer = stack.enter_context(
+                create_regions(
+                    reader.inner,
+                    job.output,
+                    self._derivation(),
+                    kind=self._work.kind,
+                    overwrite=job.overwrite,
+                )
+            )
+            extras = self._extras(job, reader)
+            for extra in extras:
+                stack.enter_context(extra)
+            for plane in range(planes):
+                values = reader.read(plane) * factor
+                hidden = reader.padding(plane)
+                values[:, hidden] = task.window[0]
+                normal = task.normalise(values)
+                regions = self._partitioner.partition(normal)
+                labels = follow(regions.labels) if follow else regions.labels
+                writer.write(plane, labels)
+                for extra in extras:
+                    extra.add(plane, values, normal, labels)
+                counts.append(regions.count)
+                progress(plane + 1, planes)
+            facts: dict[str, Fact] = {
+                "planes": planes,
+                "regions": float(f"{np.mean(counts):.4g}"),
+                "partition": self._partitioner.name,
+            }
+            return Written(facts, stack.pop_all())
+
+    def _extras(self, job: Job, reader: ReadAhead) -> list[Previews | Table]:
+        extras: list[Previews | Table] = []
+        stem = split_name(job.output)[0]
+        if self._work.preview:
+            extras.append(Previews(job.output, stem, reader.info.planes, job.overwrite))
+        if self._work.table:
+            unit = self._work.task_of(reader).units[0]
+            extras.append(Table(job.output.with_name(f"{stem}.csv"), reader, unit, job.overwrite))
+        return extras
+
+    def _derivation(self) -> Derivation:
+        settings = self._partitioner.settings
+        weights = [s.removeprefix("weights=") for s in settings if s.startswith("weights=")]
+        return Derivation(
+            task="segment",
+            description=f"rat {__version__}, regions by {self._partitioner.name}",
+            label=f"Regions by {self._partitioner.name}",
+            version=__version__,
+            weights_sha256=weights[0] if weights else "",
+            settings=(*settings, f"propagate={self._work.propagate}"),
+        )
+
+
+class Previews:
+    """Pictures of the regions: `<stem>_preview.png`, or a folder of them for a stack.
+
+    Args:
+        output: the region map, beside which they stand.
+        stem: its name without suffix.
+        planes: how many there will be.
+        overwrite: whether older ones may be replaced.
+    """
+
+    def __init__(self, output: Path, stem: str, planes: int, overwrite: bool) -> None:
+        self._partial: PartialFile | PartialFolder
+        self._alone = planes == 1
+        self._digits = len(str(planes))
+        if self._alone:
+            path = output.with_name(f"{stem}_preview.png")
+            self._partial = PartialFile(path, overwrite=overwrite)
+        else:
+            path = output.with_name(f"{stem}_preview")
+            self._partial = PartialFolder(path, overwrite=overwrite)
+
+    def add(self, plane: int, values: FloatArray, normal: FloatArray, labels: LabelArray) -> None:
+        """Draw a plane."""
+        import imagecodecs
+
+        drawn = draw_regions(soft_picture(normal), labels)
+        place = self._partial.path
+        if not self._alone:
+            place = place / f"{plane + 1:0{self._digits}d}.png"
+        with output_errors(self._partial.final):
+            place.write_bytes(imagecodecs.png_encode(drawn))
+
+    def __enter__(self) -> Previews:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self._partial.commit()
+        else:
+            self._partial.discard()
+
+
+class Table:
+    """Area, mean and standard deviation of every region, as CSV.
+
+    Args:
+        path: the file.
+        reader: the scan.
+        unit: of the values.
+        overwrite: whether an older one may be replaced.
+    """
+
+    def __init__(self, path: Path, reader: ScanReader, unit: str, overwrite: bool) -> None:
+        self._partial = PartialFile(path, overwrite=overwrite)
+        self._unit = unit
+        _, row_mm, column_mm = reader.info.spacing_mm
+        self._pixel_mm2 = row_mm * column_mm if row_mm and column_mm else None
+        self._text = io.StringIO()
+        self._rows = csv.writer(self._text, lineterminator="\n")
+        self._rows.writerow(_COLUMNS)
+
+    def add(self, plane: int, values: FloatArray, normal: FloatArray, labels: LabelArray) -> None:
+        """Add the regions of a plane; planes and regions count from 1, as in the region map."""
+        flat, gray = labels.ravel(), values.mean(axis=0, dtype=np.float64).ravel()
+        areas = np.bincount(flat)
+        total, squares = np.bincount(flat, gray), np.bincount(flat, gray**2)
+        for region in np.flatnonzero(areas):
+            pixels = int(areas[region])
+            mean = total[region] / pixels
+            deviation = np.sqrt(max(squares[region] / pixels - mean**2, 0.0))
+            area = f"{pixels * self._pixel_mm2:.6g}" if self._pixel_mm2 else ""
+            figures = (f"{mean:.6g}", f"{deviation:.6g}", self._unit)
+            self._rows.writerow((plane + 1, int(region) + 1, pixels, area, *figures))
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            with output_errors(self._partial.final):
+                self._partial.path.write_text(self._text.getvalue(), encoding="utf-8")
+            self._partial.commit()
+        else:
+            self._partial.discard()
