@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ratcli.batch.outcome import Outcome
@@ -41,7 +42,10 @@ def run_cluster(
         WeightsError: the weights are missing or damaged.
     """
     with _connect(address) as client:
-        futures = {client.submit(work_on, job, work, settings, pure=False): job for job in jobs}
+        # A result can be lost with its worker after the output is written: its job comes again,
+        # and must not stumble over what it wrote itself. The plan found the names free.
+        ours = [replace(job, overwrite=True) for job in jobs]
+        futures = {client.submit(work_on, job, work, settings, pure=False): job for job in ours}
         try:
             _listen(futures, settings, listener)
         finally:
