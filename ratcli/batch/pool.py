@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -111,7 +111,8 @@ class _Pool:
         self._members.remove(member)
         self._tries[job.name] = self._tries.get(job.name, 0) + 1
         if self._tries[job.name] < TRIES:
-            self._left.appendleft(job)
+            # It may have died between writing the output and telling so.
+            self._left.appendleft(replace(job, overwrite=True))
         else:
             error = DeviceError(
                 "the process that worked on it was ended from outside",

@@ -1,0 +1,173 @@
+"""What goes wrong in the middle of a batch, and what is left of it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from batch_scans import AddOne, Heard, make_scan, values_of
+
+from ratcli.batch.manifest import Header
+from ratcli.batch.outcome import Outcome
+from ratcli.batch.plan import Selection, find_jobs
+from ratcli.batch.session import Batch, BatchSettings
+
+KILLS = 30
+SCANS = 50
+
+
+def run(root: Path, work: AddOne, settings: BatchSettings) -> list[Outcome]:
+    plan = find_jobs([root / "in"], Selection("_one", output=root / "out"))
+    return Batch(plan, Header({"task": "one"}), settings).run(work, Heard())
+
+
+def resume(root: Path, processes: int = 1, seconds: float = 0.0) -> list[Outcome]:
+    settings = BatchSettings(manifest=root / "run.json", resume=True, processes=processes)
+    return run(root, AddOne(seconds=seconds), settings)
+
+
+def begin(root: Path, processes: int = 1) -> multiprocessing.process.BaseProcess:
+    """Start a batch in a process that is forked with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["batch_scans", "ratcli.batch.session"])
+    process = context.Process(target=resume, args=(root, processes, 0.002))
+    process.start()
+    return process
+
+
+def make_inputs(root: Path, count: int = SCANS) -> None:
+    for number in range(count):
+        make_scan(root / "in" / f"{number:02}.nii", seed=number)
+
+
+def assert_whole(root: Path) -> int:
+    """Check every output that has a final name; return how many there are."""
+    outputs = [path for path in (root / "out").glob("*") if not path.name.startswith(".")]
+    for path in outputs:
+        np.testing.assert_array_equal(values_of(path), values_of(root / "in" / path.name) + 1)
+    return len(outputs)
+
+
+def hidden(root: Path) -> list[str]:
+    return [path.name for path in root.rglob(".*")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 on Windows")
+def test_a_batch_that_is_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
+    make_inputs(tmp_path)
+    moments = random.Random(0)
+    for _ in range(KILLS):
+        process = begin(tmp_path)
+        time.sleep(moments.uniform(0.01, 0.25))
+        process.kill()
+        process.join()
+        assert_whole(tmp_path)
+    resume(tmp_path)
+    assert assert_whole(tmp_path) == SCANS
+    assert hidden(tmp_path) == []
+    files = json.loads((tmp_path / "run.json").read_text())["files"]
+    assert [file["status"] for file in files] == ["done"] * SCANS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 on Windows")
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    make_inputs(tmp_path, 12)
+    process = begin(tmp_path, processes=2)
+    deadline = time.monotonic() + 60
+    while not assert_whole(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    time.sleep(0.2)
+    resume(tmp_path)
+    assert assert_whole(tmp_path) == 12
+    assert hidden(tmp_path) == []
+
+
+def skip_existing(root: Path) -> None:
+    run(root, AddOne(seconds=0.002), BatchSettings(if_exists="skip"))
+
+
+def test_two_processes_share_one_output_folder(tmp_path: Path) -> None:
+    make_inputs(tmp_path, 12)
+    context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+    both = [context.Process(target=skip_existing, args=(tmp_path,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert assert_whole(tmp_path) == 12
+    assert hidden(tmp_path) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 40 kB."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_leaves_whole_outputs(tmp_path: Path, small_disk: Path) -> None:
+    for number in range(8):
+        make_scan(tmp_path / "in" / f"{number:02}.nii", seed=number, planes=100)
+    outcomes = run(tmp_path, AddOne(), BatchSettings())
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    assert failed
+    assert {outcome.exit_code for outcome in failed} == {5}
+    assert "no space left" in failed[0].error
+    assert assert_whole(tmp_path) == len(outcomes) - len(failed)
+    assert hidden(tmp_path) == []
+
+
+def test_a_read_only_folder_is_told(tmp_path: Path, small_disk: Path) -> None:
+    make_inputs(tmp_path, 2)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    outcomes = run(tmp_path, AddOne(), BatchSettings())
+    assert [outcome.exit_code for outcome in outcomes] == [5, 5]
+    assert "read-only" in outcomes[0].error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_whole_outputs_and_gives_130(
+    number: signal.Signals, tmp_path: Path, tiny_weights: Path
+) -> None:
+    for scan in range(40):
+        make_scan(tmp_path / "in" / f"{scan:02}.nii", seed=scan, planes=40)
+    words = ["restore", str(tmp_path / "in"), "-t", "ct-denoise", "--unit", "HU", "--threads", "1"]
+    kept = ["-o", str(tmp_path / "out"), "--manifest", str(tmp_path / "run.json")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ratcli.cli.app", *words, *kept],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    process.send_signal(number)
+    told = first + process.stderr.read()
+    assert process.wait(60) == 130
+    process.stderr.close()
+    assert told.endswith("rat: interrupted.\n")
+    assert hidden(tmp_path) == []
+    content = json.loads((tmp_path / "run.json").read_text())
+    assert content["finished"] is None
+    done = {file["output"] for file in content["files"] if file["status"] == "done"}
+    assert done == {path.name for path in (tmp_path / "out").iterdir()}
+    assert 0 < len(done) < 40
