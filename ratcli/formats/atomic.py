@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ratcli.errors import OutputError
@@ -45,6 +45,19 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             f"{path.name} exists already",
             hint="Choose another name, or --if-exists skip or overwrite.",
         )
+
+
+def refuse_input(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write over an input, or to replace a folder or archive that holds one.
+
+    Raises:
+        OutputError: the output is an input.
+    """
+    final = path.resolve()
+    for source in inputs:
+        own = source.resolve()
+        if final == own or final in own.parents:
+            raise OutputError(f"{path.name} is the input itself", hint="Choose another name.")
 
 
 def sync_folder(folder: Path) -> None:

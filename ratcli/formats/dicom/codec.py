@@ -216,7 +216,7 @@ def _encode_jpeg2000(words: WordArray, layout: PixelLayout) -> bytes:
             codecformat="J2K",
             bitspersample=layout.stored,
             reversible=True,
-            mct=False,
+            mct=layout.photometric == "YBR_RCT",
         )
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.cache import FrameCache
 from ratcli.formats.dicom.codec import Frame
 from ratcli.formats.dicom.details import describe
 from ratcli.formats.dicom.elements import code
@@ -19,11 +20,11 @@ from ratcli.formats.dicom.frames import FrameFile, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, notices, plane_spacing
 from ratcli.formats.dicom.groups import geometry, unit, value_map
 from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.slide import is_slide
+from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.suv import suv_factor
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
-
-_CACHE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class DicomReader:
             for number, source in enumerate(self.sources)
             for frame in range(source.layout.frames)
         )
-        self._cache: dict[int, Frame] = {}
+        self._cache = FrameCache()
         self._info = self._describe(assume_unit)
         self.suv_factor = self._suv_factor()
 
@@ -98,14 +99,8 @@ class DicomReader:
 
     def frame(self, plane: int) -> Frame:
         """Return a plane's words as they stand in the file; the last ones are remembered."""
-        if plane not in self._cache:
-            place = self.planes[plane]
-            frame = self.sources[place.source].frame(place.frame)
-            kept = max(1, _CACHE_BYTES // max(1, frame.words.nbytes))
-            for old in list(self._cache)[: max(0, len(self._cache) - kept + 1)]:
-                del self._cache[old]
-            self._cache[plane] = frame
-        return self._cache[plane]
+        place = self.planes[plane]
+        return self._cache.get(plane, lambda: self.sources[place.source].frame(place.frame))
 
     def layout(self, plane: int) -> PixelLayout:
         """Return how a plane's samples are laid out."""
@@ -154,13 +149,17 @@ class DicomReader:
         )
 
 
-def open_series(paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None) -> DicomReader:
+def open_series(
+    paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None
+) -> DicomReader | SlideReader:
     """Open the files of one series, see `ratcli.formats.open_scan`.
 
     Raises:
         UnreadableInputError: a file is damaged, or is no image of the first one's size.
     """
     sources = [FrameFile(read_header(path), max_pixels) for path in paths]
+    if is_slide(sources[0].file.dataset):
+        return SlideReader(sources[0], max_pixels, assume_unit)
     first = sources[0].layout
     for source in sources[1:]:
         layout = source.layout

@@ -10,6 +10,7 @@ import datetime as dt
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from ratcli.formats.dicom.elements import uid
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.identity import instance_uid, sop_class
 from ratcli.scan import Derivation
@@ -51,6 +52,20 @@ def source_item(source: FrameFile, derivation: Derivation, frame: int | None = N
         [code_item("121322", "Source image for image processing operation")]
     )
     return item
+
+
+def referenced_series(source: FrameFile) -> Dataset:
+    """Return a reference to the source's series, for objects that list all they refer to.
+
+    Source: PS3.3, C.12.2 (common instance reference).
+    """
+    image = Dataset()
+    image.ReferencedSOPClassUID = sop_class(source.file)
+    image.ReferencedSOPInstanceUID = instance_uid(source.file)
+    series = Dataset()
+    series.SeriesInstanceUID = uid(source.file.dataset, "SeriesInstanceUID")
+    series.ReferencedInstanceSequence = Sequence([image])
+    return series
 
 
 def equipment_item(derivation: Derivation) -> Dataset:

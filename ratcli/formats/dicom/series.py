@@ -9,10 +9,11 @@ from pathlib import Path
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.containers import expand
-from ratcli.formats.dicom.elements import integer, uid
+from ratcli.formats.dicom.elements import code, integer, uid
 from ratcli.formats.dicom.files import DicomFile, read_header
 from ratcli.formats.dicom.geometry import distance
 from ratcli.formats.dicom.groups import geometry
+from ratcli.formats.dicom.slide import is_slide
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class _Member:
     shape: tuple[object, ...]
     distance_mm: float | None
     number: int
+    slide_pixels: int
 
     @property
     def place(self) -> tuple[float, int, str]:
@@ -69,7 +71,9 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
             broken.append(path)
     if series_uid is not None:
         members, broken = [m for m in members if m.series == series_uid], []
-    found = [Series((path,)) for path in broken] + _group(members)
+    slides = [member for member in members if member.slide_pixels]
+    others = [member for member in members if not member.slide_pixels]
+    found = [Series((path,)) for path in broken] + _group(others) + _largest_levels(slides)
     return sorted(found, key=lambda series: min(series.paths))
 
 
@@ -89,7 +93,31 @@ def _member(file: DicomFile) -> _Member:
     )
     number = integer(dataset, "InstanceNumber") or 0
     instance = uid(dataset, "SOPInstanceUID")
-    return _Member(path, series, group, instance, shape, distance(place), number)
+    pixels = _slide_pixels(file)
+    return _Member(path, series, group, instance, shape, distance(place), number, pixels)
+
+
+def _slide_pixels(file: DicomFile) -> int:
+    """Return the size of a slide, less than 0 for its label and overview, 0 for other images."""
+    if not is_slide(file.dataset):
+        return 0
+    rows = integer(file.dataset, "TotalPixelMatrixRows") or 1
+    pixels = max(1, rows * (integer(file.dataset, "TotalPixelMatrixColumns") or 1))
+    return pixels if "VOLUME" in code(file.dataset, "ImageType").split("\\") else -pixels
+
+
+def _largest_levels(slides: list[_Member]) -> list[Series]:
+    """Choose of each slide the finest level; coarser ones, label and overview are no input."""
+    groups: dict[str, list[_Member]] = defaultdict(list)
+    for member in slides:
+        groups[member.group].append(member)
+    found = []
+    for levels in groups.values():
+        largest = max(levels, key=lambda member: member.slide_pixels)
+        others = len(levels) - 1
+        notice = f"the slide's {others} coarser or other images were left out"
+        found.append(Series((largest.path,), (notice,) if others else ()))
+    return found
 
 
 def _without_series_uid(file: DicomFile) -> str:

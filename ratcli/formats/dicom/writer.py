@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from typing_extensions import Self
 
 from ratcli.errors import OutputError
-from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
+from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors, refuse_input
 from ratcli.formats.dicom.assembly import PlaneAssembly
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
@@ -32,6 +32,8 @@ from ratcli.formats.dicom.restored import (
     store_gray,
     store_rescaled,
 )
+from ratcli.formats.dicom.slide_reader import SlideReader
+from ratcli.formats.dicom.slide_writer import SlideWriter
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.scan import Box, Derivation, FloatArray, ScanReader
 
@@ -52,7 +54,7 @@ class DicomWriter:
     def __init__(
         self, reader: DicomReader, path: Path, derivation: Derivation, *, overwrite: bool
     ) -> None:
-        _refuse_source(path, reader)
+        refuse_input(path, [source.path for source in reader.sources])
         self._reader, self._derivation = reader, derivation
         info, scale = reader.info, derivation.scale
         self._assembly = PlaneAssembly(
@@ -138,8 +140,10 @@ class DicomWriter:
 
 def create_series(
     reader: ScanReader, path: Path, derivation: Derivation, *, overwrite: bool
-) -> DicomWriter:
-    """Begin a derived series, see `ratcli.formats.create_scan`."""
+) -> DicomWriter | SlideWriter:
+    """Begin a derived series or slide, see `ratcli.formats.create_scan`."""
+    if isinstance(reader, SlideReader):
+        return SlideWriter(reader, path, derivation, overwrite=overwrite)
     return DicomWriter(cast(DicomReader, reader), path, derivation, overwrite=overwrite)
 
 
@@ -168,15 +172,6 @@ def _set_slopes(dataset: Dataset, source: FrameFile, slopes: list[str | None]) -
         set_frame_slopes(dataset, slopes)
     else:
         dataset.RescaleSlope, dataset.RescaleIntercept = slopes[0], "0"
-
-
-def _refuse_source(path: Path, reader: DicomReader) -> None:
-    """Refuse to write over the source, or into a folder that replaces the one it is in."""
-    final = path.resolve()
-    for source in reader.sources:
-        own = source.path.resolve()
-        if final == own or final in own.parents:
-            raise OutputError(f"{path.name} is the input itself", hint="Choose another name.")
 
 
 def _file_names(reader: DicomReader) -> list[str]:

@@ -1,0 +1,169 @@
+"""Whole-slide images: which tile of which frame covers which part of the slide.
+
+Source: PS3.3, C.8.12.4 (whole slide microscopy image), C.7.6.17.3 (order of TILED_FULL frames).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydicom.dataset import Dataset
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.elements import code, integer, items, text, uid
+from ratcli.formats.dicom.frames import FrameFile
+from ratcli.scan import Box
+
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+
+
+def is_slide(dataset: Dataset) -> bool:
+    """Tell whether a header is that of a whole-slide microscopy image."""
+    return uid(dataset, "SOPClassUID") == WHOLE_SLIDE
+
+
+class Tile(NamedTuple):
+    """A place in the grid of tiles."""
+
+    plane: int
+    down: int
+    across: int
+
+
+@dataclass(frozen=True)
+class SlideGrid:
+    """How a slide is cut into tiles.
+
+    Attributes:
+        height: rows of the slide.
+        width: columns of the slide.
+        tile_rows: rows of a tile.
+        tile_columns: columns of a tile.
+        planes: optical paths times focal planes.
+    """
+
+    height: int
+    width: int
+    tile_rows: int
+    tile_columns: int
+    planes: int
+
+    @property
+    def down(self) -> int:
+        """Tiles from top to bottom."""
+        return -(-self.height // self.tile_rows)
+
+    @property
+    def across(self) -> int:
+        """Tiles from left to right."""
+        return -(-self.width // self.tile_columns)
+
+    @property
+    def frames(self) -> int:
+        """Tiles of all planes."""
+        return self.planes * self.down * self.across
+
+    def number(self, tile: Tile) -> int:
+        """Return the frame of a tile where all tiles are there, row by row, plane by plane."""
+        return (tile.plane * self.down + tile.down) * self.across + tile.across
+
+    def box(self, tile: Tile) -> Box:
+        """Return the part of a tile that lies on the slide."""
+        top, left = tile.down * self.tile_rows, tile.across * self.tile_columns
+        height = min(self.tile_rows, self.height - top)
+        return Box(top, left, height, min(self.tile_columns, self.width - left))
+
+    def tiles(self, plane: int, box: Box) -> Iterator[Tile]:
+        """List the tiles that a box touches."""
+        for down in range(box.top // self.tile_rows, -(-(box.top + box.height) // self.tile_rows)):
+            first = box.left // self.tile_columns
+            for across in range(first, -(-(box.left + box.width) // self.tile_columns)):
+                yield Tile(plane, down, across)
+
+    def scaled(self, scale: int) -> SlideGrid:
+        """Return the grid of a slide `scale` times as fine, with tiles of the same size."""
+        return SlideGrid(
+            self.height * scale,
+            self.width * scale,
+            self.tile_rows,
+            self.tile_columns,
+            self.planes,
+        )
+
+
+def overlap(one: Box, other: Box) -> Box:
+    """Return the part that two boxes share."""
+    top, left = max(one.top, other.top), max(one.left, other.left)
+    bottom = min(one.top + one.height, other.top + other.height)
+    right = min(one.left + one.width, other.left + other.width)
+    return Box(top, left, max(0, bottom - top), max(0, right - left))
+
+
+def within(box: Box, outer: Box) -> Box:
+    """Return a box in the coordinates of one that holds it."""
+    return Box(box.top - outer.top, box.left - outer.left, box.height, box.width)
+
+
+def read_grid(source: FrameFile) -> tuple[SlideGrid, dict[Tile, int]]:
+    """Read how a slide is tiled.
+
+    Returns:
+        The grid, and the frame of each tile that is there.
+
+    Raises:
+        UnreadableInputError: a slide in several files, or tiles that do not fit the grid.
+    """
+    dataset, layout, name = source.file.dataset, source.layout, source.path.name
+    if (integer(dataset, "InConcatenationTotalNumber") or 1) > 1:
+        raise UnreadableInputError(f"{name} is a part of a slide that was split into files")
+    height = integer(dataset, "TotalPixelMatrixRows") or layout.rows
+    width = integer(dataset, "TotalPixelMatrixColumns") or layout.columns
+    groups = items(dataset, "PerFrameFunctionalGroupsSequence")
+    full = code(dataset, "DimensionOrganizationType") == "TILED_FULL" or not groups
+    paths = integer(dataset, "NumberOfOpticalPaths") or len(items(dataset, "OpticalPathSequence"))
+    focal = integer(dataset, "TotalPixelMatrixFocalPlanes") or 1
+    planes = max(1, paths) * focal if full else 1
+    grid = SlideGrid(height, width, layout.rows, layout.columns, planes)
+    if full:
+        return grid, _full_index(grid, layout.frames, name)
+    return _sparse_index(grid, groups, name)
+
+
+def _full_index(grid: SlideGrid, frames: int, name: str) -> dict[Tile, int]:
+    if frames != grid.frames:
+        raise UnreadableInputError(
+            f"{name}: the slide has {frames} tiles, but its size asks for {grid.frames}"
+        )
+    return {
+        Tile(plane, down, across): grid.number(Tile(plane, down, across))
+        for plane in range(grid.planes)
+        for down in range(grid.down)
+        for across in range(grid.across)
+    }
+
+
+def _sparse_index(
+    grid: SlideGrid, groups: list[Dataset], name: str
+) -> tuple[SlideGrid, dict[Tile, int]]:
+    """Place tiles by their own positions; each optical path and depth is a plane."""
+    planes: dict[tuple[str, str], int] = {}
+    index: dict[Tile, int] = {}
+    for frame, group in enumerate(groups):
+        for place in items(group, "PlanePositionSlideSequence"):
+            top = (integer(place, "RowPositionInTotalImagePixelMatrix") or 0) - 1
+            left = (integer(place, "ColumnPositionInTotalImagePixelMatrix") or 0) - 1
+            if top % grid.tile_rows or left % grid.tile_columns or min(top, left) < 0:
+                raise UnreadableInputError(f"{name}: tiles do not lie on a regular grid")
+            path = "".join(
+                text(item, "OpticalPathIdentifier")
+                for item in items(group, "OpticalPathIdentificationSequence")
+            )
+            depth = text(place, "ZOffsetInSlideCoordinateSystem")
+            plane = planes.setdefault((path, depth), len(planes))
+            index[Tile(plane, top // grid.tile_rows, left // grid.tile_columns)] = frame
+    grid = SlideGrid(
+        grid.height, grid.width, grid.tile_rows, grid.tile_columns, max(1, len(planes))
+    )
+    return grid, index

@@ -1,0 +1,113 @@
+"""Reading a whole-slide image, a box at a time."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+from typing_extensions import Self
+
+from ratcli.formats.dicom.cache import FrameCache
+from ratcli.formats.dicom.details import describe
+from ratcli.formats.dicom.elements import code
+from ratcli.formats.dicom.files import guarded
+from ratcli.formats.dicom.frames import FrameFile, to_rgb
+from ratcli.formats.dicom.groups import geometry
+from ratcli.formats.dicom.slide import Tile, overlap, read_grid, within
+from ratcli.formats.dicom.values import ValueMap
+from ratcli.formats.limits import check_pixels
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+
+class SlideReader:
+    """A tiled slide; a plane is the whole slide in one optical path and depth.
+
+    Args:
+        source: the file.
+        max_pixels: most pixels to read at once.
+        assume_unit: unit of gray values, where the header does not tell one.
+
+    Attributes:
+        sources: the one file.
+        grid: how the slide is cut into tiles.
+        suv_factor: None; for the sake of readers of other kinds.
+    """
+
+    suv_factor: float | None = None
+
+    def __init__(self, source: FrameFile, max_pixels: int, assume_unit: str | None) -> None:
+        self.sources = (source,)
+        with guarded(source.path, "the header"):
+            self.grid, self._index = read_grid(source)
+        self._max_pixels = max_pixels
+        self._cache = FrameCache()
+        self._info = self._describe(assume_unit)
+
+    @property
+    def info(self) -> ScanInfo:
+        """Facts about the slide."""
+        return self._info
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a box of the slide; where a tile is missing, the slide is white.
+
+        Returns:
+            float32 `(C, H, W)`; RGB from 0 to 1.
+
+        Raises:
+            UnreadableInputError: pixel data are damaged, or more is asked for than the limit.
+        """
+        box = box or Box(0, 0, self.grid.height, self.grid.width)
+        check_pixels(box.height, box.width, self._max_pixels, self.sources[0].path.name)
+        channels = self.info.channels
+        values = np.full((channels, box.height, box.width), 1 if channels > 1 else 0, np.float32)
+        for tile in self.grid.tiles(plane, box):
+            if tile in self._index:
+                area = self.grid.box(tile)
+                part = overlap(area, box)
+                rows, columns = within(part, box).slices
+                tile_rows, tile_columns = within(part, area).slices
+                values[:, rows, columns] = self._tile(tile)[:, tile_rows, tile_columns]
+        return values
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return `(H, W)`, false everywhere; it takes no memory."""
+        return np.broadcast_to(np.bool_(False), (self.grid.height, self.grid.width))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._cache.clear()
+
+    def _tile(self, tile: Tile) -> FloatArray:
+        source, number = self.sources[0], self._index[tile]
+        frame = self._cache.get(number, lambda: source.frame(number))
+        if source.layout.samples > 1:
+            return to_rgb(frame, source.layout)
+        return source.layout.unpack(frame.words[..., 0])[None].astype(np.float32)
+
+    def _describe(self, assume_unit: str | None) -> ScanInfo:
+        source, grid = self.sources[0], self.grid
+        with guarded(source.path, "the header"):
+            spacing = geometry(source.file.dataset, 0).spacing_mm or (None, None)
+            details = describe(source.file, source.layout, [ValueMap()])
+            modality = code(source.file.dataset, "Modality")[:16] or None
+        details["tiles"] = f"{len(self._index)} of {grid.tile_rows} x {grid.tile_columns}"
+        return ScanInfo(
+            planes=grid.planes,
+            channels=source.layout.samples,
+            height=grid.height,
+            width=grid.width,
+            spacing_mm=(None, *spacing),
+            modality=modality,
+            unit="RGB" if source.layout.samples > 1 else assume_unit,
+            bits=source.layout.stored,
+            format="dicom",
+            details=details,
+        )
