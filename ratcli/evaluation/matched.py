@@ -37,26 +37,30 @@ def search(
         Two z maps `(H, W)`: of spots of 4 mm, and of the strongest line of 12 mm through each
         pixel; 0 within 6 mm of padding and of the plane's border.
     """
-    spots, lines = _responses(residual, spacing_mm)
+    spots, lines = _responses(residual, inside, spacing_mm)
     border = _near_border(inside, spacing_mm)
     spots[border], lines[border] = 0.0, 0.0
     return spots, lines
 
 
-def robust_spread(values: RealArray, tile: int = _TILE_PX) -> RealArray:
+def robust_spread(values: RealArray, inside: BoolArray, tile: int = _TILE_PX) -> RealArray:
     """Return the local standard deviation `(H, W)` that outliers and structures hardly raise.
 
     From the median of absolute values in tiles, the larger of neighbouring tiles, so that a
-    quiet side (air) does not make the other look loud; never below a fifth of the usual.
+    quiet side does not make the other look loud; never below a fifth of the usual.
+
+    Args:
+        values: `(H, W)` of mean 0.
+        inside: `(H, W)`, true where to look; other tiles take the nearest spread.
+        tile: side of a tile in pixels.
     """
-    rows, columns = (max(size // tile, 1) for size in values.shape)
-    medians = np.array(
-        [
-            [float(np.median(np.abs(part))) for part in np.array_split(band, columns, axis=1)]
-            for band in np.array_split(values, rows, axis=0)
-        ]
-    )
-    spread = _MAD_TO_SD * ndimage.percentile_filter(medians, 70, size=3, mode="nearest")
+    medians = _tile_medians(np.where(inside, np.abs(values), np.nan), tile)
+    known = np.isfinite(medians)
+    if not known.any():
+        return np.ones_like(values)
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    spread = _MAD_TO_SD * medians[tuple(nearest)]
+    spread = ndimage.percentile_filter(spread, 70, size=3, mode="nearest")
     usual = float(np.median(spread[spread > 0])) if (spread > 0).any() else 1.0
     zoom = [size / count for size, count in zip(values.shape, spread.shape, strict=True)]
     smooth = ndimage.zoom(spread, zoom, order=1, mode="nearest", grid_mode=True)
@@ -64,12 +68,26 @@ def robust_spread(values: RealArray, tile: int = _TILE_PX) -> RealArray:
     return result
 
 
-def _responses(residual: RealArray, spacing_mm: float) -> tuple[RealArray, RealArray]:
+def _tile_medians(values: RealArray, tile: int) -> RealArray:
+    """Return the median of each tile, nan where fewer than an eighth of its values are known."""
+    rows, columns = (max(size // tile, 1) for size in values.shape)
+    medians = np.full((rows, columns), np.nan)
+    for row, band in enumerate(np.array_split(values, rows, axis=0)):
+        for column, part in enumerate(np.array_split(band, columns, axis=1)):
+            known = part[np.isfinite(part)]
+            if known.size >= part.size // 8 and known.size > 0:
+                medians[row, column] = float(np.median(known))
+    return medians
+
+
+def _responses(
+    residual: RealArray, inside: BoolArray, spacing_mm: float
+) -> tuple[RealArray, RealArray]:
     """Return z maps `(H, W)` of spots, and of the strongest line through each pixel."""
     strongest = np.zeros_like(residual)
     spots = strongest
     for index, response in enumerate(_filtered(residual, spacing_mm)):
-        z = response / robust_spread(response)
+        z = response / robust_spread(response, inside)
         if index == 0:
             spots = z
         else:

@@ -30,7 +30,8 @@ class Spectrum:
         axis_per_mm: `(L,)` frequencies of both axes in 1/mm.
         radial_per_mm: `(K,)` frequencies from 0 to the Nyquist frequency in 1/mm.
         radial_power: `(K,)` mean power on rings of those frequencies, in unit² mm².
-        variance: of the patches about their plane fits, in unit².
+        variance: mean sample variance of the patches about their means, in unit²: measured apart
+            from the power, to compare `integral` with.
         patches: number of patches averaged.
     """
 
@@ -99,8 +100,8 @@ def noise_power_spectrum(patches: npt.NDArray[np.floating], spacing_mm: float) -
             hint="Give regions over uniform material, or smaller patches.",
         )
     flat = without_plane(patches.astype(np.float64))
-    variance = float((flat**2).mean())
-    if variance == 0.0:
+    variance = float(patches.astype(np.float64).var(axis=(1, 2), ddof=1).mean())
+    if not flat.any():
         raise MeasurementError("the patches are constant, so there is no noise to measure")
     side = flat.shape[1]
     transform = np.fft.fftshift(np.fft.fft2(flat), axes=(1, 2))

@@ -231,7 +231,7 @@ class Evaluation:
         worst = max(self.suspicious, key=lambda row: _excess(row.check))
         return (
             f"In {len(self.suspicious)} of {len(self.residual)} planes the residual does not look "
-            f"like noise; plane {worst.plane + 1} most: {worst.check.verdict}"
+            f"like noise; most in plane {worst.plane + 1}: {worst.check.reasons}."
         )
 
     def to_dict(self) -> dict[str, object]:

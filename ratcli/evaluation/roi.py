@@ -195,6 +195,25 @@ def uniform_patches(
     return tuple(_pack(good, mean, side, 2.5 * level))
 
 
+def body_mask(plane: npt.NDArray[np.floating], above: float = -600.0) -> BoolArray:
+    """Return `(H, W)`: the largest object above a value, with the cavities inside it.
+
+    Args:
+        plane: `(H, W)` in HU.
+        above: in HU; lower is air.
+
+    Returns:
+        False everywhere where there is no such object.
+    """
+    dense = ndimage.binary_opening(plane > above, iterations=2)
+    labels, count = ndimage.label(dense)
+    if count == 0:
+        return np.zeros(plane.shape, np.bool_)
+    sizes = np.bincount(labels.ravel())[1:]
+    body: BoolArray = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(sizes)))
+    return body
+
+
 def phantom_body(plane: npt.NDArray[np.floating]) -> Disc:
     """Find the round body of a phantom: the largest bright object.
 

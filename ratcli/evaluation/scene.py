@@ -13,7 +13,7 @@ import numpy as np
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.baselines import Baseline, bicubic
-from ratcli.evaluation.roi import RegionSource
+from ratcli.evaluation.roi import RegionSource, body_mask
 from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
@@ -89,6 +89,7 @@ class Scene:
         mask: `(H, W)`, true where every image holds a measurement.
         labels: `(H, W)` regions, -1 outside them.
         uncertainty: float32 `(H, W)` or None.
+        unit: of the values, as the restored scan's file tells it.
     """
 
     view: View
@@ -97,12 +98,18 @@ class Scene:
     mask: BoolArray
     labels: LabelArray
     uncertainty: FloatArray | None
+    unit: str | None
 
     @property
     def trusted(self) -> BoolArray:
-        """`(H, W)`: the mask without pixels that the scanner cut off at its lowest CT number."""
-        lowest = np.min([image.min(axis=0) for image in self.images.values()], axis=0)
-        result: BoolArray = self.mask & (lowest > _LOWEST_HU)
+        """`(H, W)`: the mask; in CT the body alone.
+
+        Air around it is of no interest, and its noise is cut on one side at the lowest CT number.
+        """
+        if self.unit != "HU":
+            return self.mask
+        lowest = np.min([image[0] for image in self.images.values()], axis=0)
+        result: BoolArray = self.mask & body_mask(self.images[RESTORED][0]) & (lowest > _LOWEST_HU)
         return result
 
 
@@ -149,6 +156,7 @@ def read_scene(
         mask=_mask(comparison, view),
         labels=_labels(comparison, view, images[RESTORED]),
         uncertainty=None if uncertainty is None else uncertainty[0],
+        unit=restored.info.unit,
     )
 
 

@@ -8,6 +8,7 @@ from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.roi import (
     Disc,
     MappedRegions,
+    body_mask,
     phantom_body,
     phantom_inserts,
     regions_from_json,
@@ -60,6 +61,16 @@ def test_the_body_of_a_phantom_is_found_to_a_pixel() -> None:
     body = phantom_body(_phantom())
     assert (body.row, body.column) == pytest.approx((BODY.row, BODY.column), abs=0.5)
     assert body.radius == pytest.approx(BODY.radius, abs=1.0)
+
+
+def test_the_body_keeps_its_cavities_and_leaves_the_table_out() -> None:
+    plane = _phantom()
+    plane[Disc(100, 60, 15.0).mask(plane.shape)] = -900.0
+    plane[190:194, 20:180] = 100.0
+    inside = body_mask(plane)
+    assert inside[100, 60]
+    assert not inside[192].any()
+    assert inside.sum() == pytest.approx(np.pi * BODY.radius**2, rel=0.02)
 
 
 def test_a_body_that_is_not_round_is_refused() -> None:

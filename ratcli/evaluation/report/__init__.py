@@ -18,7 +18,7 @@ from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.curves import plots
 from ratcli.evaluation.report.figures import tables
 from ratcli.evaluation.report.pictures import Gallery, make_gallery
-from ratcli.evaluation.report.plots import draw
+from ratcli.evaluation.report.plots import colours, draw
 from ratcli.evaluation.results import Evaluation
 
 _WINDOWS: dict[str, dict[str, tuple[float, float]]] = {
@@ -75,7 +75,7 @@ def render(found: Evaluation, provenance: Provenance) -> str:
         title=provenance.title,
         cards=cards(found),
         tables=tables(found),
-        plots=[(plot, draw(plot)) for plot in plots(found)],
+        plots=[(plot, draw(plot), colours(plot)) for plot in plots(found)],
         found=found,
         size=_size(found),
         gallery=gallery,

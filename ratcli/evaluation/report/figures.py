@@ -125,8 +125,8 @@ def _noise_table(found: Evaluation) -> Table:
     return Table(
         "Noise",
         "Level: the most frequent local standard deviation, median over planes. Spectrum: over "
-        "the same uniform patches in each image; its integral must equal their variance. "
-        "Anisotropy: power along horizontal over vertical frequencies.",
+        "the same uniform patches in each image; its integral must equal their variance, measured "
+        "apart. Anisotropy: power along horizontal over vertical frequencies.",
         (
             "image",
             f"level in {unit_of(found)}",
@@ -293,7 +293,7 @@ def _calibration_table(found: Evaluation) -> Table:
     )
     return Table(
         "Calibration of the uncertainty",
-        "Pixels in ten groups of like uncertainty: the root mean square of what was told, and of "
+        "Pixels in groups of like uncertainty: the root mean square of what was told, and of "
         "the true error. Their ratio is 1 where the uncertainty is right.",
         (f"told in {unit_of(found)}", f"error in {unit_of(found)}", "ratio", "pixels"),
         rows,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 14, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 16, 46
 _COLOURS = 6
+# The same image has the same colour in every plot.
+_COLOUR_OF = {"input": 0, "restored": 1, "reference": 2}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ def draw(plot: Plot) -> Markup:
     parts = [
         *_axes(frame, x_ticks, y_ticks, plot),
         *(_rule(frame, rule) for rule in plot.rules),
-        *(_series(frame, series, index % _COLOURS) for index, series in enumerate(plot.series)),
+        *(
+            _series(frame, series, colour)
+            for series, colour in zip(plot.series, colours(plot), strict=True)
+        ),
     ]
     names = ", ".join(series.name for series in plot.series)
     label = escape(f"{plot.title}: {names}; {plot.x_label} across, {plot.y_label} up")
@@ -91,6 +96,16 @@ def draw(plot: Plot) -> Markup:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
         f"<title>{escape(plot.title)}</title>{body}</svg>"
     )
+
+
+def colours(plot: Plot) -> list[int]:
+    """Return the number of each series' colour in the style sheet."""
+    free = iter(range(len(_COLOUR_OF), len(_COLOUR_OF) + len(plot.series)))
+    alone = len(plot.series) == 1
+    return [
+        1 if alone else _COLOUR_OF[name] if name in _COLOUR_OF else next(free) % _COLOURS
+        for name in (series.name for series in plot.series)
+    ]
 
 
 def ticks(low: float, high: float) -> list[float]:
