@@ -1,0 +1,176 @@
+"""Label maps as NIfTI and TIFF."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from ratcli.formats import open_scan
+from ratcli.formats.atomic import output_errors
+from ratcli.formats.regions.world import LPS_TO_RAS, WorldReader, plane_affine
+from ratcli.regions import Regions
+from ratcli.scan import Derivation, ScanReader
+
+if TYPE_CHECKING:
+    from ratcli.formats.dicom.reader import DicomReader
+    from ratcli.formats.nifti.reader import NiftiReader
+    from ratcli.formats.regions import FileLabels
+
+_LABEL_INTENT = 1002
+"""NIFTI_INTENT_LABEL (nifti1.h)."""
+
+
+def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | WorldReader:
+    """Open a label map for a scan; see `ratcli.formats.regions.open_regions`."""
+    reader = open_scan(path, max_pixels=max_pixels)
+    placed = (reader.info.format, scan.info.format) == ("nifti", "dicom")
+    if placed and _is_placed(reader) and _dicom_affine(scan) is not None:
+        return WorldReader(reader, scan)
+    return LabelReader(reader)
+
+
+def _is_placed(labels: Any) -> bool:
+    """Whether a NIfTI file tells where it lies."""
+    source: NiftiReader = labels
+    codes = (int(source.header.fields[name]) for name in ("qform_code", "sform_code"))
+    affine = source.header.affine
+    return any(codes) and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine)) > 1e-9
+
+
+class LabelReader:
+    """Labels in a file that any scan might be in; see `RegionReader`.
+
+    Args:
+        reader: the open file; closed with this.
+    """
+
+    def __init__(self, reader: ScanReader) -> None:
+        self._reader = reader
+        info = reader.info
+        self.shape = (info.planes, info.height, info.width)
+
+    def regions(self, plane: int) -> Regions:
+        """Return the regions of a plane; a map of one plane serves all."""
+        values = self._reader.read(plane if self.shape[0] > 1 else 0)
+        if self._reader.info.unit == "RGB":
+            return Regions.from_labels(_colours(values))
+        return Regions.from_labels(np.rint(np.nan_to_num(values[0])).astype(np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+
+def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Number each colour of an RGB map `(3, H, W)`."""
+    stored = np.rint(values * 65535).astype(np.int64)
+    number: npt.NDArray[np.int64] = (stored[0] << 32) + (stored[1] << 16) + stored[2]
+    return number
+
+
+def nifti_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
+    """Return what writes labels as NIfTI, compressed, on the scan's grid."""
+
+    def save(labels: FileLabels, path: Path) -> None:
+        image = _nifti_like(reader, labels) if _is_nifti(reader) else _nifti_new(reader, labels)
+        image.header["intent_code"] = _LABEL_INTENT
+        image.header["descrip"] = f"regions: {derivation.task}"[:79].encode()
+        with output_errors(path):
+            path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+
+    return save
+
+
+def _is_nifti(reader: ScanReader) -> bool:
+    return reader.info.format == "nifti"
+
+
+def _nifti_like(reader: Any, labels: FileLabels) -> Any:
+    """Labels in the voxel order of a NIfTI scan, under its own affine and codes."""
+    import nibabel as nib
+
+    source: NiftiReader = reader
+    header = source.header
+    voxels = np.zeros(header.shape, labels.dtype, order="F")
+    planes = labels.reshape(header.shape[3], source.slices, *labels.shape[1:])
+    for volume, stack in enumerate(planes):
+        source.layout.planes(voxels[..., volume])[...] = stack
+    fields = header.fields.copy()
+    fields.set_data_dtype(labels.dtype)
+    fields["scl_slope"], fields["scl_inter"] = 1, 0
+    fields["cal_min"], fields["cal_max"] = 0, 0
+    make: Any = nib.Nifti1Image if header.version == 1 else nib.Nifti2Image
+    shape = fields.get_data_shape()
+    image = make(voxels.reshape(shape, order="F"), None, fields)
+    for name in ("qform_code", "sform_code"):
+        image.header[name] = header.fields[name]
+    return image
+
+
+def _nifti_new(reader: ScanReader, labels: FileLabels) -> Any:
+    """Labels `(planes, H, W)` as voxels (column, row, plane), placed as the scan is."""
+    import nibabel as nib
+
+    affine = _dicom_affine(reader) if reader.info.format == "dicom" else None
+    if affine is None:
+        sizes = [size or 1.0 for size in reader.info.spacing_mm]
+        affine = np.diag([sizes[2], sizes[1], sizes[0], 1.0])
+    image = nib.Nifti1Image(labels.transpose(2, 1, 0), affine)  # type: ignore[no-untyped-call]
+    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
+    return image
+
+
+def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
+    """Voxel (column, row, plane) to mm; None where the scan does not tell."""
+    source: DicomReader = reader
+    places = [plane.geometry for plane in source.planes]
+    affine = plane_affine(places[0])
+    if affine is None:
+        return None
+    if len(places) > 1 and places[-1].position is not None and places[0].position is not None:
+        step = np.array(places[-1].position) - np.array(places[0].position)
+        affine[:3, 2] = LPS_TO_RAS[:3, :3] @ step / (len(places) - 1)
+    else:
+        affine[:3, 2] *= reader.info.spacing_mm[0] or 1.0
+    return affine if abs(np.linalg.det(affine)) > 1e-9 else None
+
+
+def tiff_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
+    """Return what writes labels as a TIFF, a page for each plane, losslessly compressed."""
+    _, row_mm, column_mm = reader.info.spacing_mm
+    placed: dict[str, Any] = {}
+    if row_mm and column_mm:
+        placed = {"resolution": (10 / column_mm, 10 / row_mm), "resolutionunit": "CENTIMETER"}
+
+    def save(labels: FileLabels, path: Path) -> None:
+        import tifffile
+
+        with output_errors(path):
+            tifffile.imwrite(
+                path,
+                labels if len(labels) > 1 else labels[0],
+                photometric="minisblack",
+                compression="adobe_deflate",
+                predictor=True,
+                bigtiff=labels.nbytes > 1 << 31,
+                software=f"rat {derivation.version}",
+                description=derivation.description,
+                metadata=None,
+                **placed,
+            )
+
+    return save
