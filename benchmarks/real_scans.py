@@ -103,12 +103,26 @@ def compare(before: Path, after: Path) -> dict[str, float | bool]:
     }  # fmt: skip
 
 
-def restore(scan: Path, out: Path) -> tuple[int, float]:
-    """Call `rat restore` and return its exit code and seconds."""
+def restore(scan: Path, out: Path) -> tuple[int, float, Path]:
+    """Call `rat restore` and return its exit code, seconds, and what it wrote."""
     rat = Path(sys.executable).with_name("rat")
     began = time.perf_counter()
-    words = [rat, "restore", scan, "--task", "ct-denoise", "-o", out, "-q", "--unit", "HU"]
-    return subprocess.run(words).returncode, time.perf_counter() - began
+    words = [
+        rat,
+        "restore",
+        scan,
+        "--task",
+        "ct-denoise",
+        "-o",
+        out,
+        "-q",
+        "--unit",
+        "HU",
+        "--json",
+    ]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True)
+    output = json.loads(done.stdout.splitlines()[0])["output"] if done.stdout else str(out)
+    return done.returncode, time.perf_counter() - began, Path(output)
 
 
 def main() -> None:
@@ -127,8 +141,8 @@ def main() -> None:
         before = arguments.data / path
         with tempfile.TemporaryDirectory() as folder:
             suffix = "".join(before.suffixes[-2:]) if path.endswith(".gz") else ".dcm"
-            after = Path(folder) / ("series" if before.is_dir() else f"scan{suffix}")
-            code, seconds = restore(before, after)
+            wanted = Path(folder) / ("series" if before.is_dir() else f"scan{suffix}")
+            code, seconds, after = restore(before, wanted)
             row = {"scan": name, "rc": code, "seconds": seconds, **compare(before, after)}
             is_dicom = suffix == ".dcm"
             row["validators"] = (
