@@ -231,8 +231,8 @@ def _place(plane: Tensor) -> _Place:
     high = (int(rows[-1]) + 1, int(columns[-1]) + 1)
     extent = max(high[0] - low[0], high[1] - low[1]) + 8
     factor = math.ceil(extent / _LARGEST)
-    # Multiples of 16: planes of a scan share their system matrix.
-    side = factor * 16 * math.ceil(extent / factor / 16)
+    # Multiples of 32: planes of a scan share their system matrices.
+    side = factor * 32 * math.ceil(extent / factor / 32)
     top, left = ((a + b - side) // 2 for a, b in zip(low, high, strict=True))
     return _Place(factor, top, left, side, (plane.shape[0], plane.shape[1]))
 

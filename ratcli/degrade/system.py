@@ -48,7 +48,7 @@ class System:
         return total.mT.reshape(-1, self.size, self.size)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=5)
 def system(size: int, subsets: int = 12, device: str = "cpu") -> System:
     """Build the system of a square plane; kept for the next call. 1.4 views for each column."""
     views = subsets * math.ceil(1.4 * size / subsets)
