@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_scans import open_dicom, restore, save_series, set_elements, stored, uid
-from pydicom.fileset import FileSet
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from ratcli.errors import OutputError, UnreadableInputError
 from ratcli.formats import create_scan, find_scans, open_scan
@@ -73,33 +74,41 @@ def test_an_archive_is_not_replaced_by_what_was_made_of_it(tmp_path: Path) -> No
         create_scan(reader, archive, derivation, overwrite=True)
 
 
+def save_directory(folder: Path, listed: list[list[str]]) -> Path:
+    """Write a DICOMDIR that lists files by the parts of their paths."""
+    records = []
+    for parts in [["ignored"], *listed]:
+        record = Dataset()
+        record.DirectoryRecordType = "SERIES" if parts == ["ignored"] else "IMAGE"
+        set_elements(record, ReferencedFileID=parts)
+        records.append(record)
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.file_meta.MediaStorageSOPInstanceUID = uid("directory")
+    directory.DirectoryRecordSequence = records
+    with quiet_pydicom():
+        directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    return folder / "DICOMDIR"
+
+
 def test_a_dicomdir_leads_to_the_files_it_lists(tmp_path: Path) -> None:
-    file_set = FileSet()
-    for path in save_series(tmp_path / "in").iterdir():
-        file_set.add(path)
-    file_set.write(tmp_path / "cd")
-    (source,) = find_scans(tmp_path / "cd" / "DICOMDIR")
+    folder = save_series(tmp_path / "cd" / "IMAGES")
+    names = [["IMAGES", path.name] for path in folder.iterdir()]
+    directory = save_directory(tmp_path / "cd", [*names, ["IMAGES", "missing.dcm"]])
+    (source,) = find_scans(directory)
     assert len(source.paths) == 4
-    assert np.array_equal(stored(tmp_path / "cd"), stored(tmp_path / "in"))
+    assert source.name == "IMAGES"
+    assert np.array_equal(stored(tmp_path / "cd"), stored(folder))
 
 
 def test_a_dicomdir_does_not_lead_out_of_its_folder(tmp_path: Path) -> None:
-    import pydicom
-
     save_series(tmp_path / "outside", count=1)
-    file_set = FileSet()
-    for path in save_series(tmp_path / "in").iterdir():
-        file_set.add(path)
-    file_set.write(tmp_path / "cd")
-    directory = pydicom.dcmread(tmp_path / "cd" / "DICOMDIR")
-    for record in directory.DirectoryRecordSequence:
-        if record.DirectoryRecordType == "IMAGE":
-            set_elements(record, ReferencedFileID=["..", "outside", "slice1.dcm"])
-            break
-    with quiet_pydicom():
-        directory.save_as(tmp_path / "cd" / "DICOMDIR")
-    (source,) = find_scans(tmp_path / "cd" / "DICOMDIR")
-    assert len(source.paths) == 3
+    save_series(tmp_path / "cd", count=2)
+    listed = [["slice1.dcm"], ["slice2.dcm"], ["..", "outside", "slice1.dcm"]]
+    (source,) = find_scans(save_directory(tmp_path / "cd", listed))
+    assert [path.name for path in source.paths] == ["slice2.dcm", "slice1.dcm"]
 
 
 def test_a_damaged_archive_in_a_folder_does_not_hide_the_rest(tmp_path: Path) -> None:

@@ -176,3 +176,13 @@ def test_a_real_object_keeps_its_frames_and_gets_no_new_error(tmp_path: Path, na
     out = restore(source, tmp_path / "out.dcm")
     assert np.array_equal(stored(out), stored(source))
     assert validator_errors(out) <= validator_errors(source)
+
+
+def test_many_frames_wait_on_the_disk_and_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ratcli.formats.dicom.pixels._MEMORY_BYTES", 0)
+    source = save_dicom(enhanced_dataset("CT", ENHANCED_CT, frames=5), tmp_path / "in.dcm")
+    out = restore(source, tmp_path / "out.dcm")
+    assert np.array_equal(stored(out), stored(source))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.dcm", "out.dcm"]

@@ -1,5 +1,6 @@
 """What did not change comes back to the bit, in every transfer syntax and layout."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from pydicom.uid import (
 
 from ratcli.formats.dicom.codec import JPEG_LOSSLESS, encode
 from ratcli.formats.dicom.layout import read_layout
-from ratcli.formats.dicom.pixels import attach_pixels
+from ratcli.formats.dicom.pixels import FrameStore
 
 NATIVE = [
     ImplicitVRLittleEndian,
@@ -35,10 +36,12 @@ COMPRESSED = [RLELossless, JPEGLSLossless, JPEG2000Lossless, *JPEG_LOSSLESS]
 def save_in(dataset: Dataset, path: Path, syntax: UID) -> Path:
     """Save a little-endian data set in another transfer syntax."""
     if syntax.is_compressed or not syntax.is_little_endian:
-        layout = read_layout(dataset, path.name, 1 << 20)
+        layout = dataclasses.replace(read_layout(dataset, path.name, 1 << 20), frames=1)
         shape = (layout.rows, layout.columns, layout.samples)
         words = np.frombuffer(dataset.PixelData, layout.dtype)[: np.prod(shape)].reshape(shape)
-        attach_pixels(dataset, [encode(words, syntax, layout)], syntax, layout)
+        store = FrameStore(layout, syntax, path.parent)
+        store.add(0, encode(words, syntax, layout))
+        dataset.add(store.element())
     return save_dicom(dataset, path, syntax)
 
 

@@ -5,39 +5,77 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate_buffer
 from pydicom.uid import UID
 
 from ratcli.formats.dicom.layout import PixelLayout
 
 _PIXEL_DATA = 0x7FE00010
+_MEMORY_BYTES = 1 << 26
 
 
-def attach_pixels(dataset: Dataset, frames: list[bytes], syntax: UID, layout: PixelLayout) -> None:
-    """Make frames the Pixel Data of a data set.
+class FrameStore:
+    """Encoded frames of a file in the making, in any order; on the disk where they are many.
 
     Args:
-        dataset: the header; changed.
-        frames: encoded frames, in order.
-        syntax: transfer syntax they are encoded in.
-        layout: of the frames.
-
-    Source: PS3.5, 8.2 and A.4.
+        layout: of the file, its number of frames included.
+        syntax: transfer syntax of the frames.
+        folder: where a file without a name may be made.
     """
-    if syntax.is_compressed:
-        value: object = encapsulate_buffer([io.BytesIO(_even(frame)) for frame in frames])
-        element = DataElement(_PIXEL_DATA, "OB", value)
-        element.is_undefined_length = True
-    else:
-        vr = "OW" if layout.allocated > 8 or syntax.is_implicit_VR else "OB"
-        element = DataElement(_PIXEL_DATA, vr, _even(b"".join(frames)))
-    dataset.add(element)
+
+    def __init__(self, layout: PixelLayout, syntax: UID, folder: Path) -> None:
+        self._layout, self._syntax = layout, syntax
+        self._places: dict[int, tuple[int, int]] = {}
+        in_memory = layout.frames * layout.frame_bytes <= _MEMORY_BYTES
+        # Without a name: it is gone with the process, however that ends.
+        file = io.BytesIO() if in_memory else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file = cast(io.BufferedRandom, file)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all frames are there."""
+        return len(self._places) == self._layout.frames
+
+    def add(self, frame: int, data: bytes) -> None:
+        """Take an encoded frame. Those that are not compressed go straight to their place."""
+        if self._syntax.is_compressed:
+            place = self._file.seek(0, io.SEEK_END)
+        else:
+            place = self._file.seek(frame * len(data))
+        self._file.write(data)
+        self._places[frame] = place, len(data)
+
+    def element(self) -> DataElement:
+        """Return all frames as a Pixel Data element, which reads from the store when written.
+
+        Source: PS3.5, 8.2 and A.4.
+        """
+        if self._syntax.is_compressed:
+            numbers = range(self._layout.frames)
+            frames: list[io.BufferedIOBase] = [self._read(frame) for frame in numbers]
+            element = DataElement(_PIXEL_DATA, "OB", encapsulate_buffer(frames))
+            element.is_undefined_length = True
+            return element
+        if self._file.seek(0, io.SEEK_END) % 2:
+            self._file.write(b"\0")
+        self._file.seek(0)
+        words = self._layout.allocated > 8 or self._syntax.is_implicit_VR
+        return DataElement(_PIXEL_DATA, "OW" if words else "OB", self._file)
+
+    def close(self) -> None:
+        """Forget the frames."""
+        self._file.close()
+
+    def _read(self, frame: int) -> io.BytesIO:
+        place, length = self._places[frame]
+        self._file.seek(place)
+        return io.BytesIO(_even(self._file.read(length)))
 
 
 def append_pixels(

@@ -102,6 +102,11 @@ class DicomReader:
         place = self.planes[plane]
         return self._cache.get(plane, lambda: self.sources[place.source].frame(place.frame))
 
+    def planes_of(self, source: int) -> range:
+        """Return the planes that a file holds."""
+        first = sum(item.layout.frames for item in self.sources[:source])
+        return range(first, first + self.sources[source].layout.frames)
+
     def layout(self, plane: int) -> PixelLayout:
         """Return how a plane's samples are laid out."""
         return self.sources[self.planes[plane].source].layout

@@ -22,7 +22,7 @@ from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.groups import value_map
 from ratcli.formats.dicom.layout import PixelLayout
-from ratcli.formats.dicom.pixels import attach_pixels
+from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.formats.dicom.realworld import follow_slopes
 from ratcli.formats.dicom.restored import (
@@ -60,7 +60,8 @@ class DicomWriter:
         self._assembly = PlaneAssembly(
             info.planes, (info.channels, info.height * scale, info.width * scale)
         )
-        self._frames: dict[int, dict[int, tuple[bytes, str | None]]] = {}
+        self._stores: dict[int, FrameStore] = {}
+        self._slopes: dict[int, str | None] = {}
         self._names = _file_names(reader)
         is_folder = len(reader.sources) > 1
         kind = PartialFolder if is_folder else PartialFile
@@ -79,9 +80,11 @@ class DicomWriter:
         source = self._reader.sources[place.source]
         stored = self._store(plane, whole, source)
         data = encode(stored.words, output_syntax(source.file.syntax), self._layout(source))
-        frames = self._frames.setdefault(place.source, {})
-        frames[place.frame] = data, stored.slope
-        if len(frames) == source.layout.frames:
+        self._slopes[plane] = stored.slope
+        store = self._store_of(place.source, source)
+        with output_errors(self._partial.final):
+            store.add(place.frame, data)
+        if store.complete:
             self._save(place.source, source)
 
     def __enter__(self) -> Self:
@@ -93,6 +96,8 @@ class DicomWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for store in self._stores.values():
+            store.close()
         if error is not None:
             self._partial.discard()
         elif not self._assembly.complete:
@@ -109,6 +114,13 @@ class DicomWriter:
         frame, value_map = self._reader.frame(plane), self._reader.planes[plane].values
         return store(values[0], frame, value_map, source.layout, out)
 
+    def _store_of(self, number: int, source: FrameFile) -> FrameStore:
+        if number not in self._stores:
+            syntax, folder = output_syntax(source.file.syntax), self._partial.final.parent
+            with output_errors(self._partial.final):
+                self._stores[number] = FrameStore(self._layout(source), syntax, folder)
+        return self._stores[number]
+
     def _layout(self, source: FrameFile) -> PixelLayout:
         return output_layout(
             source.layout,
@@ -122,20 +134,20 @@ class DicomWriter:
 
     def _save(self, number: int, source: FrameFile) -> None:
         """Write a file whose frames are all there."""
-        frames = self._frames.pop(number)
-        ordered = [frames[frame] for frame in range(source.layout.frames)]
-        syntax = output_syntax(source.file.syntax)
+        store, syntax = self._stores.pop(number), output_syntax(source.file.syntax)
+        planes = self._reader.planes_of(number)
         with guarded(source.path, "the header"):
             dataset = derive_header(source, self._derivation)
             set_layout(dataset, self._layout(source))
-            _set_slopes(dataset, source, [slope for _, slope in ordered])
-            attach_pixels(dataset, [data for data, _ in ordered], syntax, self._layout(source))
+            _set_slopes(dataset, source, [self._slopes[plane] for plane in planes])
+            dataset.add(store.element())
             dataset.file_meta = file_meta(dataset, syntax)
         target = self._partial.path
         if isinstance(self._partial, PartialFolder):
             target = target / self._names[number]
         with _saving(source, self._partial.final):
             dataset.save_as(target, enforce_file_format=True)
+        store.close()
 
 
 def create_series(
