@@ -145,6 +145,9 @@ def restore_batch(
 class _Silent:
     """A listener that tells nobody."""
 
+    def check(self) -> None:
+        return None
+
     def planes(self, name: str, done: int, total: int) -> None:
         return None
 

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Job
@@ -52,7 +52,7 @@ def run_cluster(
             client.cancel(list(futures))
 
 
-def _listen(futures: dict[Future, Job], settings: RunSettings, listener: Listener) -> None:
+def _listen(futures: dict[Future[Any], Job], settings: RunSettings, listener: Listener) -> None:
     from distributed import as_completed
 
     for future in as_completed(futures):
@@ -62,7 +62,7 @@ def _listen(futures: dict[Future, Job], settings: RunSettings, listener: Listene
             return
 
 
-def _outcome(future: Future, job: Job) -> Outcome:
+def _outcome(future: Future[Any], job: Job) -> Outcome:
     from distributed import KilledWorker
 
     error = future.exception()

@@ -14,11 +14,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ratcli.batch.interrupt import Interrupt
 from ratcli.batch.outcome import Outcome, told_error
 from ratcli.batch.plan import Job
 from ratcli.batch.run import Listener, Runner, RunSettings
 from ratcli.batch.work import Work
 from ratcli.errors import DeviceError, WeightsError
+
+CHECK_S = 0.3
+"""How often the pool asks whether it is to end."""
 
 TRIES = 2
 """How often a job is given to a process before it counts as the one that ends processes."""
@@ -59,13 +63,16 @@ class _Pool:
     def run(self, processes: int) -> None:
         try:
             for _ in range(min(processes, len(self._left))):
+                self._listener.check()
                 self._hire()
             while self._members:
-                for line in wait([member.line for member in self._members]):
+                self._listener.check()
+                for line in wait([member.line for member in self._members], CHECK_S):
                     self._hear(next(m for m in self._members if m.line is line))
         finally:
             for member in self._members:
                 member.process.terminate()
+                member.line.close()
             for member in self._members:
                 member.process.join()
 
@@ -131,21 +138,24 @@ class _Pool:
 def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
     """Work through jobs as they come, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; one decides
-    signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     runner = Runner(work, settings)
-    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+    with (
+        Interrupt((signal.SIGTERM,), tell=False) as interrupt,
+        contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt),
+    ):
+
+        def tell(done: int, total: int) -> None:
+            interrupt.check()
+            line.send((done, total))
+
         while (job := line.recv()) is not None:
             try:
-                line.send(runner.run_one(job, lambda done, total: line.send((done, total))))
+                line.send(runner.run_one(job, tell))
             except (WeightsError, DeviceError) as error:
                 line.send(error)
             except Exception as error:
                 line.send(told_error(error))
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

@@ -43,6 +43,9 @@ class RunSettings:
 class Listener(Protocol):
     """Whoever wants to know how a batch goes; called from one thread."""
 
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the work is to end; called where it can be left."""
+
     def planes(self, name: str, done: int, total: int) -> None:
         """Tell how far one scan has come."""
 
@@ -159,7 +162,11 @@ def _failed(job: Job, error: Exception) -> Finish:
 
 
 def _naming(job: Job, listener: Listener) -> PlaneProgress:
-    return lambda done, total: listener.planes(job.name, done, total)
+    def progress(done: int, total: int) -> None:
+        listener.check()
+        listener.planes(job.name, done, total)
+
+    return progress
 
 
 class _Opening:

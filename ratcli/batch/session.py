@@ -66,6 +66,15 @@ class Batch:
         """What is left to do."""
         return self.plan.jobs
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a cluster does the work, so that this process may end at any time."""
+        return bool(self._settings.scheduler)
+
+    @property
+    def _processes(self) -> int:
+        return min(self._settings.processes, len(self.jobs))
+
     def run(self, work: Work, listener: Listener) -> list[Outcome]:
         """Work through the jobs.
 
@@ -100,10 +109,10 @@ class Batch:
             from ratcli.batch.cluster import run_cluster
 
             run_cluster(self.jobs, work, how, listener, settings.scheduler)
-        elif settings.processes > 1 and len(self.jobs) > 1:
+        elif self._processes > 1:
             from ratcli.batch.pool import run_pool
 
-            run_pool(self.jobs, work, how, listener, settings.processes)
+            run_pool(self.jobs, work, how, listener, self._processes)
         else:
             Runner(work, how).run(self.jobs, listener)
 
@@ -115,6 +124,9 @@ class _Record:
         self._listener = listener
         self._manifest = manifest
         self.outcomes: list[Outcome] = []
+
+    def check(self) -> None:
+        self._listener.check()
 
     def planes(self, name: str, done: int, total: int) -> None:
         self._listener.planes(name, done, total)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ratcli.batch.interrupt import Interrupt
 from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.cli.console import LOG, Progress, Talk, say, sentence
 from ratcli.errors import RatError
@@ -28,14 +25,22 @@ class Teller:
 
     Args:
         progress: the bar.
+        interrupt: asked between planes and between scans.
         as_json: whether each outcome is an object on stdout.
         alone: whether there is one scan only, whose failure is told at the end.
     """
 
-    def __init__(self, progress: Progress, *, as_json: bool, alone: bool) -> None:
+    def __init__(
+        self, progress: Progress, interrupt: Interrupt, *, as_json: bool, alone: bool
+    ) -> None:
         self._progress = progress
+        self._interrupt = interrupt
         self._as_json = as_json
         self._alone = alone
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the user wants an end."""
+        self._interrupt.check()
 
     def planes(self, name: str, done: int, total: int) -> None:
         """Tell how far one scan has come."""
@@ -60,8 +65,10 @@ def run_batch(batch: Batch, work: Work, talk: Talk, *, as_json: bool) -> None:
     """
     scans = len(batch.jobs) + len(batch.plan.outcomes)
     started = time.monotonic()
-    with ending_on_signal(), Progress(talk, scans) as progress:
-        outcomes = batch.run(work, Teller(progress, as_json=as_json, alone=scans == 1))
+    interrupt = Interrupt(at_once=batch.is_elsewhere)
+    with interrupt, Progress(talk, scans) as progress:
+        teller = Teller(progress, interrupt, as_json=as_json, alone=scans == 1)
+        outcomes = batch.run(work, teller)
     if scans > 1:
         _tell_sum(outcomes, time.monotonic() - started)
     error = failure_of(outcomes)
@@ -145,16 +152,3 @@ def _tell_sum(outcomes: list[Outcome], seconds: float) -> None:
     counts = Counter(outcome.status for outcome in outcomes)
     parts = [f"{counts[status]} {status}" for status in ("done", "skipped", "failed")]
     LOG.info("%s in %.1f s", ", ".join(parts), seconds)
-
-
-@contextmanager
-def ending_on_signal() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does: what is unfinished is removed, the rest stays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
