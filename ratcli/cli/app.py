@@ -20,6 +20,9 @@ from ratcli.errors import RatError, UsageError
 # A command is a module with an `app`; it is imported when it is called or listed.
 COMMANDS: dict[str, str] = {
     "restore": "ratcli.cli.restore",
+    "segment": "ratcli.cli.segment",
+    "simulate": "ratcli.cli.simulate",
+    "train": "ratcli.cli.train",
     "info": "ratcli.cli.info",
     "weights": "ratcli.cli.weights",
     "doctor": "ratcli.cli.doctor",
