@@ -53,14 +53,16 @@ class Task:
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""
         low, high = self.window
-        clipped = np.clip(values, low, high)
-        return ((clipped - np.float32(self.offset)) / np.float32(self.gain)).astype(np.float32)
+        clipped: FloatArray = np.clip(values, low, high).astype(np.float32)
+        normal: FloatArray = (clipped - np.float32(self.offset)) / np.float32(self.gain)
+        return normal
 
     def denormalise(self, values: FloatArray) -> FloatArray:
         """Map the network's values back to native ones, inside the window."""
         low, high = self.window
-        native = values * np.float32(self.gain) + np.float32(self.offset)
-        return np.clip(native, low, high).astype(np.float32)
+        native: FloatArray = values * np.float32(self.gain) + np.float32(self.offset)
+        clipped: FloatArray = np.clip(native, low, high).astype(np.float32)
+        return clipped
 
     def outside(self, values: FloatArray) -> BoolArray:
         """Return true where a native value is outside the window or not finite."""
