@@ -1,4 +1,4 @@
-"""PET: standardised uptake values, their figures in regions, recovery and agreement.
+"""PET: uptake in regions, recovery and agreement.
 
 No torch here.
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.ndimage import convolve
 from scipy.special import stdtrit
 
-from ratcli.errors import MeasurementError, UsageError
+from ratcli.errors import MeasurementError
 from ratcli.scan import BoolArray
 
 RealArray = npt.NDArray[np.float64]
@@ -23,63 +23,6 @@ PEAK_RADIUS_MM = (3.0 / (4.0 * math.pi)) ** (1.0 / 3.0) * 10.0
 """Radius of a sphere of 1 ml: 6.2 mm."""
 
 _FINE = 5
-
-
-@dataclass(frozen=True)
-class Administration:
-    """What turns activity into uptake.
-
-    Attributes:
-        weight_kg: of the patient.
-        dose_bq: injected activity, at the time of injection.
-        half_life_s: of the nuclide.
-        elapsed_s: from the injection to the time to which the values are decay corrected: the
-            start of the series (DICOM's DecayCorrection START); 0 where it is ADMIN.
-    """
-
-    weight_kg: float
-    dose_bq: float
-    half_life_s: float
-    elapsed_s: float
-
-
-def suv_factor(
-    units: str,
-    administration: Administration | None = None,
-    counts_to_suv: float = 0.0,
-    counts_to_bqml: float = 0.0,
-) -> float:
-    """Return what to multiply stored values with, to get SUV by body weight.
-
-    Args:
-        units: DICOM's Units: `BQML`, `CNTS` or `GML`.
-        administration: needed for BQML, and for CNTS without a factor of its own.
-        counts_to_suv: for CNTS: Philips' private (7053,1000), 0 where absent.
-        counts_to_bqml: for CNTS: Philips' private (7053,1009), 0 where absent.
-
-    Raises:
-        UsageError: units that this cannot convert, or facts that are missing or not positive.
-
-    Source: QIBA, Vendor-neutral pseudo-code for SUV calculation, 2011.
-    """
-    if units == "GML":
-        return 1.0
-    if units == "CNTS" and counts_to_suv > 0.0:
-        return counts_to_suv
-    scale = {"BQML": 1.0, "CNTS": counts_to_bqml}.get(units, 0.0)
-    if scale <= 0.0:
-        raise UsageError(
-            f"values in {units or 'unknown units'} cannot be turned into SUV",
-            hint="BQML, GML, or CNTS with Philips' factors can.",
-        )
-    if (
-        administration is None
-        or min(administration.weight_kg, administration.dose_bq, administration.half_life_s) <= 0.0
-    ):
-        raise UsageError("weight, dose and half-life are needed for SUV and are not all known")
-    halvings = administration.elapsed_s / administration.half_life_s
-    decayed = administration.dose_bq * math.pow(2.0, -halvings)
-    return scale * administration.weight_kg * 1000.0 / decayed
 
 
 @dataclass(frozen=True)

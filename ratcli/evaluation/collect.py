@@ -16,7 +16,12 @@ import numpy.typing as npt
 
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.activity import Uptake, uptake
-from ratcli.evaluation.noise import Spectrum, noise_level, noise_power_spectrum
+from ratcli.evaluation.noise import (
+    FEWEST_PATCHES,
+    Spectrum,
+    noise_level,
+    noise_power_spectrum,
+)
 from ratcli.evaluation.quantitation import uniformity
 from ratcli.evaluation.resolution import disc_transfer, edge_transfer
 from ratcli.evaluation.results import (
@@ -62,37 +67,48 @@ class NoiseCollector:
     Attributes:
         unit: of the scan; CT is measured in soft tissue.
         spacing_mm: pixel pitch, None where rows and columns differ or it is unknown.
-        patch_px: side of a patch.
+        sides_px: sides of patches to look for; the first of which four are found is used.
     """
 
     unit: str | None
     spacing_mm: float | None
-    patch_px: int = 32
+    sides_px: tuple[int, ...] = (32, 16)
     _levels: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    _patches: dict[str, list[RealArray]] = field(default_factory=lambda: defaultdict(list))
+    _patches: dict[int, dict[str, list[RealArray]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
 
     def add(self, scene: Scene) -> None:
         """Measure the noise of every image of a scene."""
         soft = WINDOWS["ct-soft"]
         within = (soft.low, soft.high) if self.unit == "HU" else None
-        boxes = self._boxes(scene, within)
         for name, image in named_images(scene).items():
             try:
                 level = noise_level(image[0], within, scene.mask)
             except MeasurementError:
                 level = math.nan
             self._levels[name].append(level)
-            kept = self._patches[name]
-            room = _MOST_PATCHES - len(kept)
-            kept += [image[0][box.slices].astype(np.float64) for box in boxes[:room]]
+        for side in self.sides_px:
+            boxes = self._boxes(scene, within, side)
+            for name, image in named_images(scene).items():
+                kept = self._patches[side][name]
+                room = _MOST_PATCHES - len(kept)
+                kept += [image[0][box.slices].astype(np.float64) for box in boxes[:room]]
+            if self._enough(side):
+                break
 
-    def _boxes(self, scene: Scene, within: tuple[float, float] | None) -> tuple[Box, ...]:
+    def _enough(self, side: int) -> bool:
+        return any(len(kept) >= FEWEST_PATCHES for kept in self._patches[side].values())
+
+    def _boxes(
+        self, scene: Scene, within: tuple[float, float] | None, side: int
+    ) -> tuple[Box, ...]:
         """Find patches in the image that shows structure best; a simulated one has no noise."""
         for image in (scene.reference, *scene.images.values()):
             if image is None:
                 continue
             try:
-                boxes = uniform_patches(image[0], self.patch_px, within, scene.mask)
+                boxes = uniform_patches(image[0], side, within, scene.mask)
             except MeasurementError:
                 continue
             if boxes:
@@ -110,20 +126,19 @@ class NoiseCollector:
         """Tell why there is no spectrum, if there is none."""
         if self.spacing_mm is None:
             return ("No noise spectrum: the pixel spacing is not known, or not square.",)
-        counts = {len(kept) for kept in self._patches.values()}
-        if counts and max(counts) < 4:
+        if self._levels and not any(self._enough(side) for side in self.sides_px):
             return (
-                f"No noise spectrum: {max(counts)} uniform patches of {self.patch_px} pixels "
-                "were found, 4 are needed.",
+                f"No noise spectrum: fewer than {FEWEST_PATCHES} uniform patches of "
+                f"{self.sides_px[-1]} pixels were found.",
             )
         return ()
 
     def _spectrum(self, name: str) -> Spectrum | None:
-        kept = self._patches[name]
-        if self.spacing_mm is None or len(kept) < 4:
+        side = next((side for side in self.sides_px if self._enough(side)), None)
+        if self.spacing_mm is None or side is None:
             return None
         try:
-            return noise_power_spectrum(np.stack(kept), self.spacing_mm)
+            return noise_power_spectrum(np.stack(self._patches[side][name]), self.spacing_mm)
         except MeasurementError:
             return None
 

@@ -100,9 +100,7 @@ class _Run:
         self._pitch_mm = _pitch(info.spacing_mm)
         self._scores = ScoreTable(_windows(comparison, settings, self._unit), settings.protocol)
         self._regions = RegionTable(comparison)
-        self._noise = NoiseCollector(
-            self._unit, self._pitch_mm, 32 if min(info.height, info.width) >= 256 else 16
-        )
+        self._noise = NoiseCollector(self._unit, self._pitch_mm)
         self._notes: dict[str, None] = {}
         self._uptake = self._uptake_collector()
         self._calibration = CalibrationCollector()
@@ -176,7 +174,7 @@ class _Run:
         """Return a collector where regions of a PET volume with spacing were given."""
         regions, info = self._comparison.regions, self._comparison.restored.info
         planes, rows, columns = info.spacing_mm
-        if regions is None or self._unit not in ("SUV", "Bq/ml"):
+        if regions is None or not regions.lasting or self._unit not in ("SUV", "Bq/ml"):
             return None
         if planes is None or rows is None or columns is None:
             self._note("No uptake: the voxel spacing is not known.")

@@ -16,7 +16,7 @@ from ratcli.scan import BoolArray, FloatArray
 
 RealArray = npt.NDArray[np.float64]
 
-_FEWEST_PATCHES = 4
+FEWEST_PATCHES = 4
 _FEWEST_PIXELS = 200
 _EDGE_RATIO = 1.6
 
@@ -41,6 +41,11 @@ class Spectrum:
     radial_power: RealArray
     variance: float
     patches: int
+
+    @property
+    def side_px(self) -> int:
+        """Side of a patch in pixels."""
+        return len(self.axis_per_mm)
 
     @property
     def integral(self) -> float:
@@ -94,9 +99,9 @@ def noise_power_spectrum(patches: npt.NDArray[np.floating], spacing_mm: float) -
     """
     if patches.ndim != 3 or patches.shape[1] != patches.shape[2] or spacing_mm <= 0:
         raise ValueError(f"patches must be (N, L, L) with a pitch, not {patches.shape}")
-    if len(patches) < _FEWEST_PATCHES:
+    if len(patches) < FEWEST_PATCHES:
         raise MeasurementError(
-            f"{len(patches)} uniform patches were found, a noise spectrum needs {_FEWEST_PATCHES}",
+            f"{len(patches)} uniform patches were found, a noise spectrum needs {FEWEST_PATCHES}",
             hint="Give regions over uniform material, or smaller patches.",
         )
     flat = without_plane(patches.astype(np.float64))

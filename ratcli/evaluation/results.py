@@ -339,6 +339,7 @@ def _spectrum(value: Spectrum) -> dict[str, object]:
         "mean_2d_per_mm": value.mean_2d_per_mm,
         "anisotropy": value.anisotropy,
         "patches": value.patches,
+        "patch_side_px": value.side_px,
         "radial_per_mm": value.radial_per_mm.tolist(),
         "radial_power": value.radial_power.tolist(),
     }

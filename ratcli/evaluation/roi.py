@@ -57,6 +57,10 @@ class RegionSource(Protocol):
     def nominal(self) -> Mapping[int, float]:
         """Known values of some labels, in the scan's unit."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether a label means the same region in every plane."""
+
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
 
@@ -79,6 +83,11 @@ class DrawnRegions:
     planes: Mapping[int, frozenset[int]]
     edges: Mapping[str, Disc | Box] = field(default_factory=dict)
 
+    @property
+    def lasting(self) -> bool:
+        """Always: a name is drawn once."""
+        return True
+
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
         result = np.full(shape, -1, np.int32)
@@ -98,12 +107,15 @@ class MappedRegions:
         read: plane index -> integers `(H, W)`.
         background: the label that is no region, None if every label is one.
         names: of labels; others are called by their number.
+        nominal: known values of some labels, in the scan's unit.
+        lasting: whether a label means the same region in every plane.
     """
 
     read: Callable[[int], npt.NDArray[np.generic]]
     background: int | None = 0
     names: Mapping[int, str] = field(default_factory=dict)
     nominal: Mapping[int, float] = field(default_factory=dict)
+    lasting: bool = True
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions.

@@ -75,7 +75,7 @@ class RegionTable:
         other = scene.reference if scene.reference is not None else scene.images.get(INPUT)
         if other is None:
             return
-        if self._given is not None:
+        if self._given is not None and self._given.lasting:
             self._pooled.add(image, other.mean(axis=0), labels)
         for label, bias in region_bias(image, other.mean(axis=0), labels).items():
             figures = _region_fidelity(maps, labels == label)

@@ -5,45 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from ratcli.errors import MeasurementError, UsageError
+from ratcli.errors import MeasurementError
 from ratcli.evaluation.activity import (
     PEAK_RADIUS_MM,
-    Administration,
     bland_altman,
     recovery,
     sphere_weights,
-    suv_factor,
     uptake,
 )
-
-FDG = Administration(weight_kg=70.0, dose_bq=350e6, half_life_s=6586.2, elapsed_s=3600.0)
-
-
-def test_activity_becomes_uptake_with_decay_to_the_series_start() -> None:
-    decayed = 350e6 * 0.5 ** (3600.0 / 6586.2)
-    # A patient who keeps all of the activity, evenly, has SUV 1.
-    assert decayed / 70_000.0 * suv_factor("BQML", FDG) == pytest.approx(1.0)
-
-
-def test_decay_to_the_administration_needs_no_decay() -> None:
-    at_injection = Administration(70.0, 350e6, 6586.2, 0.0)
-    assert suv_factor("BQML", at_injection) == pytest.approx(70_000.0 / 350e6)
-
-
-def test_values_in_grams_per_millilitre_are_uptake_already() -> None:
-    assert suv_factor("GML") == 1.0
-
-
-def test_counts_use_the_vendors_factors() -> None:
-    assert suv_factor("CNTS", counts_to_suv=0.002) == 0.002
-    expected = 7.5 * suv_factor("BQML", FDG)
-    assert suv_factor("CNTS", FDG, counts_to_bqml=7.5) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("units", "facts"), [("CNTS", FDG), ("", FDG), ("BQML", None)])
-def test_units_without_their_facts_are_refused(units: str, facts: Administration | None) -> None:
-    with pytest.raises(UsageError):
-        suv_factor(units, facts)
 
 
 def test_the_peak_sphere_holds_a_millilitre() -> None:

@@ -119,7 +119,7 @@ def _noise_table(found: Evaluation) -> Table:
                 number(spectrum.peak_per_mm),
                 number(spectrum.mean_per_mm),
                 number(spectrum.anisotropy),
-                str(spectrum.patches),
+                f"{spectrum.patches} × {spectrum.side_px} px",
             )
         rows.append((row.image, number(row.level), *cells))
     return Table(
