@@ -53,18 +53,18 @@ def train(
 def _prepare(config: Path, data: Path, out: Path, device: str, threads: int) -> Trainer:
     from ratcli.network.device import choose_device
     from ratcli.tasks import get_task
-    from ratcli.training.ct import CtSource, held_out_examples
     from ratcli.training.data import read_patients
     from ratcli.training.loop import Trainer
     from ratcli.training.recipe import read_recipe
+    from ratcli.training.sources import MATERIALS, held_out_examples, make_source
 
     recipe = read_recipe(config)
     task = get_task(recipe.task)
     chosen = choose_device(device, threads)
-    source = CtSource(task, recipe, read_patients(data, recipe.train, task))
+    source = make_source(task, recipe, read_patients(data, recipe.train, task))
     planes = read_patients(data, recipe.held_out, task)
     held_out = held_out_examples(task, recipe, planes, _HELD_OUT_PLANES)
-    return Trainer(recipe, source, held_out, out, chosen)
+    return Trainer(recipe, source, held_out, out, chosen, MATERIALS[task.name].scored)
 
 
 def _tell(progress: Progress) -> None:

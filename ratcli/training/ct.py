@@ -11,9 +11,8 @@ import torch
 from ratcli.degrade.anatomy.ct import ct_slice
 from ratcli.degrade.ct import CtDose, blur_with_kernel, low_dose_noise, sample_dose
 from ratcli.partition import Partitioner, get_partitioner
-from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.material import CleanPlane, Example
+from ratcli.training.material import CleanPlane, Example, Patients, example_from
 from ratcli.training.recipe import Recipe
 
 # Scanners store whole HU from -1024 up; most low-dose air is cut there.
@@ -34,9 +33,7 @@ class CtSource:
         self._task = task
         self._recipe = recipe
         self._partitioner: Partitioner = get_partitioner(recipe.partition)
-        self._patients: dict[str, list[CleanPlane]] = {}
-        for plane in planes:
-            self._patients.setdefault(plane.patient, []).append(plane)
+        self._patients = Patients(planes)
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
@@ -51,7 +48,7 @@ class CtSource:
         noisy = (hu + noise).round().numpy()
         if rng.random() < 0.7:
             noisy = np.maximum(noisy, np.minimum(_LOWEST_HU, plane.values[0]))
-        return example_from(self._task, self._partitioner, noisy, plane)
+        return example_from(self._task, self._partitioner, noisy[None], plane)
 
     def _plane(self, rng: np.random.Generator) -> tuple[CleanPlane, float | None]:
         """Draw a slice, and the dose it was scanned at (None: free of noise)."""
@@ -59,37 +56,10 @@ class CtSource:
             spacing = float(rng.uniform(0.6, 1.0)) * 512 / _PROCEDURAL_SIZE
             hu, _ = ct_slice(rng, size=_PROCEDURAL_SIZE, spacing_mm=spacing)
             return CleanPlane("procedural", hu[None], spacing), None
-        patient = sorted(self._patients)[int(rng.integers(len(self._patients)))]
-        planes = self._patients[patient]
-        return planes[int(rng.integers(len(planes)))], 1.0
+        return self._patients.draw_evenly(rng), 1.0
 
 
 def _as_reconstructed(plane: CleanPlane, dose: CtDose) -> CleanPlane:
     """Show a drawn plane through the kernel that its noise will have."""
     hu = torch.from_numpy(plane.values)
     return replace(plane, values=blur_with_kernel(hu, plane.spacing_mm, dose.kernel).numpy())
-
-
-def example_from(
-    task: Task, partitioner: Partitioner, noisy: FloatArray, plane: CleanPlane
-) -> Example:
-    """Put a degraded plane `(H, W)` beside its clean one, with the degraded one's regions."""
-    degraded = task.normalise(noisy[None].astype(np.float32))
-    labels = partitioner.partition(degraded).labels
-    return Example(degraded, task.normalise(plane.values), labels, plane.patient)
-
-
-def held_out_examples(
-    task: Task, recipe: Recipe, planes: Sequence[CleanPlane], count: int
-) -> list[Example]:
-    """Degrade planes for validation, each by a dose of its own, the same at every call.
-
-    Args:
-        task: `ct-denoise`.
-        recipe: partitioner and seed.
-        planes: of patients that no training sees.
-        count: most planes to use, spread evenly.
-    """
-    chosen = [planes[i] for i in np.linspace(0, len(planes) - 1, count).round().astype(int)]
-    doses = replace(recipe, procedural=0.0, noise_hu=(20.0, 40.0))
-    return [CtSource(task, doses, [plane]).make(index) for index, plane in enumerate(chosen)]

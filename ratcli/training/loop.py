@@ -35,7 +35,7 @@ class Progress:
         steps: steps in all.
         loss: of the last step.
         rate: learning rate of the last step.
-        psnr_db: of the last validation, in the network's units over a range of 1; NaN before.
+        psnr_db: of the last validation, over the scored range; NaN before.
         seconds: since this run began or went on.
     """
 
@@ -56,6 +56,7 @@ class Trainer:
         held_out: examples of patients that no training sees.
         folder: where checkpoints and the curve go; made if missing.
         device: where the network runs.
+        scored: range of the network's units over which validation measures.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Trainer:
         held_out: Sequence[Example],
         folder: Path,
         device: torch.device,
+        scored: tuple[float, float] = (-0.5, 0.5),
     ) -> None:
         self._recipe = recipe
         self._source = source
         self._held_out = held_out
         self._folder = folder
         self._device = device
+        self._scored = scored
         torch.manual_seed(recipe.seed)
         self.network = RAT(recipe.network).to(device)
         _start_as_identity(self.network)
@@ -142,7 +145,7 @@ class Trainer:
     def validate(self) -> float:
         """Return the mean PSNR in dB of the averaged network on whole held-out planes.
 
-        Scored over values that map to -0.5 to 0.5 (CT: -160 to 240 HU), with a range of 1.
+        Over the scored range alone (CT: -160 to 240 HU), whose width is the data range.
         """
         if not self._held_out:
             return math.nan
@@ -156,7 +159,8 @@ class Trainer:
         labels = torch.from_numpy(example.labels)[None].to(self._device)
         with torch.inference_mode(), self._autocast():
             restored = network(degraded, labels)[0].float().cpu().numpy()
-        difference = restored.clip(-0.5, 0.5) - example.clean.clip(-0.5, 0.5)
+        low, high = self._scored
+        difference = (restored.clip(low, high) - example.clean.clip(low, high)) / (high - low)
         return -10 * math.log10(max(float(np.mean(difference**2)), 1e-12))
 
     def _train_step(self, batch: Batch, rate: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ratcli.partition import Partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
+from ratcli.task import Task
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,59 @@ class Source(Protocol):
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
+
+
+class Patients:
+    """Clean planes to draw from, patient by patient.
+
+    Args:
+        planes: of any number of patients.
+    """
+
+    def __init__(self, planes: Sequence[CleanPlane]) -> None:
+        self._planes: dict[str, list[CleanPlane]] = {}
+        for plane in planes:
+            self._planes.setdefault(plane.patient, []).append(plane)
+        self._names = sorted(self._planes)
+        pixels = [sum(plane.values[0].size for plane in self._planes[n]) for n in self._names]
+        roots = np.sqrt(np.array(pixels, np.float64))
+        self._shares = roots / max(1.0, roots.sum())
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def draw_evenly(self, rng: np.random.Generator) -> CleanPlane:
+        """Draw a patient, whatever the number of planes, and one of the planes."""
+        return self._one_of(rng, int(rng.integers(len(self._names))))
+
+    def draw_by_size(self, rng: np.random.Generator) -> CleanPlane:
+        """Draw a patient by the square root of all pixels, and one of the planes.
+
+        For scans of very different sizes: a whole body beside a few centimetres of a leg.
+        """
+        return self._one_of(rng, int(rng.choice(len(self._names), p=self._shares)))
+
+    def _one_of(self, rng: np.random.Generator, patient: int) -> CleanPlane:
+        planes = self._planes[self._names[patient]]
+        return planes[int(rng.integers(len(planes)))]
+
+
+def example_from(
+    task: Task, partitioner: Partitioner, degraded: FloatArray, clean: CleanPlane
+) -> Example:
+    """Put a degraded plane beside its clean one, with regions found as at restore time.
+
+    Args:
+        task: maps both to the network's units.
+        partitioner: sees the degraded plane.
+        degraded: `(C, H, W)` in the task's unit.
+        clean: `(C, s*H, s*W)`, s the task's scale.
+    """
+    seen = task.normalise(degraded)
+    labels = partitioner.partition(seen).labels
+    if task.scale != 1:
+        labels = labels.repeat(task.scale, 0).repeat(task.scale, 1)
+    return Example(seen, task.normalise(clean.values), labels, clean.patient)
 
 
 @dataclass(frozen=True)

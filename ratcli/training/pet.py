@@ -1,0 +1,110 @@
+"""Material for PET synthesis: real and procedural planes, counted more briefly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ratcli.degrade.anatomy.pet import PetPlane, pet_slice
+from ratcli.degrade.pet import PetCounts, expected_image, low_count_noise, sample_counts
+from ratcli.partition import Partitioner, get_partitioner
+from ratcli.scan import FloatArray
+from ratcli.task import Task
+from ratcli.training.material import CleanPlane, Example, Patients, example_from
+from ratcli.training.recipe import Recipe
+
+_PROCEDURAL_SIZE = 128
+# Region, how often it is drawn, and the width of the field of view in mm.
+_REGIONS: dict[str, tuple[float, tuple[float, float]]] = {
+    "head": (0.3, (220, 330)),
+    "chest": (0.25, (450, 700)),
+    "abdomen": (0.25, (450, 700)),
+    "pelvis": (0.12, (450, 700)),
+    "limbs": (0.08, (350, 600)),
+}
+# Uptake of a trunk's plane; the counts of a protocol are meant for about that much.
+_TRUNK_SUV_MM2 = 50_000.0
+# Scans cut out around a lesion are mirrored to about a thigh: what lies beyond attenuates too.
+_LEAST_SIDE = 68
+
+
+class PetSource:
+    """Planes with fewer counts; patients are drawn by the square root of their pixels.
+
+    Args:
+        task: `pet-synthesis`.
+        recipe: seed, range of the reduction of counts, share of procedural planes, partitioner.
+        planes: planes of full counts, in SUV.
+    """
+
+    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[CleanPlane]) -> None:
+        self._task = task
+        self._recipe = recipe
+        self._partitioner: Partitioner = get_partitioner(recipe.partition)
+        self._patients = Patients(planes)
+
+    def make(self, index: int) -> Example:
+        """Return the example of an index."""
+        rng = np.random.default_rng((self._recipe.seed, index))
+        is_procedural = not self._patients or rng.random() < self._recipe.procedural
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        if is_procedural:
+            plane, noise = self._procedural(rng, generator)
+        else:
+            plane, noise = self._real(rng, generator)
+        degraded = np.maximum(plane.values + noise, np.minimum(plane.values, 0))
+        return example_from(self._task, self._partitioner, degraded, plane)
+
+    def _procedural(
+        self, rng: np.random.Generator, generator: torch.Generator
+    ) -> tuple[CleanPlane, FloatArray]:
+        """Draw true uptake; return what endless counts show of it, and noise `(1, N, N)`."""
+        drawn, spacing_mm = _draw(rng)
+        suv, attenuation = (
+            torch.from_numpy(part) for part in (drawn.suv, drawn.attenuation_per_mm)
+        )
+        counts = self._counts(rng, drawn.suv, spacing_mm, original=None)
+        clean = expected_image(suv, spacing_mm, counts, attenuation)
+        noise = low_count_noise(suv, spacing_mm, counts, generator, attenuation)
+        return CleanPlane("procedural", clean.numpy()[None], spacing_mm), noise.numpy()[None]
+
+    def _real(
+        self, rng: np.random.Generator, generator: torch.Generator
+    ) -> tuple[CleanPlane, FloatArray]:
+        """Draw a real plane, and the noise `(1, H, W)` that it would have beyond its own."""
+        plane = self._patients.draw_by_size(rng)
+        values = plane.values * np.float32(rng.uniform(0.7, 1.4))
+        plane = replace(plane, values=values)
+        whole = _mirrored(values[0])
+        counts = self._counts(rng, whole, plane.spacing_mm, original=1.0)
+        noise = low_count_noise(torch.from_numpy(whole), plane.spacing_mm, counts, generator)
+        height, width = values.shape[1:]
+        return plane, noise.numpy()[None, :height, :width]
+
+    def _counts(
+        self, rng: np.random.Generator, suv: FloatArray, spacing_mm: float, original: float | None
+    ) -> PetCounts:
+        """Draw a protocol; planes of little uptake get fewer of its counts, more or less."""
+        low, high = self._recipe.reduction
+        fraction = float(np.exp(-rng.uniform(np.log(low), np.log(high))))
+        uptake = float(suv.sum()) * spacing_mm**2
+        share = min(1.0, max(0.1, uptake / _TRUNK_SUV_MM2)) ** rng.uniform(0, 1)
+        drawn = sample_counts(rng, original)
+        return replace(drawn, counts=drawn.counts * share, fraction=fraction)
+
+
+def _draw(rng: np.random.Generator) -> tuple[PetPlane, float]:
+    """Draw a procedural plane and its pixel pitch in mm."""
+    chances = [chance for chance, _ in _REGIONS.values()]
+    region = str(rng.choice(list(_REGIONS), p=chances))
+    spacing_mm = float(rng.uniform(*_REGIONS[region][1])) / _PROCEDURAL_SIZE
+    return pet_slice(rng, _PROCEDURAL_SIZE, spacing_mm, region), spacing_mm
+
+
+def _mirrored(plane: FloatArray) -> FloatArray:
+    """Extend a small plane `(H, W)` downwards and to the right."""
+    down, right = (max(0, _LEAST_SIDE - side) for side in plane.shape)
+    return np.ascontiguousarray(np.pad(plane, ((0, down), (0, right)), mode="symmetric"))
