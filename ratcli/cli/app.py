@@ -21,6 +21,7 @@ from ratcli.errors import RatError, UsageError
 COMMANDS: dict[str, str] = {
     "restore": "ratcli.cli.restore",
     "segment": "ratcli.cli.segment",
+    "evaluate": "ratcli.cli.evaluate",
     "simulate": "ratcli.cli.simulate",
     "train": "ratcli.cli.train",
     "info": "ratcli.cli.info",
