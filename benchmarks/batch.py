@@ -21,7 +21,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
 
-from ratcli.batch.api import restore_batch, restore_settings
+from ratcli.api import restore_batch, restore_settings
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Selection
 from ratcli.batch.restoring import RestoreWork

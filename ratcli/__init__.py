@@ -1,7 +1,7 @@
 """rat: restore medical images with the Region Attention Transformer.
 
-From Python: `ratcli.restore(array_or_path, task="ct-denoise")`. Nothing heavy loads before a
-function is used.
+From Python: `ratcli.restore(array_or_path, task="ct-denoise")`, `ratcli.segment` and
+`ratcli.evaluate`. Nothing heavy loads before a function is used.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ratcli.batch.api import restore as restore
+    from ratcli.api import evaluate as evaluate
+    from ratcli.api import restore as restore
+    from ratcli.api import segment as segment
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "restore"]
+__all__ = ["__version__", "evaluate", "restore", "segment"]
 
-_FUNCTIONS = {"restore": "ratcli.batch.api"}
+_FUNCTIONS = ("evaluate", "restore", "segment")
 
 
 class _Package(ModuleType):
@@ -33,9 +35,9 @@ class _Package(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name not in _FUNCTIONS:
             raise AttributeError(f"module 'ratcli' has no attribute '{name}'")
-        import importlib
+        from ratcli import api
 
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        return getattr(api, name)
 
 
 sys.modules[__name__].__class__ = _Package

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ratcli"
 
-LAYERS: dict[str, int] = {
+LAYERS: dict[str, float] = {
     "errors": 0,
     "scan": 1,
     "regions": 1,
@@ -27,12 +27,13 @@ LAYERS: dict[str, int] = {
     "batch": 3,
     "training": 3,
     "evaluation": 3,
+    "api": 3.5,
     "cli": 4,
 }
 # What a layer may take from outside the standard library, where the rule names it.
 PURE = {0: set(), 1: {"numpy", "typing_extensions"}}
 ONLY_CLI = {"typer", "rich"}
-WITHOUT_TORCH = ("formats", "tasks", "cli", "batch", "evaluation", "regions", "scan", "task")
+WITHOUT_TORCH = ("formats", "tasks", "cli", "api", "batch", "evaluation", "regions", "scan", "task")
 TORCH_INSIDE = ("torch", "torchvision", "segment_anything")
 WITHOUT_PATHS = ("errors", "scan", "regions", "task", "tasks", "degrade", "restore")
 MAY_MEET = ({"scan", "regions"}, {"scan", "task"}, {"restore", "batch"})

@@ -62,7 +62,7 @@ def restore(
         options.check_partition(partition)
     talk = Talk(quiet, verbose, not no_progress, log_file, debug)
     with talking(talk):
-        from ratcli.batch.api import RestoreOptions, restore_batch, restore_settings
+        from ratcli.api import RestoreOptions, restore_batch, restore_settings
         from ratcli.batch.plan import Selection
         from ratcli.batch.restoring import RestoreWork
         from ratcli.batch.session import BatchSettings

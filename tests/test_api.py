@@ -84,7 +84,32 @@ def test_an_output_that_exists_keeps_its_error_class(tmp_path: Path, tiny_weight
         ratcli.restore(tmp_path / "scan.tif", task="ct-denoise", unit="HU")
 
 
+def test_regions_of_an_array_cover_it() -> None:
+    labels = ratcli.segment(plane() * 3, task="ct-denoise")
+    assert labels.shape == (48, 40)
+    assert labels.min() == 0
+
+
+def test_regions_of_a_file_are_those_of_its_values(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "scan.tif", plane() * 3)
+    found = ratcli.segment(tmp_path / "scan.tif", task="ct-denoise", unit="HU")
+    np.testing.assert_array_equal(found, ratcli.segment(plane() * 3, task="ct-denoise"))
+
+
+def test_a_restored_array_is_evaluated() -> None:
+    clean = np.zeros((64, 64), np.float32)
+    noisy = np.random.default_rng(0).normal(0, 10, (64, 64)).astype(np.float32)
+    result = ratcli.evaluate(noisy * 0.5, reference=clean, input=noisy, task="ct-denoise")
+    errors = {row.image: row.fidelity.rmse for row in result.pooled}
+    assert errors["restored"] == pytest.approx(errors["input"] / 2, rel=1e-3)
+
+
+def test_an_array_is_not_evaluated_without_a_task() -> None:
+    with pytest.raises(ValueError, match="name the task"):
+        ratcli.evaluate(plane())
+
+
 @pytest.mark.parametrize("first", ["import ratcli.restore", "from ratcli.restore import Restorer"])
 def test_the_function_keeps_its_name_beside_the_module(first: str) -> None:
-    code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.batch.api'"
+    code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.api'"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

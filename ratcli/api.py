@@ -1,10 +1,11 @@
-"""Restoring from Python: the same jobs as the command line's, for arrays too."""
+"""The Python API: what the command line does, for arrays too."""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, overload
 
@@ -17,11 +18,15 @@ from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.batch.plan import IfExists, Selection, find_jobs
 from ratcli.batch.restoring import RestoreWork, restore_header
 from ratcli.batch.session import Batch, BatchSettings
-from ratcli.regions import Regions
-from ratcli.scan import FloatArray, ScanInfo
+from ratcli.formats import open_scan
+from ratcli.regions import LabelArray, Regions
+from ratcli.scan import FloatArray, ScanInfo, ScanReader
+from ratcli.task import Task
 from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
+    from ratcli.evaluation.evaluate import Settings as EvaluationSettings
+    from ratcli.evaluation.results import Evaluation
     from ratcli.restore import Restorer, RestoreSettings
 
 StrPath = str | os.PathLike[str]
@@ -140,6 +145,87 @@ def restore_batch(
     plan = find_jobs(inputs, place)
     header = restore_header(work) if how.manifest is not None else Header()
     return Batch(plan, header, how)
+
+
+def segment(
+    scan: AnyArray | StrPath,
+    *,
+    task: str,
+    partition: str = "",
+    unit: str | None = None,
+) -> LabelArray:
+    """Find the regions of an array or of a scan on disk; nothing is written.
+
+    Args:
+        scan: as for `restore`; a path must be that of one scan.
+        task: the task whose units the values are in, and whose partition is the default.
+        partition: how regions are found, as `--partition`.
+        unit: unit of the values where a file does not tell it.
+
+    Returns:
+        Labels from 0, int32 `(H, W)` for one plane, `(N, H, W)` for several.
+
+    Raises:
+        RatError: the scan is not what the task is for, or there is no such partition.
+    """
+    from ratcli.partition import get_partitioner
+    from ratcli.restore import check, unit_factor
+
+    chosen = get_task(task)
+    partitioner = get_partitioner(partition or chosen.partition)
+    with _open(scan, chosen, unit) as reader:
+        check(chosen, reader)
+        factor = np.float32(unit_factor(chosen, reader))
+        planes = []
+        for plane in range(reader.info.planes):
+            values = reader.read(plane) * factor
+            values[:, reader.padding(plane)] = chosen.window[0]
+            planes.append(partitioner.partition(chosen.normalise(values)).labels)
+    return planes[0] if len(planes) == 1 else np.stack(planes)
+
+
+def evaluate(
+    restored: AnyArray | StrPath,
+    *,
+    reference: AnyArray | StrPath | None = None,
+    input: AnyArray | StrPath | None = None,
+    task: str = "",
+    unit: str | None = None,
+    settings: EvaluationSettings | None = None,
+) -> Evaluation:
+    """Measure a restored scan: fidelity, noise, resolution, region means, what was taken away.
+
+    Args:
+        restored: an array or the path of one scan.
+        reference: what it should look like.
+        input: what it was made from.
+        task: the task whose units arrays are in; needed for arrays alone.
+        unit: unit of the values where a file does not tell it.
+        settings: windows, baselines and more.
+
+    Raises:
+        RatError: the scans do not belong together, or cannot be read.
+        ValueError: arrays without a task.
+    """
+    from ratcli.evaluation.evaluate import evaluate as measure
+    from ratcli.evaluation.scene import Comparison
+
+    chosen = get_task(task) if task else None
+    with ExitStack() as stack:
+        readers = [
+            None if scan is None else stack.enter_context(_open(scan, chosen, unit))
+            for scan in (restored, reference, input)
+        ]
+        assert readers[0] is not None
+        return measure(Comparison(readers[0], readers[1], readers[2]), settings)
+
+
+def _open(scan: AnyArray | StrPath, task: Task | None, unit: str | None) -> ScanReader:
+    if not isinstance(scan, np.ndarray):
+        return open_scan(Path(scan), assume_unit=unit)
+    if task is None:
+        raise ValueError("an array does not tell its unit: name the task")
+    return ArrayReader(scan, task)
 
 
 class _Silent:
