@@ -89,7 +89,7 @@ class Runner:
         """
         with _Finishing(listener) as finishing, _Opening(self.open, jobs) as opening:
             for job, opened in opening:
-                finishing.add(self._compute(job, opened.result, _naming(job, listener)))
+                finishing.add(self._compute(job, opened.result, finishing.progress_of(job)))
                 if finishing.failed and self._settings.fail_fast:
                     break
 
@@ -161,14 +161,6 @@ def _failed(job: Job, error: Exception) -> Finish:
     return lambda: outcome
 
 
-def _naming(job: Job, listener: Listener) -> PlaneProgress:
-    def progress(done: int, total: int) -> None:
-        listener.check()
-        listener.planes(job.name, done, total)
-
-    return progress
-
-
 class _Opening:
     """Opens the next jobs in a thread while one is worked on."""
 
@@ -218,6 +210,16 @@ class _Finishing:
         """Hand over what finishes a job; waits where too many are unfinished."""
         self._waiting.append(self._thread.submit(finish))
         self._tell(most=AHEAD)
+
+    def progress_of(self, job: Job) -> PlaneProgress:
+        """Return what is called after each plane: tells of it, and of what has been finished."""
+
+        def progress(done: int, total: int) -> None:
+            self._listener.check()
+            self._tell(most=AHEAD)
+            self._listener.planes(job.name, done, total)
+
+        return progress
 
     def _tell(self, most: int) -> None:
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
