@@ -23,6 +23,7 @@ from ratcli.scan import BoolArray, FloatArray
 RealArray = npt.NDArray[np.float64]
 
 _MOST_PLACES = 20
+_SAME_PLACE_MM = 6.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def check_residual(
     )
     z_map = np.maximum(np.abs(spots), np.abs(lines)).astype(np.float32)
     noise = float(np.median(spread[inside])) if inside.any() else 0.0
-    return ResidualCheck(findings, biases, tuple(named[:_MOST_PLACES]), z_map, noise)
+    return ResidualCheck(findings, biases, _apart(named, spacing_mm), z_map, noise)
 
 
 class _AtEdges(NamedTuple):
@@ -220,6 +221,16 @@ def _places(z: RealArray, kind: str, limit: float) -> list[Place]:
     labels, count = ndimage.label(np.abs(z) > limit, structure=np.ones((3, 3)))
     peaks = ndimage.maximum_position(np.abs(z), labels, np.arange(1, count + 1))
     return [Place(int(row), int(column), kind, float(z[row, column]), "") for row, column in peaks]
+
+
+def _apart(places: list[Place], spacing_mm: float) -> tuple[Place, ...]:
+    """Return places without those beside a stronger one, from the strongest on."""
+    kept: list[Place] = []
+    for place in places:
+        distances = (math.hypot(place.row - one.row, place.column - one.column) for one in kept)
+        if all(distance * spacing_mm > _SAME_PLACE_MM for distance in distances):
+            kept.append(place)
+    return tuple(kept[:_MOST_PLACES])
 
 
 def _name_change(place: Place, before: RealArray, after: RealArray, spacing_mm: float) -> Place:

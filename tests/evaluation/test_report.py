@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from arrays import ArrayReader
+from scipy.ndimage import gaussian_filter
+
+from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
+from ratcli.evaluation.report.pictures import make_gallery
+from ratcli.evaluation.report.plots import Plot, Rule, Series, draw, ticks
+from ratcli.evaluation.report.words import interval, number, signed
+from ratcli.evaluation.results import Evaluation, Sample
+from ratcli.evaluation.roi import Disc
+from ratcli.evaluation.scene import Comparison
+
+SIDE = 128
+
+
+def _scans(planes: int = 3) -> dict[str, ArrayReader]:
+    plane = np.full((SIDE, SIDE), -1000.0)
+    plane[Disc(64, 64, 52).mask(plane.shape)] = 20.0
+    plane[Disc(54, 50, 18).mask(plane.shape)] = 90.0
+    clean = np.repeat(gaussian_filter(plane, 0.8)[None, None], planes, axis=0)
+    noise = np.random.default_rng(0).normal(0.0, 20.0, clean.shape)
+    deleted = clean.copy()
+    deleted[1, 0] += 90.0 * Disc(80, 84, 3.0).mask(plane.shape)
+    return {
+        "restored": ArrayReader(clean + 0.2 * noise),
+        "reference": ArrayReader(clean),
+        "input": ArrayReader(deleted + noise),
+        "uncertainty": ArrayReader(np.full_like(clean, 4.0)),
+    }
+
+
+@pytest.fixture(scope="module")
+def found() -> Evaluation:
+    return evaluate(Comparison(**_scans()), Settings(phantom=True))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def page(found: Evaluation) -> str:
+    facts = {"weights, SHA-256": "0123456789abcdef", "settings": "strength 1 & <no> script"}
+    return render(found, Provenance("Phantom <script>alert(1)</script>", "9.9", facts))
+
+
+class _Tags(HTMLParser):
+    """Gathers tags with their attributes, and those left open."""
+
+    VOID = frozenset({"meta", "link", "input", "img", "br", "i"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_every_element_is_closed(page: str) -> None:
+    assert _Tags(page).open == []
+
+
+def test_the_page_names_nothing_outside_itself(page: str) -> None:
+    outside = [
+        value
+        for _, attributes in _Tags(page).tags
+        for name, value in attributes.items()
+        if name in ("src", "href") and value and not value.startswith("data:")
+    ]
+    assert outside == []
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page)
+
+
+def test_titles_and_facts_are_escaped(page: str) -> None:
+    assert "<script>alert(1)" not in page
+    assert "strength 1 &amp; &lt;no&gt; script" in page
+
+
+def test_provenance_and_verdicts_are_on_the_page(page: str) -> None:
+    assert "0123456789abcdef" in page
+    assert "does not look like noise" in page
+    assert "spots stand out (1 removed, 0 added)" in page
+
+
+def test_every_plot_has_units_and_a_text_for_screen_readers(page: str) -> None:
+    labels = [
+        attributes["aria-label"] or ""
+        for tag, attributes in _Tags(page).tags
+        if tag == "svg" and attributes.get("viewbox", "").startswith("0 0 460")
+    ]
+    assert any("power in HU² mm²" in label and "1/mm" in label for label in labels)
+    assert any("Bland-Altman" in label for label in labels)
+    assert any("transfer" in label for label in labels)
+    assert len(labels) >= 5
+
+
+def test_the_pictures_are_jpeg_data_and_the_suspicious_place_is_marked(page: str) -> None:
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert text is not None
+    slides = json.loads(text[1])["slides"]
+    assert [slide["plane"] for slide in slides] == [0, 1, 2]
+    layers = slides[1]["layers"]
+    assert set(layers) == {
+        "input", "restored", "reference", "residual", "error", "noise map", "suspicion",
+        "uncertainty",
+    }  # fmt: skip
+    assert all(layer["uri"].startswith("data:image/jpeg;base64,/9j/") for layer in layers.values())
+    assert "spot removed" in slides[1]["places"][0][2]
+
+
+def test_pictures_shrink_until_they_fit_the_budget() -> None:
+    noise = np.random.default_rng(0).normal(0.0, 30.0, (1, 256, 256)).astype(np.float32)
+    sample = Sample(
+        0, {"restored": noise, "input": noise}, np.ones((256, 256), bool),
+        np.full((256, 256), -1, np.int32), None, None, None, (),
+    )  # fmt: skip
+    full, small = (make_gallery([sample] * 3, "HU", (None,) * 3, size) for size in (10**7, 40_000))
+    assert full is not None
+    assert small is not None
+    total = sum(len(layer.uri) for slide in small.slides for layer in slide.layers)
+    assert total <= 40_000
+    assert (small.longest_px, small.quality) < (full.longest_px, full.quality)
+
+
+def test_a_scan_without_samples_has_a_page_without_pictures(found: Evaluation) -> None:
+    from dataclasses import replace
+
+    text = render(replace(found, samples=()), Provenance("bare", "9.9"))
+    assert 'id="stage"' not in text
+    assert "Figures" in text
+
+
+def test_slides_are_shown_in_colour() -> None:
+    rgb = gaussian_filter(np.random.default_rng(0).uniform(0.3, 0.9, (1, 3, 64, 64)), (0, 0, 1, 1))
+    scan = ArrayReader(rgb, "RGB", (None, None, None))
+    text = render(evaluate(Comparison(scan, scan)), Provenance("slide", "9.9"))
+    assert '"kind":"colour"' in text
+    assert "Stain, colour and sharpness" in text
+
+
+def test_the_index_links_every_report(found: Evaluation) -> None:
+    entries = [IndexEntry(f"scan {n}", f"scan{n}.html", found) for n in range(2)]
+    text = render_index(entries, Provenance("Reports", "9.9"))
+    links = [attributes.get("href") for tag, attributes in _Tags(text).tags if tag == "a"]
+    assert links == ["scan0.html", "scan1.html"]
+
+
+def test_ticks_are_round_and_span_the_range() -> None:
+    assert ticks(0.0, 0.62) == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+    assert ticks(3.0, 3.0)[0] < 3.0 < ticks(3.0, 3.0)[-1]
+
+
+def test_values_that_are_not_finite_are_left_out_of_plots() -> None:
+    plot = Plot("t", "x", "y", [Series("a", [0, 1, 2], [1.0, float("nan"), 3.0])], [Rule("r", 2.0)])
+    assert "nan" not in draw(plot)
+    with pytest.raises(ValueError, match="no finite point"):
+        draw(Plot("t", "x", "y", [Series("a", [0], [float("inf")])]))
+
+
+def test_numbers_are_written_for_readers() -> None:
+    assert number(-1.234) == "−1.23"
+    assert number(float("nan")) == "–"
+    assert number(float("inf")) == "∞"
+    assert signed(0.5, 1) == "+0.5"
+    assert interval(float("nan"), 1.0) == "–"
