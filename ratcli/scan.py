@@ -74,7 +74,8 @@ class Derivation:
         task: name of the task, as `ct-denoise`.
         description: one sentence for a reader of the file; at most 1000 characters.
         label: a few words for a series description.
-        method: `denoise` (same grid), `resample` (finer grid) or `simulate` (a degraded scan).
+        method: `denoise` (same grid), `resample` (finer grid), `simulate` (a degraded scan) or
+            `uncertainty` (standard deviations in place of values, which get a scale of their own).
         scale: output pixels for each input pixel and axis.
         version: version of this software.
         weights_sha256: hash of the weights, empty where none were used.

@@ -35,6 +35,7 @@ class WeightsEntry:
         data: groups of scans they were trained on.
         licence: SPDX identifier.
         network: settings of the network.
+        uncertainty_scale: true error for each told standard deviation, on held-out patients.
     """
 
     name: str
@@ -45,6 +46,7 @@ class WeightsEntry:
     data: tuple[str, ...]
     licence: str
     network: dict[str, Any]
+    uncertainty_scale: float = 1.0
 
     @property
     def card(self) -> Path:
@@ -149,4 +151,5 @@ def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
         data=tuple(facts["data"]),
         licence=facts["licence"],
         network=facts["network"],
+        uncertainty_scale=float(facts.get("uncertainty_scale", 1.0)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,9 +13,10 @@ from ratcli.errors import UnsuitableInputError, WeightsError
 from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
-from ratcli.regions import Regions
-from ratcli.restore.run import PlaneProgress, RegionsOf, ScanRun
+from ratcli.regions import LabelArray, Regions
+from ratcli.restore.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
+from ratcli.restore.views import VIEWS, mean_of_views
 from ratcli.scan import BoolArray, Derivation, FloatArray, ScanReader, ScanWriter
 from ratcli.task import Task
 
@@ -75,14 +77,16 @@ class Restorer:
         return self._engine.device_name
 
     def derivation(self) -> Derivation:
-        """Return what the writers record."""
+        """Return what the writer of the restored scan records."""
         settings, entry = self.settings, self._entry
+        several = settings.views != 1
         return Derivation(
             task=settings.task.name,
             description=(
                 f"rat {__version__}, {settings.task.name}, weights {entry.name} "
                 f"(SHA-256 {entry.sha256}), strength {settings.strength:g}, "
                 f"regions by {self._partitioner.name}"
+                f"{f', mean of {settings.views} views' if several else ''}"
             ),
             label=settings.task.label,
             method=settings.task.method,
@@ -94,8 +98,33 @@ class Restorer:
                 f"strength={settings.strength!r}",
                 f"precision={settings.precision}",
                 f"tile={settings.tile},{settings.tile_overlap}",
+                *([f"views={settings.views}"] if several else []),
                 *self._partitioner.settings,
             ),
+        )
+
+    def residual_derivation(self) -> Derivation:
+        """Return what the writer of input minus output records."""
+        whole = self.derivation()
+        return replace(
+            whole,
+            description=f"input minus output of: {whole.description}",
+            label=f"{whole.label} residual",
+            settings=(*whole.settings, "residual"),
+        )
+
+    def uncertainty_derivation(self) -> Derivation:
+        """Return what the writer of the standard deviations records."""
+        whole, scale = self.derivation(), self._entry.uncertainty_scale
+        return replace(
+            whole,
+            description=(
+                f"standard deviation of each pixel, from {VIEWS} views, times {scale:g}: "
+                f"{whole.description}"
+            ),
+            label=f"{whole.label} uncertainty",
+            method="uncertainty",
+            settings=(*whole.settings, f"uncertainty_scale={scale!r}"),
         )
 
     def restore(
@@ -105,6 +134,7 @@ class Restorer:
         *,
         regions: RegionsOf | None = None,
         residual: ScanWriter | None = None,
+        uncertainty: ScanWriter | None = None,
         progress: PlaneProgress | None = None,
     ) -> RestoreSummary:
         """Restore every plane of a scan.
@@ -114,6 +144,8 @@ class Restorer:
             writer: made from the reader; entered and closed by the caller.
             regions: gives the regions of a plane, on the input's grid, in place of the partitioner.
             residual: gets input minus output; for tasks that keep the grid.
+            uncertainty: gets the standard deviation of each pixel; its `Derivation.method` is
+                `uncertainty`. Needs several views.
             progress: called after each step with the planes done and all planes.
 
         Raises:
@@ -121,10 +153,14 @@ class Restorer:
             UnreadableInputError: pixel data are damaged.
             OutputError: the output cannot be written.
             DeviceError: too little memory, even for the smallest tile.
+            ValueError: an uncertainty is wanted of one view.
         """
         task = self.settings.task
+        if uncertainty is not None and self.settings.views == 1:
+            raise ValueError("an uncertainty needs several views")
         check(task, reader)
-        run = ScanRun(task, reader, (writer, residual), unit_factor(task, reader), regions)
+        outputs = Outputs(writer, residual, uncertainty)
+        run = ScanRun(task, reader, outputs, unit_factor(task, reader), regions)
         began = time.perf_counter()
         run.run(self, self._engine.batch, progress)
         return run.summary(time.perf_counter() - began)
@@ -164,34 +200,44 @@ class Restorer:
         ]
         partitioned = time.perf_counter()
         labels = [r.labels.repeat(task.scale, 0).repeat(task.scale, 1) for r in labelled]
-        restored = self._engine.restore(normal, labels)
+        restored, spread = self._through_network(normal, labels)
         network = (time.perf_counter() - partitioned) / len(values)
+        kept = [hide | task.outside(x) for x, hide in zip(values, hidden, strict=True)]
         return [
             RestoredBlock(
-                self._native(*parts),
-                parts[3].count,
+                self._native(values[i], kept[i], restored[i], normal[i]),
+                labelled[i].count,
                 (partitioned - began) / len(values),
                 network,
+                None if spread is None else self._deviation(kept[i], spread[i]),
             )
-            for parts in zip(values, hidden, restored, labelled, normal, strict=True)
+            for i in range(len(values))
         ]
 
+    def _through_network(
+        self, planes: list[FloatArray], labels: list[LabelArray]
+    ) -> tuple[list[FloatArray], list[FloatArray] | None]:
+        """Return restored planes, and standard deviations where there are several views."""
+        if self.settings.views == 1:
+            return self._engine.restore(planes, labels), None
+        return mean_of_views(self._engine.restore, planes, labels)
+
     def _native(
-        self,
-        values: FloatArray,
-        hidden: BoolArray,
-        restored: FloatArray,
-        regions: Regions,
-        normal: FloatArray,
+        self, values: FloatArray, kept: BoolArray, restored: FloatArray, normal: FloatArray
     ) -> FloatArray:
         """Blend, map back, and put back what may not change."""
         task = self.settings.task
         if self.settings.strength != 1:
             restored = self._blend(normal, restored)
         native = task.denormalise(restored)
-        if task.scale != 1:
-            return native
-        return np.where(hidden | task.outside(values), values, native).astype(np.float32)
+        return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
+
+    def _deviation(self, kept: BoolArray, spread: FloatArray) -> FloatArray:
+        """Return the spread over views in the task's unit, calibrated; 0 where nothing changes."""
+        task, settings = self.settings.task, self.settings
+        gain = np.float32(task.gain * settings.strength * self._entry.uncertainty_scale)
+        deviation: FloatArray = spread * gain
+        return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 
     def _blend(self, normal: FloatArray, restored: FloatArray) -> FloatArray:
         enlarged = self._engine.enlarge(normal)

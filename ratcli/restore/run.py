@@ -49,13 +49,28 @@ class Part:
     regions: Regions | None
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Where the planes of a run go.
+
+    Attributes:
+        restored: gets the restored scan.
+        residual: gets input minus output, or None.
+        uncertainty: gets standard deviations, or None.
+    """
+
+    restored: ScanWriter
+    residual: ScanWriter | None = None
+    uncertainty: ScanWriter | None = None
+
+
 class ScanRun:
     """A scan, its writers, and what is counted on the way.
 
     Args:
         task: the task.
         reader: the scan.
-        writers: gets the restored scan, and maybe one that gets input minus output.
+        outputs: the writers.
         factor: turns the scan's unit into the task's.
         regions: gives regions of a plane, or None to compute them.
     """
@@ -64,13 +79,13 @@ class ScanRun:
         self,
         task: Task,
         reader: ScanReader,
-        writers: tuple[ScanWriter, ScanWriter | None],
+        outputs: Outputs,
         factor: float,
         regions: RegionsOf | None,
     ) -> None:
         self._task = task
         self._reader = reader
-        self._writer, self._residual = writers
+        self._outputs = outputs
         self._factor = np.float32(factor)
         self._regions = regions
         self._network = self._partition = 0.0
@@ -126,10 +141,14 @@ class ScanRun:
             self._count_change(part, output)
         target = None if part.block.write is None else part.block.write.scaled(scale)
         inner = None if part.block.inner is None else part.block.inner.scaled(scale)
-        self._writer.write(part.plane, _cut(output, inner), target)
-        if self._residual is not None:
+        self._outputs.restored.write(part.plane, _cut(output, inner), target)
+        if self._outputs.residual is not None:
             change = np.where(np.isfinite(part.values), part.values - output, 0).astype(np.float32)
-            self._residual.write(part.plane, _cut(change, inner), target)
+            self._outputs.residual.write(part.plane, _cut(change, inner), target)
+        if self._outputs.uncertainty is not None:
+            assert restored.deviation is not None
+            deviation = restored.deviation / self._factor
+            self._outputs.uncertainty.write(part.plane, _cut(deviation, inner), target)
 
     def _count_change(self, part: Part, output: FloatArray) -> None:
         seen = ~(part.padding | self._task.outside(part.values * self._factor))

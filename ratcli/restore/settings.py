@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ratcli.errors import UsageError
+from ratcli.restore.views import VIEWS
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 
@@ -25,6 +26,7 @@ class RestoreSettings:
         threads: CPU threads; 0 for torch's choice.
         batch: planes or tiles that go through the network together; 0 for the device's default.
         compile: whether torch compiles what it can; changes the result by rounding alone.
+        views: 1, or 8: the mean over the eight ways to turn and mirror a plane.
     """
 
     task: Task
@@ -38,12 +40,15 @@ class RestoreSettings:
     threads: int = 0
     batch: int = 0
     compile: bool = False
+    views: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UsageError(f"strength must be from 0 to 1, not {self.strength:g}")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, not '{self.precision}'")
+        if self.views not in (1, VIEWS):
+            raise UsageError(f"views must be 1 or {VIEWS}, not {self.views}")
         if self.tile and not 0 <= self.tile_overlap < self.tile:
             raise UsageError(
                 f"tiles of {self.tile} pixels cannot overlap by {self.tile_overlap} pixels"
@@ -82,9 +87,12 @@ class RestoredBlock:
         regions: regions it was restored in.
         partition_seconds: time in the partitioner.
         network_seconds: time in the network.
+        deviation: standard deviation of each value, of the same shape and unit, from the views
+            that were averaged; None where there was one view.
     """
 
     values: FloatArray
     regions: int
     partition_seconds: float
     network_seconds: float
+    deviation: FloatArray | None = None
