@@ -44,6 +44,8 @@ class RestoreOptions(TypedDict, total=False):
         tile: side of the tiles in pixels; 0 for whole planes.
         tile_overlap: pixels that tiles share.
         threads: CPU threads; 0 for all.
+        views: 8 for the mean over the plane turned and mirrored.
+        compile: whether the network is compiled: faster after a minute's start.
     """
 
     partition: str
@@ -54,6 +56,8 @@ class RestoreOptions(TypedDict, total=False):
     tile: int
     tile_overlap: int
     threads: int
+    views: int
+    compile: bool
 
 
 @overload

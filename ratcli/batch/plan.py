@@ -19,6 +19,9 @@ _SUFFIXES = {
     "tiff": (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.btf", ".btf", ".svs"),
 }
 
+# What is written beside an output has its name, and one of these.
+_BESIDE = ("_residual", "_uncertainty")
+
 IfExists = Literal["error", "skip", "overwrite"]
 
 
@@ -32,6 +35,7 @@ class Job:
         output: the file or folder to write.
         overwrite: whether what has that name may be replaced.
         residual: where the difference to the input goes, None where it is not wanted.
+        uncertainty: where standard deviations go, None where they are not wanted.
     """
 
     source: ScanSource
@@ -39,11 +43,13 @@ class Job:
     output: Path
     overwrite: bool = False
     residual: Path | None = None
+    uncertainty: Path | None = None
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """All that the job writes."""
-        return (self.output,) if self.residual is None else (self.output, self.residual)
+        every = (self.output, self.residual, self.uncertainty)
+        return tuple(path for path in every if path is not None)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Selection:
         recursive: whether folders inside a folder are searched.
         series_uid: the only DICOM series wanted.
         residual: whether the difference to the input is written too.
+        uncertainty: whether standard deviations are written too.
     """
 
     suffix: str
@@ -64,6 +71,7 @@ class Selection:
     recursive: bool = False
     series_uid: str | None = None
     residual: bool = False
+    uncertainty: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,8 @@ class Found:
             return output in file.parents and output != root
         inside = file.relative_to(root).parts[:-1]
         names = inside if self._is_folder_on_disk else (*inside, self.source.name)
-        return any(name.endswith(selection.suffix) for name in names)
+        ends = tuple(selection.suffix + end for end in ("", *_BESIDE))
+        return any(name.endswith(ends) for name in names)
 
     @property
     def _is_folder_on_disk(self) -> bool:
@@ -221,8 +230,14 @@ def _job(found: Found, selection: Selection, *, alone: bool) -> Job:
         output = wanted.absolute()
     else:
         output = wanted.absolute() / found.name
-    residual = _residual(output, source) if selection.residual else None
-    return Job(source, found.name, output, residual=residual)
+    residual, uncertainty = (_beside(output, source, end) for end in _BESIDE)
+    return Job(
+        source,
+        found.name,
+        output,
+        residual=residual if selection.residual else None,
+        uncertainty=uncertainty if selection.uncertainty else None,
+    )
 
 
 def _is_file_name(wanted: Path, source: ScanSource) -> bool:
@@ -242,9 +257,9 @@ def _is_file_name(wanted: Path, source: ScanSource) -> bool:
     return bool(wanted.suffix) or not source.suffix
 
 
-def _residual(output: Path, source: ScanSource) -> Path:
+def _beside(output: Path, source: ScanSource, end: str) -> Path:
     stem = output.name if source.is_folder else split_name(output)[0]
-    return output.with_name(f"{stem}_residual{output.name[len(stem) :]}")
+    return output.with_name(f"{stem}{end}{output.name[len(stem) :]}")
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:

@@ -15,13 +15,13 @@ from ratcli.batch.digest import file_digest
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
-from ratcli.batch.stream import ReadAhead, write_behind
+from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
 from ratcli.batch.work import PlaneProgress
 from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
 from ratcli.network.registry import find_weights
-from ratcli.scan import ScanReader
+from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
     from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
@@ -76,21 +76,29 @@ class RestoreWorker:
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
         """Restore a scan; see `Worker.run`."""
-        derivation = self._restorer.derivation()
+        restorer = self._restorer
         with ExitStack() as stack:
             regions = None
             if self._regions is not None:
                 opening = reader.thread.submit(open_regions, self._regions, reader.inner)
                 regions = stack.enter_context(opening.result()).regions
-            writers = [
-                stack.enter_context(write_behind(reader, path, derivation, overwrite=job.overwrite))
-                for path in job.outputs
-            ]
-            summary = self._restorer.restore(
+
+            def begin(path: Path, derivation: Derivation) -> WriteBehind:
+                writer = write_behind(reader, path, derivation, overwrite=job.overwrite)
+                return stack.enter_context(writer)
+
+            residual = uncertainty = None
+            output = begin(job.output, restorer.derivation())
+            if job.residual is not None:
+                residual = begin(job.residual, restorer.residual_derivation())
+            if job.uncertainty is not None:
+                uncertainty = begin(job.uncertainty, restorer.uncertainty_derivation())
+            summary = restorer.restore(
                 reader,
-                writers[0],
+                output,
                 regions=regions,
-                residual=writers[1] if len(writers) > 1 else None,
+                residual=residual,
+                uncertainty=uncertainty,
                 progress=progress,
             )
             return Written(self._facts(summary), stack.pop_all())
@@ -136,6 +144,7 @@ def restore_header(work: RestoreWork) -> Header:
         "precision": settings.precision,
         "tile": settings.tile,
         "tile_overlap": settings.tile_overlap,
+        "views": settings.views,
         "unit": work.unit,
         "regions_sha256": file_digest(work.regions) if work.regions else None,
     }

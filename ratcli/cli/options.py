@@ -130,6 +130,13 @@ MaxPixels = Annotated[
 SaveResidual = Annotated[
     bool, typer.Option("--save-residual", help="Write what was removed too, beside the output.")
 ]
+Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty",
+        help="Write the standard deviation of each pixel too, beside the output; takes 8 views.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a result, on stdout.")]
 
 # The network.
@@ -143,6 +150,16 @@ Strength = Annotated[
         metavar="S",
         help="1: restored; 0: as it was.",
         rich_help_panel=MODEL,
+    ),
+]
+Views = Annotated[
+    int | None,
+    typer.Option(
+        "--views",
+        metavar="N",
+        help="8: average the plane turned and mirrored, better and 8 times as slow.",
+        rich_help_panel=MODEL,
+        show_default=False,
     ),
 ]
 Partition = Annotated[
@@ -211,6 +228,14 @@ TileOverlap = Annotated[
         help="Pixels that tiles share.",
         rich_help_panel=SPEED,
         show_default=False,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the network: faster after a minute's start.",
+        rich_help_panel=SPEED,
     ),
 ]
 

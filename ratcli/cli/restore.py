@@ -31,7 +31,9 @@ def restore(
     unit: options.Unit = None,
     max_pixels: options.MaxPixels = None,
     save_residual: options.SaveResidual = False,
+    uncertainty: options.Uncertainty = False,
     strength: options.Strength = 1.0,
+    views: options.Views = None,
     partition: options.Partition = None,
     regions: options.RegionMap = None,
     weights: options.Weights = None,
@@ -40,6 +42,7 @@ def restore(
     precision: options.Arithmetic = options.Precision.FP32,
     tile: options.Tile = 0,
     tile_overlap: options.TileOverlap = None,
+    compile_: options.Compile = False,
     jobs: options.Jobs = 1,
     scheduler: options.Scheduler = "",
     manifest: options.ManifestFile = None,
@@ -60,6 +63,10 @@ def restore(
     suffix = f"_{get_task(task).name}"
     if partition is not None:
         options.check_partition(partition)
+    if uncertainty and views == 1:
+        raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")
+    if save_residual and get_task(task).scale != 1:
+        raise UsageError(f"{task} makes a finer grid, so that input and output have no difference")
     talk = Talk(quiet, verbose, not no_progress, log_file, debug)
     with talking(talk):
         from ratcli.api import RestoreOptions, restore_batch, restore_settings
@@ -77,6 +84,8 @@ def restore(
             "precision": precision.value,
             "tile": tile,
             "threads": threads or threads_each(jobs),
+            "views": views or (8 if uncertainty else 1),
+            "compile": compile_,
         }
         if tile_overlap is not None:
             given["tile_overlap"] = tile_overlap
@@ -84,7 +93,7 @@ def restore(
         work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS)
         batch = restore_batch(
             inputs,
-            Selection(suffix, output, recursive, series_uid, save_residual),
+            Selection(suffix, output, recursive, series_uid, save_residual, uncertainty),
             work,
             BatchSettings(if_exists.value, manifest, resume, jobs, scheduler, fail_fast),
         )

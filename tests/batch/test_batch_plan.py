@@ -154,3 +154,20 @@ def test_a_residual_stands_beside_the_output(tmp_path: Path) -> None:
         "a_ct-denoise.nii.gz",
         "a_ct-denoise_residual.nii.gz",
     ]
+
+
+def test_an_uncertainty_stands_beside_the_output(tmp_path: Path) -> None:
+    selection = Selection(SUFFIX, residual=True, uncertainty=True)
+    (job,) = find_jobs([make_scan(tmp_path / "a.nii.gz")], selection).jobs
+    assert [path.name for path in job.outputs] == [
+        "a_ct-denoise.nii.gz",
+        "a_ct-denoise_residual.nii.gz",
+        "a_ct-denoise_uncertainty.nii.gz",
+    ]
+
+
+@pytest.mark.parametrize("end", ["", "_residual", "_uncertainty"])
+def test_what_an_earlier_run_wrote_beside_its_output_is_no_input(tmp_path: Path, end: str) -> None:
+    make_scan(tmp_path / "a.nii")
+    make_scan(tmp_path / f"a{SUFFIX}{end}.nii")
+    assert [job.name for job in find(tmp_path).jobs] == ["a.nii"]
