@@ -1,76 +1,454 @@
-"""`rat train`: train a network by a recipe, resumable."""
+"""`rat train`: train or fine-tune a network, resumable, on one or several devices."""
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ratcli.cli import options
-from ratcli.cli.console import Talk, say, talking
+from ratcli.cli.console import PLAIN_INTERVAL_S, Progress, Talk, say, table, talking
+from ratcli.errors import OutputError, UsageError
+from ratcli.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
-    from ratcli.training.loop import Progress, Trainer
+    import torch
+
+    from ratcli.training.loop import Progress as Reached
+    from ratcli.training.loop import Trainer
+    from ratcli.training.recipe import Recipe
+
+LOG = logging.getLogger("ratcli.cli")
+
+RECIPE = "Recipe"
+RUN = "Run"
+PUBLISH = "Publishing"
+
+# Fine-tuning of shipped weights on a few pairs, where no recipe says otherwise.
+_TUNING = {"steps": 600, "learning_rate": 1e-4, "warmup": 30, "late_steps": 0, "validate": 100}
+_PROFILED_STEPS = 10
 
 app = typer.Typer(add_completion=False)
 
-_TOLD_EVERY = 50
-_HELD_OUT_PLANES = 6
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="A recipe in TOML, see recipes/. Without it, a compact network for the task.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Scans of full quality, degraded on the fly; or pairs in its folders low/ and full/.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="Folder of the run: checkpoints, curve, recipe.",
+        show_default=False,
+    ),
+]  # fmt: skip
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME",
+        help="Begin with these installed weights, to tune them.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the recipe: --set steps=2000 --set seed=3.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+Beta = Annotated[
+    float | None,
+    typer.Option(
+        "--beta",
+        min=0.0,
+        help="Weight of hard regions in the focal region loss.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+Charbonnier = Annotated[
+    float | None,
+    typer.Option(
+        "--charbonnier",
+        min=0.0,
+        metavar="EPSILON",
+        help="Charbonnier's loss with this epsilon in place of absolute differences.",
+        rich_help_panel=RECIPE,
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="last",
+        help="Go on from the run's last checkpoint.",
+        rich_help_panel=RUN,
+        show_default=False,
+    ),
+]
+Until = Annotated[
+    int,
+    typer.Option(
+        "--until",
+        min=0,
+        metavar="STEP",
+        help="Stop there, resumable; 0: the last step.",
+        rich_help_panel=RUN,
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=0,
+        metavar="N",
+        help="Processes that degrade scans ahead; the result does not depend on them.",
+        rich_help_panel=options.SPEED,
+    ),
+]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write TensorBoard events too.", rich_help_panel=RUN),
+]
+Profile = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="Run a few steps, print where their time goes, and keep nothing.",
+        rich_help_panel=RUN,
+    ),
+]
+PublishAs = Annotated[
+    str | None,
+    typer.Option(
+        "--publish",
+        metavar="NAME",
+        help="Train nothing; make the run's averaged network weights of that name.",
+        rich_help_panel=PUBLISH,
+        show_default=False,
+    ),
+]
+Into = Annotated[
+    Path | None,
+    typer.Option(
+        "--into",
+        metavar="DIR",
+        help="Folder of the published weights. Without it, RAT_HOME.",
+        rich_help_panel=PUBLISH,
+        show_default=False,
+    ),
+]
+Best = Annotated[
+    bool,
+    typer.Option(
+        "--best",
+        help="Publish the checkpoint that validated best, not the last.",
+        rich_help_panel=PUBLISH,
+    ),
+]
+Summary = Annotated[
+    str,
+    typer.Option(
+        "--summary",
+        metavar="TEXT",
+        help="One line on the published weights.",
+        rich_help_panel=PUBLISH,
+        show_default=False,
+    ),
+]
 
 
 @app.command(
     epilog=options.examples(
-        ("rat train --config recipes/ct-denoise.toml --data scans -o runs/ct", "from the start"),
-        (
-            "rat train --config recipes/ct-denoise.toml --data scans -o runs/ct --resume",
-            "go on from the last checkpoint",
-        ),
+        ("rat train --config recipes/ct-denoise.toml --data scans -o runs/ct", "by a recipe"),
+        ("rat train --config recipes/ct-denoise.toml --data scans -o runs/ct --resume last", ""),
+        ("rat train -t ct-denoise --data study -o runs/own", "study/low and study/full, or scans"),
+        ("rat train -t ct-denoise --from ct-denoise --data study -o runs/tuned", "fine-tunes"),
+        ("rat train -o runs/tuned --publish my-ct", "for rat restore --weights my-ct"),
+        ("torchrun --nproc-per-node 4 --no-python rat train ...", "four GPUs"),
     )
 )
 def train(
-    config: Annotated[Path, typer.Option("--config", help="The recipe, a TOML file.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of the scans it names.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints and curve.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")
-    ] = False,
-    until: Annotated[
-        int, typer.Option("--until", help="Stop at this step, resumable; 0 for the last.")
-    ] = 0,
+    task: options.TaskName = None,
+    data: Data = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    begin: From = None,
+    settings: Settings = None,
+    beta: Beta = None,
+    charbonnier: Charbonnier = None,
+    resume: Resume = None,
+    until: Until = 0,
+    tensorboard: TensorBoard = False,
+    profile: Profile = False,
+    publish: PublishAs = None,
+    into: Into = None,
+    best: Best = False,
+    summary: Summary = "",
     device: options.Device = "auto",
     threads: options.Threads = 0,
+    workers: Workers = 0,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     debug: options.Debug = False,
+    no_progress: options.NoProgress = False,
+    log_file: options.LogFile = None,
 ) -> None:
-    """Train a network."""
-    with talking(Talk(debug=debug)):
-        trainer = _prepare(config, data, out, device, threads)
-        if resume:
-            trainer.resume()
-        trainer.run(_tell, until or None)
+    """Train a network on scans of full quality or on pairs, or tune an installed one.
+
+    Patients are never split over training and validation. The run's folder gets last.pt, best.pt,
+    curve.csv and recipe.toml.
+    """
+    out = _needed(out, "--out", "a folder for the run")
+    if resume not in (None, "last"):
+        raise UsageError(f"--resume takes 'last', not '{resume}'")
+    is_follower = int(os.environ.get("RANK", "0")) > 0
+    talk = Talk(quiet or is_follower, verbose, not no_progress, log_file, debug)
+    with talking(talk):
+        if publish is not None:
+            _publish(out, config, publish, into, summary, best=best)
+            return
+        data = _needed(data, "--data", "the scans to learn from")
+        words = [*(settings or ()), *_loss_words(beta, charbonnier)]
+        recipe = _recipe(task, config or _kept_recipe(out, resume), begin, words)
+        _check_folder(out, resume, profile)
+        with _together(device, threads) as chosen:
+            trainer = _ready(recipe, data, out, chosen, None if resume else begin)
+            trainer.workers = workers
+            if resume:
+                trainer.resume()
+            if profile:
+                _tell_profile(trainer.measure(_PROFILED_STEPS))
+            else:
+                _run(trainer, talk, out, until, tensorboard=tensorboard)
+
+
+def _needed(path: Path | None, option: str, what: str) -> Path:
+    if path is None:
+        raise UsageError(f"{option} is missing: {what}")
+    return path
+
+
+def _loss_words(beta: float | None, charbonnier: float | None) -> list[str]:
+    given = {"beta": beta, "epsilon": charbonnier}
+    return [f"{key}={value!r}" for key, value in given.items() if value is not None]
+
+
+def _kept_recipe(out: Path, resume: str | None) -> Path | None:
+    """Return the recipe that a run was begun with."""
+    from ratcli.training.checkpoints import RECIPE as NAME
+
+    kept = out / NAME
+    return kept if resume and kept.is_file() else None
+
+
+def _recipe(task: str | None, config: Path | None, begin: str | None, words: list[str]) -> Recipe:
+    """Return the recipe of a file, or the task's default; changed as the words say."""
+    from ratcli.training.prepare import tune_from
+    from ratcli.training.recipe import read_recipe, with_settings
+    from ratcli.training.sources import default_recipe
+
+    if config is not None:
+        recipe = read_recipe(config)
+        if task is not None and task != recipe.task:
+            raise UsageError(f"{config.name} is a recipe for {recipe.task}, not for {task}")
+    elif task is None:
+        raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
+    else:
+        recipe = default_recipe(get_task(task))
+        if begin is not None:
+            recipe = replace(recipe, **_TUNING)  # type: ignore[arg-type]
+    recipe = with_settings(recipe, words)
+    if begin is not None:
+        recipe = tune_from(recipe, begin, is_network_given=config is not None)
+    return recipe
+
+
+def _check_folder(out: Path, resume: str | None, profile: bool) -> None:
+    """Refuse to overwrite another run."""
+    from ratcli.training.checkpoints import CHECKPOINT
+
+    if not resume and not profile and (out / CHECKPOINT).exists():
+        raise OutputError(
+            f"{out.name} holds a run already",
+            hint="Go on with it by --resume last, or name another folder.",
+        )
+
+
+@contextmanager
+def _together(device: str, threads: int) -> Iterator[torch.device]:
+    """Choose the device; under torchrun, meet the other processes and part from them."""
+    from ratcli.network.device import choose_device
+    from ratcli.training import parallel
+
+    chosen = choose_device(parallel.local_device(device), threads)
+    if not parallel.is_started():
+        yield chosen
+        return
+    parallel.join(chosen)
+    try:
+        yield chosen
+    finally:
+        parallel.leave()
+
+
+def _ready(
+    recipe: Recipe, data: Path, out: Path, device: torch.device, begin: str | None
+) -> Trainer:
+    """Read the scans and make the run, from installed weights where they are named."""
+    from ratcli.training.prepare import begin_from, prepare
+
+    trainer = prepare(recipe, data, out, device)
+    if begin is not None:
+        begin_from(trainer, begin)
+    return trainer
+
+
+def _run(trainer: Trainer, talk: Talk, out: Path, until: int, *, tensorboard: bool) -> None:
+    """Train; a signal ends the run after the step that is under way."""
+    from ratcli.training import parallel
+    from ratcli.training.board import Board
+
+    is_first = parallel.rank() == 0
+    if is_first:
+        trainer.keep_recipe()
+    board = Board(out / "tensorboard") if tensorboard and is_first else None
+    with Progress(talk, 1) as bar, _stopping(trainer):
+        teller = _Teller(talk, bar, trainer.step)
+
+        def tell(reached: Reached) -> None:
+            teller(reached)
+            if board is not None:
+                board(reached)
+
+        trainer.run(tell, until or None)
+    if board is not None:
+        board.close()
+    if trainer.stop:
+        LOG.warning("stopped at step %d; --resume last goes on", trainer.step)
+        raise KeyboardInterrupt
+    LOG.info("step %d is kept in %s", trainer.step, out.name)
+
+
+@contextmanager
+def _stopping(trainer: Trainer) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM end the run with a checkpoint; a second one at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt
+        trainer.stop = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Teller:
+    """Tells how far a run has come: lines on stderr, and a bar where it is a terminal."""
+
+    def __init__(self, talk: Talk, bar: Progress, first: int) -> None:
+        self._bar = bar if talk.progress and not talk.quiet and sys.stderr.isatty() else None
+        self._first = first
+        self._told = time.monotonic()
+
+    def __call__(self, reached: Reached) -> None:
+        if self._bar is not None:
+            self._bar.planes("steps", reached.step, reached.steps)
+        is_time = time.monotonic() - self._told > PLAIN_INTERVAL_S
+        if not (is_time or reached.is_validated or reached.step == self._first + 1):
+            return
+        self._told = time.monotonic()
+        each = reached.seconds / (reached.step - self._first)
+        psnr = "" if math.isnan(reached.psnr_db) else f"psnr {reached.psnr_db:.2f} dB, "
+        LOG.info(
+            "step %d of %d: loss %.5f, rate %.2e, %s%.2f s a step, %s left",
+            reached.step, reached.steps, reached.loss, reached.rate, psnr, each,
+            _duration(each * (reached.steps - reached.step)),
+        )  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def _tell_profile(parts: dict[str, float]) -> None:
+    """Print the parts of a step, data first, as a table on stdout."""
+    whole = sum(parts.values())
+    data = parts.get("examples", 0.0) + parts.get("patches", 0.0)
+    rows = [*parts.items(), ("step", whole), ("data (examples and patches)", data)]
+    say(
+        table(
+            ("part", "ms", "share"),
+            [(name, f"{1000 * s:.1f}", f"{100 * s / whole:.1f} %") for name, s in rows],
+        )
+    )
+
+
+def _publish(
+    out: Path, config: Path | None, name: str, into: Path | None, summary: str, *, best: bool
+) -> None:
+    """Make a run's averaged network weights of a name."""
+    from ratcli.training.checkpoints import BEST, CHECKPOINT
+    from ratcli.training.checkpoints import RECIPE as NAME
+    from ratcli.training.publish import About, publish
+    from ratcli.training.recipe import read_recipe
+
+    home = os.environ.get("RAT_HOME")
+    folder = into or (Path(home) if home else None)
+    if folder is None:
+        raise UsageError(
+            "there is no folder to publish into",
+            hint="Set RAT_HOME, where rat looks for weights, or name a folder with --into.",
+        )
+    recipe = read_recipe(config or out / NAME)
+    text = summary or f"{get_task(recipe.task).summary}; trained with rat train"
+    path = publish(out, recipe, folder, About(name, text), BEST if best else CHECKPOINT)
+    LOG.info("%s is made; rat restore --weights %s uses it", path.name, name)
+    say(str(path))
 
 
 def _prepare(config: Path, data: Path, out: Path, device: str, threads: int) -> Trainer:
+    """Return the run of a recipe, ready to start or to resume."""
     from ratcli.network.device import choose_device
-    from ratcli.tasks import get_task
-    from ratcli.training.data import read_patients
-    from ratcli.training.loop import Trainer
+    from ratcli.training.prepare import prepare
     from ratcli.training.recipe import read_recipe
-    from ratcli.training.sources import MATERIALS, held_out_examples, make_source
 
-    recipe = read_recipe(config)
-    task = get_task(recipe.task)
-    chosen = choose_device(device, threads)
-    source = make_source(task, recipe, read_patients(data, recipe.train, task))
-    planes = read_patients(data, recipe.held_out, task)
-    held_out = held_out_examples(task, recipe, planes, _HELD_OUT_PLANES)
-    return Trainer(recipe, source, held_out, out, chosen, MATERIALS[task.name].scored)
-
-
-def _tell(progress: Progress) -> None:
-    if progress.step % _TOLD_EVERY and progress.step != progress.steps:
-        return
-    say(
-        f"step {progress.step}/{progress.steps}  loss {progress.loss:.5f}  "
-        f"rate {progress.rate:.2e}  psnr {progress.psnr_db:.2f} dB  {progress.seconds:.0f} s"
-    )
+    return prepare(read_recipe(config), data, out, choose_device(device, threads))

@@ -1,20 +1,53 @@
-"""Scans to learn from, read from folders; a recipe names them, one entry a patient."""
+"""Scans to learn from: found in folders, told apart by patient, read plane by plane."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ratcli.errors import InputNotFoundError, UnreadableInputError, UnsuitableInputError
-from ratcli.formats import find_scans, open_scan
+from ratcli.errors import InputNotFoundError, UnsuitableInputError
+from ratcli.formats import ScanSource, find_scans, open_scan, split_name
 from ratcli.scan import FloatArray, ScanReader
 from ratcli.task import Task
 from ratcli.training.material import CleanPlane
+from ratcli.training.pictures import find_pictures, read_picture
+from ratcli.training.shelf import Shelf
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-_MOST_PIXELS = 1 << 26
+# Names as BIDS has them: sub-01_ses-2_pet.nii.gz is patient sub-01.
+_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A scan or picture, not yet read.
+
+    Attributes:
+        patient: what may not be split over training and validation.
+        key: path below the folder without a suffix; finds its partner.
+        source: the scan, or the path of a picture.
+    """
+
+    patient: str
+    key: str
+    source: ScanSource | Path
+
+
+@dataclass(frozen=True)
+class ReadPlane:
+    """A plane and where it lies.
+
+    Attributes:
+        plane: its values.
+        position_mm: along the normal, for DICOM; None elsewhere.
+    """
+
+    plane: CleanPlane
+    position_mm: float | None
 
 
 def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[CleanPlane]:
@@ -32,81 +65,160 @@ def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[CleanP
         UnreadableInputError: a scan is damaged.
         UnsuitableInputError: a scan is of another kind, or does not tell its pixel spacing.
     """
-    return [plane for entry in entries for plane in _read_entry(root / entry, entry, task)]
+    return read_pieces(find_entries(root, entries, task), task)
 
 
-def _read_entry(path: Path, entry: str, task: Task) -> Iterator[CleanPlane]:
-    if not path.exists():
-        raise InputNotFoundError(f"training data lack '{entry}'")
-    pictures = _find_pictures(path) if task.channels == 3 else []
-    for picture in pictures:
-        yield CleanPlane(entry, _read_picture(picture), 1.0)
-    if pictures and not _holds_scans(path):
+def read_pieces(pieces: Sequence[Piece], task: Task) -> list[CleanPlane]:
+    """Read every plane of some scans; what memory does not hold is kept on disk.
+
+    Raises:
+        UnreadableInputError: a scan is damaged.
+        UnsuitableInputError: a scan is of another kind, or does not tell its pixel spacing.
+    """
+    shelf = Shelf()
+    return [
+        replace(read.plane, values=shelf.put(read.plane.values))
+        for piece in pieces
+        for read in read_piece(piece, task)
+    ]
+
+
+def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[Piece]:
+    """List the scans of named entries, one patient each; see `read_patients`.
+
+    Raises:
+        InputNotFoundError: an entry is missing or holds no scan.
+    """
+    return [piece for entry in entries for piece in _find_entry(root, entry, task)]
+
+
+def find_patients(root: Path, task: Task) -> list[Piece]:
+    """List all scans in a folder and tell patients apart.
+
+    A DICOM scan's patient is its PatientID. Elsewhere each file or folder directly in `root` is
+    one patient; files `sub-NAME_...` of the same NAME are one.
+
+    Raises:
+        InputNotFoundError: no such folder, or no scan in it.
+        UnreadableInputError: a file cannot be read.
+    """
+    if not root.is_dir():
+        raise InputNotFoundError(f"the data folder {root.name} does not exist")
+    return [replace(piece, patient=_patient(piece)) for piece in _pieces(root, root, "", task)]
+
+
+def read_piece(piece: Piece, task: Task) -> Iterator[ReadPlane]:
+    """Read the planes of a scan in the task's first unit.
+
+    Raises:
+        UnreadableInputError: it is damaged.
+        UnsuitableInputError: it is of another kind, or does not tell its pixel spacing.
+    """
+    if isinstance(piece.source, Path):
+        yield ReadPlane(CleanPlane(piece.patient, read_picture(piece.source), 1.0), None)
         return
-    for source in find_scans(path, recursive=True):
-        with open_scan(source, assume_unit=task.units[0]) as reader:
-            yield from _read_scan(reader, entry, task)
+    with open_scan(piece.source) as reader:
+        spacing, factor = _checked(reader, piece, task)
+        positions = plane_positions(reader)
+        for number in range(reader.info.planes):
+            values = _values(reader, number, task) * np.float32(factor)
+            plane = CleanPlane(piece.patient, values.astype(np.float32), spacing)
+            yield ReadPlane(plane, positions[number])
 
 
-def _read_scan(reader: ScanReader, entry: str, task: Task) -> Iterator[CleanPlane]:
-    task.check(reader.info)
-    spacing = reader.info.spacing_mm[2]
+def plane_positions(reader: ScanReader) -> list[float | None]:
+    """Return where planes lie along their normal in mm; None for formats that do not tell."""
+    if reader.info.format != "dicom":
+        return [None] * reader.info.planes
+    from ratcli.formats.dicom.geometry import distance
+
+    return [distance(plane.geometry) for plane in getattr(reader, "planes", ())]
+
+
+def _find_entry(root: Path, entry: str, task: Task) -> list[Piece]:
+    if not (root / entry).exists():
+        raise InputNotFoundError(f"training data lack '{entry}'")
+    return [replace(piece, patient=entry) for piece in _pieces(root / entry, root, entry, task)]
+
+
+def _pieces(path: Path, root: Path, patient: str, task: Task) -> list[Piece]:
+    """List the scans and pictures below a path."""
+    pictures = find_pictures(path) if task.channels == 3 else []
+    found = [Piece(patient, _key(picture, root), picture) for picture in pictures]
+    if path in pictures:
+        return found
+    try:
+        scans = find_scans(path, recursive=True)
+    except InputNotFoundError:
+        if not pictures:
+            raise
+        scans = []
+    return found + [Piece(patient, _scan_key(scan, root), scan) for scan in scans]
+
+
+def _key(file: Path, root: Path) -> str:
+    folder = _below(file.parent, root)
+    return (folder / split_name(file)[0].removesuffix(file.suffix)).as_posix()
+
+
+def _scan_key(scan: ScanSource, root: Path) -> str:
+    if not scan.is_folder or scan.files[0] != scan.paths[0]:
+        return _key(scan.files[0], root)
+    folder = _below(scan.folder, root)
+    number = re.search(r"_series\d+$", scan.name)
+    return folder.as_posix() + (number.group() if number else "")
+
+
+def _below(folder: Path, root: Path) -> Path:
+    folder, root = folder.absolute(), root.absolute()
+    return folder.relative_to(root) if folder.is_relative_to(root) else Path()
+
+
+def _patient(piece: Piece) -> str:
+    if isinstance(piece.source, ScanSource) and piece.source.format == "dicom":
+        told = _dicom_patient(piece.source)
+        if told is not None:
+            return told
+    top = piece.key.split("/")[0]
+    subject = _SUBJECT.match(top)
+    return subject.group() if subject else top
+
+
+def _dicom_patient(scan: ScanSource) -> str | None:
+    """Return a hash of the PatientID, which is kept nowhere; None where it is blank."""
+    from ratcli.formats.dicom.elements import text
+    from ratcli.formats.dicom.files import read_header
+
+    identity = text(read_header(scan.paths[0]).dataset, "PatientID")
+    return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity else None
+
+
+def _checked(reader: ScanReader, piece: Piece, task: Task) -> tuple[float, float]:
+    """Check that a scan fits; return its spacing in mm and the factor to the task's unit."""
+    info, name = reader.info, Path(piece.key).name
+    task.check(info)
+    if info.unit is None:
+        task.check_values(_values(reader, info.planes // 2, task))
+    spacing = info.spacing_mm[2]
     if spacing is None and task.scale == 1:
-        raise UnsuitableInputError(f"a scan in '{entry}' does not tell its pixel spacing")
-    factor = np.float32(_unit_factor(reader, entry, task))
-    for plane in range(reader.info.planes):
-        values = reader.read(plane)
-        hidden = np.broadcast_to(reader.padding(plane), values.shape) | ~np.isfinite(values)
-        values = np.where(hidden, np.float32(task.window[0]), values * factor)
-        yield CleanPlane(entry, values.astype(np.float32), spacing or 1.0)
+        raise UnsuitableInputError(f"{name} does not tell its pixel spacing")
+    return spacing or 1.0, _unit_factor(reader, name, task)
 
 
-def _unit_factor(reader: ScanReader, entry: str, task: Task) -> float:
+def _values(reader: ScanReader, plane: int, task: Task) -> FloatArray:
+    """Read a plane; padding and what is not finite becomes the task's lowest value."""
+    values = reader.read(plane)
+    hidden = np.broadcast_to(reader.padding(plane), values.shape) | ~np.isfinite(values)
+    return np.where(hidden, np.float32(task.window[0]), values)
+
+
+def _unit_factor(reader: ScanReader, name: str, task: Task) -> float:
     """Return what values are multiplied by to be in the task's first unit."""
-    if reader.info.unit == task.units[0]:
+    if reader.info.unit in (None, task.units[0]):
         return 1.0
     factor: float | None = getattr(reader, "suv_factor", None)
     if factor is None:
         raise UnsuitableInputError(
-            f"a scan in '{entry}' is in {reader.info.unit}, and its headers lack what "
-            f"{task.units[0]} needs"
+            f"{name} is in {reader.info.unit}, and its headers lack what {task.units[0]} needs"
         )
     return factor
-
-
-def _find_pictures(path: Path) -> list[Path]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [file for file in files if file.is_file() and _head(file).startswith((_PNG, _JPEG))]
-
-
-def _holds_scans(path: Path) -> bool:
-    if path.is_file():
-        return False
-    try:
-        return bool(find_scans(path, recursive=True))
-    except InputNotFoundError:
-        return False
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(len(_PNG))
-
-
-def _read_picture(path: Path) -> FloatArray:
-    """Read a PNG or JPEG as `(3, H, W)`, 0 to 1; an alpha channel is dropped."""
-    import imagecodecs
-
-    try:
-        data = path.read_bytes()
-        decode = imagecodecs.png_decode if data.startswith(_PNG) else imagecodecs.jpeg8_decode
-        samples = np.asarray(decode(data))
-    except Exception as error:
-        raise UnreadableInputError(f"{path.name} is damaged") from error
-    if samples.ndim == 2 or samples.shape[-1] < 3:
-        raise UnsuitableInputError(f"{path.name} is gray, but colours are to be learned")
-    if samples.shape[0] * samples.shape[1] > _MOST_PIXELS:
-        raise UnreadableInputError(f"{path.name} has more than {_MOST_PIXELS} pixels")
-    peak = np.float32(np.iinfo(samples.dtype).max)
-    rgb = np.moveaxis(samples[..., :3].astype(np.float32) / peak, -1, 0)
-    return np.ascontiguousarray(rgb)

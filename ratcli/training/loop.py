@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
+import json
+import logging
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,15 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ratcli.errors import UnreadableInputError, UsageError
+from ratcli.errors import OutputError, RatError, UnreadableInputError
 from ratcli.network.rat import RAT
+from ratcli.training import parallel
+from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, RECIPE, Curve, load, save
 from ratcli.training.loss import focal_region_loss
 from ratcli.training.material import Batch, Example, Pool, Source
-from ratcli.training.recipe import Recipe
+from ratcli.training.recipe import Recipe, recipe_text
+from ratcli.training.stopwatch import NoStopwatch, Stopwatch
 
-CHECKPOINT = "last.pt"
-CURVE = "curve.csv"
+LOG = logging.getLogger("ratcli.training")
+
 _COLUMNS = ("step", "loss", "rate", "seconds", "psnr_db")
+
+
+class DivergedError(RatError):
+    """The loss is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Progress:
         rate: learning rate of the last step.
         psnr_db: of the last validation, over the scored range; NaN before.
         seconds: since this run began or went on.
+        is_validated: whether this step ended with a validation.
     """
 
     step: int
@@ -45,6 +54,7 @@ class Progress:
     rate: float
     psnr_db: float
     seconds: float
+    is_validated: bool = False
 
 
 class Trainer:
@@ -57,6 +67,15 @@ class Trainer:
         folder: where checkpoints and the curve go; made if missing.
         device: where the network runs.
         scored: range of the network's units over which validation measures.
+
+    Attributes:
+        network: being trained.
+        average: its averaged parameters, which are what ships.
+        step: steps done.
+        best_db: PSNR of the best validation so far; NaN before the first.
+        workers: processes that make examples ahead; they do not change the result.
+        watch: counts where the time goes.
+        stop: set to true to end after the running step, with a checkpoint.
     """
 
     def __init__(
@@ -82,7 +101,11 @@ class Trainer:
             _decayed(self.network, recipe.weight_decay), lr=recipe.learning_rate
         )
         self.step = 0
-        self._psnr = math.nan
+        self._psnr = self.best_db = math.nan
+        self.workers = 0
+        self.watch: Stopwatch = NoStopwatch(device)
+        self.stop = False
+        self._curve = Curve(folder / CURVE, _COLUMNS)
         folder.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
@@ -92,19 +115,31 @@ class Trainer:
             UsageError: there is none.
             UnreadableInputError: it is damaged, or of another network.
         """
-        path = self._folder / CHECKPOINT
-        if not path.is_file():
-            raise UsageError(f"there is no {CHECKPOINT} to resume from in {self._folder.name}")
+        state = load(self._folder / CHECKPOINT, self._device)
         try:
-            state = torch.load(path, map_location=self._device, weights_only=True)
             self.network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
             self.average = state["average"]
             self.step, self._psnr = int(state["step"]), float(state["psnr_db"])
+            self.best_db = float(state.get("best_db", math.nan))
         except Exception as error:
             raise UnreadableInputError(
                 f"{CHECKPOINT} is damaged, or of another recipe: it cannot be resumed"
             ) from error
+        self._tell_changes(state.get("recipe", "{}"))
+        if parallel.rank() == 0:
+            self._curve.cut_after(self.step)
+
+    def keep_recipe(self) -> None:
+        """Write the recipe into the folder, so that the run can be resumed and published.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        try:
+            (self._folder / RECIPE).write_text(recipe_text(self._recipe), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{RECIPE} cannot be written: {error.strerror}") from error
 
     def initialise(self, state: dict[str, Tensor]) -> None:
         """Begin from given parameters, to tune them."""
@@ -119,28 +154,32 @@ class Trainer:
         Args:
             tell: called after every step.
             until: step to stop at, with a checkpoint from which to go on.
+
+        Raises:
+            DivergedError: the loss is no number.
+            OutputError: the folder cannot be written.
         """
         recipe, began = self._recipe, time.monotonic()
-        pool = Pool(self._source, recipe.pool, recipe.refresh, self.step)
         last = min(recipe.steps, recipe.steps if until is None else until)
-        while self.step < last:
-            rng = np.random.default_rng((recipe.seed, 1, self.step))
-            is_late = self.step >= recipe.steps - recipe.late_steps
-            count = recipe.late_batch if is_late else recipe.batch
-            side = recipe.late_patch if is_late else recipe.patch
-            batch = pool.draw(rng, count, side, recipe.network.scale)
+        if self.step >= last:
+            return
+        pool = Pool(self._source, recipe.pool, recipe.refresh, self.step, self.workers)
+        while self.step < last and not self.stop:
+            with self.watch.part("patches"):
+                batch = self._draw(pool)
             rate = learning_rate(recipe, self.step)
             loss = self._train_step(batch, rate)
             self.step += 1
-            if self.step % recipe.validate == 0 or self.step == last:
-                self._psnr = self.validate()
-                self._save()
+            is_due = self.step % recipe.validate == 0 or self.step == last
+            if is_due or self.stop:
+                self._keep(is_due)
             told = Progress(
-                self.step, recipe.steps, loss, rate, self._psnr, time.monotonic() - began
+                self.step, recipe.steps, loss, rate, self._psnr, time.monotonic() - began, is_due
             )
             self._log(told)
             tell(told)
-            pool.advance()
+            with self.watch.part("examples"):
+                pool.advance()
 
     def validate(self) -> float:
         """Return the mean PSNR in dB of the averaged network on whole held-out planes.
@@ -151,8 +190,41 @@ class Trainer:
             return math.nan
         network = RAT(self._recipe.network).to(self._device).eval()
         network.load_state_dict(self.average)
-        scores = [self._score(network, example) for example in self._held_out]
-        return float(np.mean(scores))
+        own = self._held_out[parallel.rank() :: parallel.world()]
+        scores = sum(self._score(network, example) for example in own)
+        together = parallel.total(torch.tensor(scores, dtype=torch.float64, device=self._device))
+        return float(together) / len(self._held_out)
+
+    def measure(self, steps: int) -> dict[str, float]:
+        """Return the seconds of each part of a step, a mean over some steps; nothing is kept.
+
+        Args:
+            steps: steps to measure, after two to warm up.
+        """
+        recipe = self._recipe
+        pool = Pool(self._source, recipe.pool, recipe.refresh, self.step, self.workers)
+        self.watch = Stopwatch(self._device)
+        for done in range(steps + 2):
+            if done == 2:
+                self.watch.reset()
+            with self.watch.part("patches"):
+                batch = self._draw(pool)
+            self._train_step(batch, learning_rate(recipe, self.step))
+            with self.watch.part("examples"):
+                pool.advance()
+            self.step += 1
+        return {name: total / steps for name, total in self.watch.seconds.items()}
+
+    def _draw(self, pool: Pool) -> Batch:
+        """Cut the patches of a step; each process takes its part of them."""
+        recipe = self._recipe
+        rng = np.random.default_rng((recipe.seed, 1, self.step))
+        is_late = self.step >= recipe.steps - recipe.late_steps
+        count = recipe.late_batch if is_late else recipe.batch
+        side = recipe.late_patch if is_late else recipe.patch
+        batch = pool.draw(rng, count * parallel.world(), side, recipe.network.scale)
+        own = slice(parallel.rank() * count, (parallel.rank() + 1) * count)
+        return Batch(batch.degraded[own], batch.clean[own], batch.labels[own])
 
     def _score(self, network: RAT, example: Example) -> float:
         degraded = torch.from_numpy(example.degraded)[None].to(self._device)
@@ -166,20 +238,31 @@ class Trainer:
     def _train_step(self, batch: Batch, rate: float) -> float:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        degraded, clean, labels = (
-            part.to(self._device) for part in (batch.degraded, batch.clean, batch.labels)
-        )
+        recipe, watch = self._recipe, self.watch
+        with watch.part("copy"):
+            degraded, clean, labels = (
+                part.to(self._device) for part in (batch.degraded, batch.clean, batch.labels)
+            )
         self.network.train()
-        with self._autocast():
-            restored = self.network(degraded, labels)
-        recipe = self._recipe
-        loss = focal_region_loss(restored, clean, labels, recipe.beta, recipe.epsilon)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
-        self._optimiser.step()
-        self._average_parameters()
-        return float(loss.detach())
+        with watch.part("forward"):
+            with self._autocast():
+                restored = self.network(degraded, labels)
+            loss = focal_region_loss(restored, clean, labels, recipe.beta, recipe.epsilon)
+        with watch.part("backward"):
+            self._optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            parallel.average_gradients(self.network.parameters())
+        with watch.part("update"):
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+            self._optimiser.step()
+            self._average_parameters()
+            value = float(parallel.mean(loss.detach()))
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the loss is {value} at step {self.step + 1}",
+                hint="Lower learning_rate, or look for damaged scans in the data.",
+            )
+        return value
 
     def _average_parameters(self) -> None:
         decay = min(self._recipe.ema, (1 + self.step) / (10 + self.step))
@@ -191,31 +274,39 @@ class Trainer:
         half = self._recipe.precision == "bf16"
         return torch.autocast(self._device.type, torch.bfloat16, enabled=half)
 
-    def _save(self) -> None:
-        """Write the checkpoint under its name only when it is whole."""
-        state: dict[str, Any] = {
-            "network": self.network.state_dict(),
-            "average": self.average,
-            "optimiser": self._optimiser.state_dict(),
-            "step": self.step,
-            "psnr_db": self._psnr,
-        }
-        partial = self._folder / f".{CHECKPOINT}.partial"
-        with partial.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self._folder / CHECKPOINT)
+    def _keep(self, is_due: bool) -> None:
+        """Validate if it is time, and write the last checkpoint, and the best one if it is."""
+        if is_due:
+            self._psnr = self.validate()
+        is_best = is_due and not self._psnr <= self.best_db
+        if is_best:
+            self.best_db = self._psnr
+        if parallel.rank() == 0:
+            state: dict[str, Any] = {
+                "network": self.network.state_dict(),
+                "average": self.average,
+                "optimiser": self._optimiser.state_dict(),
+                "step": self.step,
+                "psnr_db": self._psnr,
+                "best_db": self.best_db,
+                "recipe": json.dumps(dataclasses.asdict(self._recipe)),
+            }
+            save(self._folder / CHECKPOINT, state)
+            if is_best:
+                best = {key: state[key] for key in ("average", "step", "psnr_db", "recipe")}
+                save(self._folder / BEST, best)
+
+    def _tell_changes(self, before: str) -> None:
+        """Warn of settings that are not those of the checkpoint."""
+        now: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self._recipe)))
+        then: dict[str, Any] = json.loads(before)
+        changed = sorted(key for key in then.keys() & now.keys() if then[key] != now[key])
+        if changed:
+            LOG.warning("changed since the checkpoint: %s", ", ".join(changed))
 
     def _log(self, told: Progress) -> None:
-        path = self._folder / CURVE
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            if is_new:
-                writer.writerow(_COLUMNS)
-            numbers = (told.loss, told.rate, told.seconds, told.psnr_db)
-            writer.writerow([told.step, *(f"{number:.6g}" for number in numbers)])
+        if parallel.rank() == 0:
+            self._curve.add(told.step, (told.loss, told.rate, told.seconds, told.psnr_db))
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

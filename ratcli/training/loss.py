@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ratcli.training import parallel
+
 
 def region_means(error: Tensor, labels: Tensor) -> Tensor:
     """Return the mean error of each pixel's region, over all channels.
@@ -31,7 +33,7 @@ def focal_region_loss(
     """Mean absolute error, heavier where a region's error is large.
 
     `mean(e * (1 + beta * w))`, where w is the mean e of the pixel's region over the largest such
-    mean of the batch; no gradient flows through w.
+    mean of the batch (of all processes' batches); no gradient flows through w.
 
     Args:
         prediction: `(B, C, H, W)`.
@@ -48,5 +50,6 @@ def focal_region_loss(
         return error.mean()
     with torch.no_grad():
         means = region_means(error.detach(), labels)
-        weight = means / means.max().clamp(min=torch.finfo(torch.float32).tiny)
+        highest = parallel.largest(means.max())
+        weight = means / highest.clamp(min=torch.finfo(torch.float32).tiny)
     return (error * (1 + beta * weight[:, None])).mean()

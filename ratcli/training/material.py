@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ratcli.partition import Partitioner
 from ratcli.regions import LabelArray
@@ -128,20 +130,26 @@ class Pool:
         size: planes held.
         refresh: planes replaced at each step.
         step: step at which the run begins or goes on.
+        workers: processes that make planes ahead; 0 makes them here.
     """
 
-    def __init__(self, source: Source, size: int, refresh: int, step: int = 0) -> None:
-        self._source = source
+    def __init__(
+        self, source: Source, size: int, refresh: int, step: int = 0, workers: int = 0
+    ) -> None:
         self._refresh = refresh
-        self._next = step * refresh + size
-        self._examples = {
-            index % size: source.make(index) for index in range(step * refresh, self._next)
-        }
+        self._next = step * refresh
+        self._size = size
+        self._stream = _ahead(source, self._next, workers)
+        self._examples: dict[int, Example] = {}
+        self._take(size)
 
     def advance(self) -> None:
         """Replace the oldest planes."""
-        for _ in range(self._refresh):
-            self._examples[self._next % len(self._examples)] = self._source.make(self._next)
+        self._take(self._refresh)
+
+    def _take(self, count: int) -> None:
+        for _ in range(count):
+            self._examples[self._next % self._size] = next(self._stream)
             self._next += 1
 
     def draw(self, rng: np.random.Generator, count: int, patch: int, scale: int) -> Batch:
@@ -162,6 +170,30 @@ class Pool:
             torch.from_numpy(np.stack(clean)),
             torch.from_numpy(np.stack(labels)),
         )
+
+
+def _ahead(source: Source, first: int, workers: int) -> Iterator[Example]:
+    """Yield a source's examples from an index on, in order, whichever process makes them."""
+    if workers == 0:
+        return map(source.make, itertools.count(first))
+    stream = _Stream(source, first)
+    return iter(DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_same))
+
+
+class _Stream(IterableDataset[Example]):
+    """The examples that are this worker's to make."""
+
+    def __init__(self, source: Source, first: int) -> None:
+        self._source, self._first = source, first
+
+    def __iter__(self) -> Iterator[Example]:
+        worker = get_worker_info()
+        offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        return map(self._source.make, itertools.count(self._first + offset, step))
+
+
+def _same(example: Any) -> Any:
+    return example
 
 
 def _cut(

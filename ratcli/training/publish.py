@@ -12,7 +12,7 @@ import torch
 from ratcli.errors import UnreadableInputError, WeightsError
 from ratcli.network.checkpoint import build_network, save_state
 from ratcli.network.registry import REGISTRY, hash_file, read_registry
-from ratcli.training.loop import CHECKPOINT
+from ratcli.training.checkpoints import CHECKPOINT, load
 from ratcli.training.recipe import Recipe
 
 
@@ -31,7 +31,9 @@ class About:
     licence: str = "Apache-2.0"
 
 
-def publish(run: Path, recipe: Recipe, folder: Path, about: About) -> Path:
+def publish(
+    run: Path, recipe: Recipe, folder: Path, about: About, checkpoint: str = CHECKPOINT
+) -> Path:
     """Write a run's averaged parameters in half precision and enter them in a registry.
 
     Args:
@@ -39,19 +41,19 @@ def publish(run: Path, recipe: Recipe, folder: Path, about: About) -> Path:
         recipe: what it was trained by.
         folder: where the weights go; its registry is made or extended.
         about: name and summary. An entry of the same name is replaced.
+        checkpoint: `last.pt` or `best.pt`.
 
     Returns:
         The file of the weights.
 
     Raises:
-        UnreadableInputError: the checkpoint is missing or damaged.
+        UsageError: there is no checkpoint.
+        UnreadableInputError: it is damaged.
         WeightsError: the checkpoint is of another network.
     """
-    try:
-        state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
-        average = state["average"]
-    except Exception as error:
-        raise UnreadableInputError(f"{CHECKPOINT} is missing or damaged") from error
+    average = load(run / checkpoint, torch.device("cpu")).get("average")
+    if not isinstance(average, dict):
+        raise UnreadableInputError(f"{checkpoint} is no checkpoint of a training run")
     build_network(recipe.network, average, torch.device("cpu"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{about.name}.safetensors"
@@ -62,7 +64,7 @@ def publish(run: Path, recipe: Recipe, folder: Path, about: About) -> Path:
         "sha256": hash_file(path),
         "summary": about.summary,
         "licence": about.licence,
-        "data": sorted(recipe.train) + (["procedural"] if recipe.procedural else []),
+        "data": sorted(recipe.train) + (["procedural"] if recipe.procedural > 0 else []),
         "network": asdict(recipe.network),
     }
     enter(folder, about.name, entry)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +52,8 @@ class Recipe:
         partition: partitioner of the material.
         validate: steps between validations.
         precision: `fp32` or `bf16`.
-        train: scans to learn from, relative to the data folder; an entry is one patient.
+        train: scans to learn from, relative to the data folder; an entry is one patient. Empty:
+            all scans there, of which some patients are held out.
         held_out: scans of patients that only validation sees.
     """
 
@@ -99,10 +103,19 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def recipe_from(table: dict[str, Any], name: str) -> Recipe:
-    """Make a recipe of a table; `network` is a table of its own."""
+    """Make a recipe of a table; `network` is a table of its own.
+
+    Raises:
+        UsageError: a setting is unknown, missing, or of another kind or range.
+        WeightsError: a setting of the network is unknown.
+    """
     known = {item.name for item in dataclasses.fields(Recipe)}
     if unknown := sorted(set(table) - known):
-        raise UsageError(f"the recipe {name} has unknown settings: {', '.join(unknown)}")
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        raise UsageError(
+            f"the recipe {name} has unknown settings: {', '.join(unknown)}",
+            hint=f"Did you mean {near[0]}?" if near else "",
+        )
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
     }
@@ -110,6 +123,59 @@ def recipe_from(table: dict[str, Any], name: str) -> Recipe:
     if "task" not in values:
         raise UsageError(f"the recipe {name} does not name its task")
     recipe = Recipe(**values)
+    _check_kinds(recipe, name)
     if both := sorted(set(recipe.train) & set(recipe.held_out)):
         raise UsageError(f"the recipe {name} both trains on and holds out: {', '.join(both)}")
     return recipe
+
+
+def _check_kinds(recipe: Recipe, name: str) -> None:
+    """Refuse values that are not of their default's kind, or that no run can have."""
+    for item in dataclasses.fields(Recipe):
+        value, usual = getattr(recipe, item.name), item.default
+        if usual is dataclasses.MISSING:
+            continue
+        kinds = (int, float) if isinstance(usual, float) else type(usual)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise UsageError(
+                f"the recipe {name} sets {item.name} to {value!r}, but it is like {usual!r}"
+            )
+    scale = recipe.network.scale
+    for key in ("steps", "batch", "patch", "late_batch", "late_patch", "pool", "validate"):
+        if getattr(recipe, key) < 1:
+            raise UsageError(f"the recipe {name} sets {key} below 1")
+    for key in ("patch", "late_patch"):
+        if getattr(recipe, key) % scale:
+            raise UsageError(f"the recipe {name} sets {key} to no multiple of the scale, {scale}")
+    if recipe.precision not in ("fp32", "bf16"):
+        raise UsageError(f"precision is fp32 or bf16, not '{recipe.precision}'")
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe as TOML, as `read_recipe` reads it."""
+    table = dataclasses.asdict(recipe)
+    network = table.pop("network")
+    lines = [_line(key, value) for key, value in table.items()]
+    lines += ["", "[network]", *(_line(key, value) for key, value in network.items())]
+    return "\n".join(lines) + "\n"
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Change a recipe by words such as `beta=0.001`; values as in TOML.
+
+    Raises:
+        UsageError: no such setting, or no such value.
+    """
+    table = dataclasses.asdict(recipe)
+    for words in settings:
+        key, _, value = words.partition("=")
+        key = key.strip().replace("-", "_")
+        try:
+            table[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            table[key] = value.strip()
+    return recipe_from(table, "with the settings given")
+
+
+def _line(key: str, value: Any) -> str:
+    return f"{key} = {json.dumps(value)}"

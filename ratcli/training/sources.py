@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
+from ratcli.network.rat import NetworkSettings
 from ratcli.task import Task
 from ratcli.training.ct import CtSource
 from ratcli.training.material import CleanPlane, Example, Source
 from ratcli.training.pathology import PathologySource
 from ratcli.training.pet import PetSource
 from ratcli.training.recipe import Recipe
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,33 @@ def held_out_examples(
         planes: of patients that no training sees.
         count: most planes to use, spread evenly.
     """
+    usual = replace(recipe, procedural=0.0, noise_hu=(20.0, 40.0))
+    return [
+        make_source(task, usual, [plane]).make(index)
+        for index, plane in enumerate(spread(planes, count))
+    ]
+
+
+def spread(planes: Sequence[T], count: int) -> list[T]:
+    """Take so many planes, evenly; some twice where there are fewer."""
     if not planes:
         return []
-    chosen = [planes[i] for i in np.linspace(0, len(planes) - 1, count).round().astype(int)]
-    usual = replace(recipe, procedural=0.0, noise_hu=(20.0, 40.0))
-    return [make_source(task, usual, [plane]).make(index) for index, plane in enumerate(chosen)]
+    return [planes[i] for i in np.linspace(0, len(planes) - 1, count).round().astype(int)]
+
+
+def default_recipe(task: Task) -> Recipe:
+    """Return settings for a compact network of a task, for scans that no recipe names."""
+    network = NetworkSettings(
+        channels=task.channels,
+        width=24 if task.channels == 3 else 32,
+        encoder_blocks=(1, 2),
+        decoder_blocks=(2, 1),
+        groups=(3, 3),
+        heads=4,
+        scale=task.scale,
+    )
+    epsilon = 0.02 if task.name == "pet-synthesis" else 0.0
+    return Recipe(
+        task.name, network, learning_rate=8e-4, patch=96, late_steps=600, late_patch=192,
+        epsilon=epsilon, validate=250,
+    )  # fmt: skip

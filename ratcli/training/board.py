@@ -1,0 +1,42 @@
+"""TensorBoard, where it is installed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from ratcli.errors import UsageError
+from ratcli.training.loop import Progress
+
+
+class Board:
+    """Writes what a run reaches as TensorBoard events.
+
+    Args:
+        folder: of the events.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                "TensorBoard is not installed", hint='`pip install "ratcli[train]"` brings it.'
+            ) from error
+        self._writer = SummaryWriter(str(folder))
+
+    def __call__(self, told: Progress) -> None:
+        """Write the figures of a step."""
+        self._writer.add_scalar("loss", told.loss, told.step)
+        self._writer.add_scalar("rate", told.rate, told.step)
+        if told.is_validated and not math.isnan(told.psnr_db):
+            self._writer.add_scalar("psnr_db", told.psnr_db, told.step)
+        if told.is_validated:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()

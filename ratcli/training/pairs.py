@@ -1,0 +1,214 @@
+"""Pairs: scans of low quality in `low/`, the same ones of full quality in `full/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ratcli.errors import UnsuitableInputError
+from ratcli.formats import ScanSource, open_scan
+from ratcli.partition import Partitioner
+from ratcli.scan import FloatArray
+from ratcli.task import Task
+from ratcli.training.data import Piece, ReadPlane, find_patients, plane_positions, read_piece
+from ratcli.training.material import CleanPlane, Example, Patients, example_from
+from ratcli.training.recipe import Recipe
+from ratcli.training.shelf import Shelf
+
+LOW, FULL = "low", "full"
+
+# Planes of one position, in mm: tables and rounding differ by less.
+_SAME_MM = 0.2
+# Full and low dose of one plane correlate far above this; of different planes below.
+_LEAST_CORRELATION = 0.5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two scans of one patient, not yet read."""
+
+    low: Piece
+    full: Piece
+
+    @property
+    def patient(self) -> str:
+        """What may not be split over training and validation."""
+        return self.full.patient
+
+    @property
+    def name(self) -> str:
+        """The file or folder, for messages."""
+        return Path(self.low.key).name or LOW
+
+
+@dataclass(frozen=True)
+class PairedPlane:
+    """A plane of low quality, `(C, h, w)` in the task's unit, and the same of full quality."""
+
+    low: FloatArray
+    full: CleanPlane
+
+
+class PairSource:
+    """Examples from pairs; patients are drawn evenly.
+
+    Args:
+        task: the task.
+        recipe: its seed.
+        planes: at least one.
+        partitioner: finds the regions of the low planes, every time the same.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        planes: Sequence[PairedPlane],
+        partitioner: Partitioner,
+    ) -> None:
+        self._task, self._recipe, self._partitioner = task, recipe, partitioner
+        self._low = {id(pair.full): pair.low for pair in planes}
+        self._patients = Patients([pair.full for pair in planes])
+
+    def make(self, index: int) -> Example:
+        """Return the example of an index."""
+        rng = np.random.default_rng((self._recipe.seed, index))
+        full = self._patients.draw_evenly(rng)
+        return example_from(self._task, self._partitioner, self._low[id(full)], full)
+
+
+def is_paired(root: Path) -> bool:
+    """Tell whether a data folder holds pairs."""
+    return (root / LOW).is_dir() and (root / FULL).is_dir()
+
+
+def find_pairs(root: Path, task: Task) -> list[Pair]:
+    """Match the scans of `low/` and `full/`: by name, else by the positions of DICOM planes.
+
+    Raises:
+        InputNotFoundError: a folder holds no scan.
+        UnsuitableInputError: a scan has no partner.
+    """
+    low, full = (find_patients(root / part, task) for part in (LOW, FULL))
+    if len(low) == len(full) == 1:
+        return [Pair(low[0], full[0])]
+    named = {piece.key: piece for piece in full}
+    pairs = [Pair(piece, named[piece.key]) for piece in low if piece.key in named]
+    taken = {pair.low.key for pair in pairs}
+    left = [piece for piece in low if piece.key not in taken]
+    spare = [piece for piece in full if piece.key not in taken]
+    return pairs + _match_by_position(left, spare)
+
+
+def read_pairs(pairs: Sequence[Pair], task: Task) -> list[PairedPlane]:
+    """Read pairs and match their planes.
+
+    Raises:
+        UnreadableInputError: a scan is damaged.
+        UnsuitableInputError: two scans do not fit together, or one does not fit the task.
+    """
+    shelf = Shelf()
+    return [
+        PairedPlane(shelf.put(plane.low), replace(plane.full, values=shelf.put(plane.full.values)))
+        for pair in pairs
+        for plane in _read_pair(pair, task)
+    ]
+
+
+def _read_pair(pair: Pair, task: Task) -> Iterator[PairedPlane]:
+    low, full = (list(read_piece(piece, task)) for piece in (pair.low, pair.full))
+    matched = _match_planes(pair, low, full)
+    for mine, other in matched:
+        _check_sizes(pair, mine.plane, other.plane, task)
+    _check_likeness(pair, *matched[len(matched) // 2], task)
+    for mine, other in matched:
+        yield PairedPlane(mine.plane.values, other.plane)
+
+
+def _match_planes(
+    pair: Pair, low: list[ReadPlane], full: list[ReadPlane]
+) -> list[tuple[ReadPlane, ReadPlane]]:
+    """Match planes by position where both scans tell it, else by number."""
+    at = {round(read.position_mm / _SAME_MM): read for read in full if read.position_mm is not None}
+    if len(at) == len(full) and all(read.position_mm is not None for read in low):
+        matched = [(read, other) for read in low if (other := _nearest(at, read)) is not None]
+        if not matched:
+            raise UnsuitableInputError(
+                f"no plane of {pair.name} in low/ lies where one of full/ does"
+            )
+        return matched
+    if len(low) != len(full):
+        raise UnsuitableInputError(
+            f"{pair.name} has {len(low)} planes in low/, but {len(full)} in full/"
+        )
+    return list(zip(low, full, strict=True))
+
+
+def _nearest(at: dict[int, ReadPlane], read: ReadPlane) -> ReadPlane | None:
+    place = (read.position_mm or 0.0) / _SAME_MM
+    near = [at[cell] for cell in (round(place) - 1, round(place), round(place) + 1) if cell in at]
+    near = [other for other in near if abs((other.position_mm or 0.0) / _SAME_MM - place) <= 1]
+    return min(
+        near, key=lambda other: abs((other.position_mm or 0.0) / _SAME_MM - place), default=None
+    )
+
+
+def _check_sizes(pair: Pair, low: CleanPlane, full: CleanPlane, task: Task) -> None:
+    wanted = tuple(side * task.scale for side in low.values.shape[1:])
+    found = full.values.shape[1:]
+    if found != wanted:
+        raise UnsuitableInputError(
+            f"{pair.name} is {found[0]} x {found[1]} in full/, but low/ asks for "
+            f"{wanted[0]} x {wanted[1]}"
+        )
+
+
+def _check_likeness(pair: Pair, low: ReadPlane, full: ReadPlane, task: Task) -> None:
+    """Refuse two scans that are the same, or that do not show the same."""
+    scale = task.scale
+    seen = task.normalise(low.plane.values)
+    clean = task.normalise(full.plane.values)[:, scale // 2 :: scale, scale // 2 :: scale]
+    if scale == 1 and np.array_equal(seen, clean):
+        raise UnsuitableInputError(f"{pair.name} is the same in low/ and in full/")
+    if min(float(seen.std()), float(clean.std())) == 0:
+        return
+    likeness = float(np.corrcoef(seen.ravel(), clean.ravel())[0, 1])
+    if likeness < _LEAST_CORRELATION:
+        raise UnsuitableInputError(
+            f"{pair.name} shows one thing in low/ and another in full/ "
+            f"(correlation {likeness:.2f}, expected above {_LEAST_CORRELATION:g})",
+            hint="Give partners the same name, and the same order of planes.",
+        )
+
+
+def _match_by_position(low: list[Piece], full: list[Piece]) -> list[Pair]:
+    """Match DICOM scans whose planes lie at the same places."""
+    places = {piece.key: _places(piece) for piece in (*low, *full)}
+    pairs = []
+    for piece in low:
+        partners = [other for other in full if _is_match(piece, other, places)]
+        if len(partners) != 1:
+            found = "no scan" if not partners else f"{len(partners)} scans"
+            raise UnsuitableInputError(
+                f"{Path(piece.key).name} in low/ fits {found} in full/, neither by name nor by "
+                f"the positions of its planes",
+                hint="Give both scans of a pair the same name.",
+            )
+        pairs.append(Pair(piece, partners[0]))
+    return pairs
+
+
+def _is_match(low: Piece, full: Piece, places: dict[str, frozenset[int]]) -> bool:
+    mine, other = places[low.key], places[full.key]
+    return low.patient == full.patient and 2 * len(mine & other) > len(mine)
+
+
+def _places(piece: Piece) -> frozenset[int]:
+    """Return positions in whole mm; none for scans that do not tell them."""
+    if not isinstance(piece.source, ScanSource) or piece.source.format != "dicom":
+        return frozenset()
+    with open_scan(piece.source) as reader:
+        return frozenset(round(at) for at in plane_positions(reader) if at is not None)

@@ -1,0 +1,185 @@
+"""From a recipe and a folder of scans to a run that is ready to start."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from ratcli.errors import InputNotFoundError, UnsuitableInputError, UsageError, WeightsError
+from ratcli.network.checkpoint import read_state, settings_from
+from ratcli.network.registry import find_weights, verify_weights
+from ratcli.partition import get_partitioner
+from ratcli.partition.cache import CachedPartitioner
+from ratcli.task import Task
+from ratcli.tasks import get_task
+from ratcli.training.data import Piece, find_entries, find_patients, read_pieces
+from ratcli.training.loop import Trainer
+from ratcli.training.material import Example, Source
+from ratcli.training.pairs import Pair, PairSource, find_pairs, is_paired, read_pairs
+from ratcli.training.recipe import Recipe
+from ratcli.training.sources import MATERIALS, held_out_examples, make_source, spread
+
+LOG = logging.getLogger("ratcli.training")
+
+_HELD_OUT_PLANES = 6
+_HELD_OUT_SHARE = 0.15
+PARTITIONS = "partitions"
+
+P = TypeVar("P", Piece, Pair)
+
+
+def prepare(recipe: Recipe, data: Path, folder: Path, device: torch.device) -> Trainer:
+    """Read the scans, hold patients out, and make a run.
+
+    Args:
+        recipe: what to do.
+        data: folder of the scans that the recipe names; where it names none, all scans there.
+            With folders `low/` and `full/` in it, pairs are learned from.
+        folder: of the run.
+        device: where the network runs.
+
+    Raises:
+        InputNotFoundError: scans are missing.
+        UnreadableInputError: a scan is damaged.
+        UnsuitableInputError: a scan is not what the task learns from.
+        UsageError: the recipe does not fit its task.
+    """
+    task = get_task(recipe.task)
+    _check_network(task, recipe)
+    if not data.is_dir():
+        raise InputNotFoundError(f"the data folder {data.name or data} does not exist")
+    make = _from_pairs if is_paired(data) else _from_clean
+    source, held_out = make(task, recipe, data, folder)
+    return Trainer(recipe, source, held_out, folder, device, MATERIALS[task.name].scored)
+
+
+def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
+    """Take over the network of installed weights.
+
+    Args:
+        recipe: what to do.
+        name: of the weights.
+        is_network_given: whether the recipe's network was asked for, and must be the same.
+
+    Raises:
+        WeightsError: there are none of that name, or they are of another task or network.
+    """
+    entry = find_weights(name)
+    if entry.task != recipe.task:
+        raise WeightsError(f"the weights '{name}' are for {entry.task}, not for {recipe.task}")
+    network = settings_from(entry.network)
+    if is_network_given and network != recipe.network:
+        raise WeightsError(f"the weights '{name}' are of another network than the recipe's")
+    return replace(recipe, network=network)
+
+
+def begin_from(trainer: Trainer, name: str) -> None:
+    """Begin a run from installed weights.
+
+    Raises:
+        WeightsError: they are damaged, or of another network.
+    """
+    entry = find_weights(name)
+    verify_weights(entry)
+    try:
+        trainer.initialise({key: value.float() for key, value in read_state(entry.file).items()})
+    except RuntimeError as error:
+        raise WeightsError(f"the weights '{name}' are of another network") from error
+
+
+def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:
+    """Hold whole patients out: about every seventh, at least one where there are two.
+
+    Which ones follows from seed and names alone, so that a patient more moves few others.
+
+    Args:
+        parts: scans or pairs.
+        recipe: its seed.
+
+    Returns:
+        What is learned from, and what is held out.
+    """
+
+    def lot(patient: str) -> bytes:
+        return hashlib.sha256(f"{recipe.seed}:{patient}".encode()).digest()
+
+    patients = sorted({part.patient for part in parts}, key=lot)
+    count = max(1, round(_HELD_OUT_SHARE * len(patients))) if len(patients) > 1 else 0
+    chosen = set(patients[:count])
+    if not count:
+        LOG.warning("all scans are of one patient: none can be held out for validation")
+    train = [part for part in parts if part.patient not in chosen]
+    return train, [part for part in parts if part.patient in chosen]
+
+
+def _from_clean(
+    task: Task, recipe: Recipe, data: Path, folder: Path
+) -> tuple[Source, list[Example]]:
+    if recipe.train or recipe.held_out:
+        train = find_entries(data, recipe.train, task)
+        held_out = find_entries(data, recipe.held_out, task)
+    else:
+        train, held_out = split(find_patients(data, task), recipe)
+    _tell(train, held_out)
+    source = make_source(task, recipe, read_pieces(train, task))
+    return source, held_out_examples(task, recipe, read_pieces(held_out, task), _HELD_OUT_PLANES)
+
+
+def _from_pairs(
+    task: Task, recipe: Recipe, data: Path, folder: Path
+) -> tuple[Source, list[Example]]:
+    pairs = find_pairs(data, task)
+    if recipe.train or recipe.held_out:
+        train, held_out = (_named(pairs, names) for names in (recipe.train, recipe.held_out))
+    else:
+        train, held_out = split(pairs, recipe)
+    _tell(train, held_out)
+    partitioner = CachedPartitioner(get_partitioner(recipe.partition), folder / PARTITIONS)
+    source = PairSource(task, recipe, read_pairs(train, task), partitioner)
+    kept = spread(read_pairs(held_out, task), _HELD_OUT_PLANES)
+    examples = [PairSource(task, recipe, [plane], partitioner).make(0) for plane in kept]
+    return source, examples
+
+
+def _named(pairs: Sequence[Pair], names: Sequence[str]) -> list[Pair]:
+    """Pick pairs by names: paths below `low/`, with or without a suffix."""
+    found = []
+    for name in names:
+        of_name = [pair for pair in pairs if _is_named(pair.low.key, name)]
+        if not of_name:
+            raise InputNotFoundError(f"training data lack '{name}'")
+        found += of_name
+    return found
+
+
+def _is_named(key: str, name: str) -> bool:
+    return key == name or key.startswith(f"{name.rstrip('/')}/") or name.startswith(f"{key}.")
+
+
+def _check_network(task: Task, recipe: Recipe) -> None:
+    network = recipe.network
+    if (network.channels, network.scale) != (task.channels, task.scale):
+        raise UsageError(
+            f"the recipe's network has {network.channels} channels and scale {network.scale}, "
+            f"but {task.name} takes {task.channels} and {task.scale}"
+        )
+
+
+def _tell(train: Sequence[Piece | Pair], held_out: Sequence[Piece | Pair]) -> None:
+    """Log how much there is; refuse to train on nothing or on held-out patients."""
+    mine, others = ({part.patient for part in parts} for parts in (train, held_out))
+    if mine & others:
+        raise UnsuitableInputError(
+            f"{len(mine & others)} patients are both to be learned from and held out",
+            hint="Name all scans of a patient on one side.",
+        )
+    LOG.info(
+        "%d scans of %d patients to learn from; %d of %d patients held out",
+        len(train), len(mine), len(held_out), len(others),
+    )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Planes kept in memory while there is room, and beyond that in a file without a name."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import IO
+
+import numpy as np
+
+from ratcli.errors import OutputError
+from ratcli.scan import FloatArray
+
+_ROOM_BYTES = 4 << 30
+
+
+class Shelf:
+    """Keeps planes. The file vanishes with the process, so that no scan stays behind.
+
+    Args:
+        room_bytes: kept in memory; what comes later goes to the disk of temporary files.
+    """
+
+    def __init__(self, room_bytes: int = _ROOM_BYTES) -> None:
+        self._left = room_bytes
+        self._file: IO[bytes] | None = None
+
+    def put(self, values: FloatArray) -> FloatArray:
+        """Return the same values, from wherever they are kept now.
+
+        Raises:
+            OutputError: the disk of temporary files is full.
+        """
+        values = np.ascontiguousarray(values, np.float32)
+        self._left -= values.nbytes
+        if self._left >= 0:
+            return values
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="rat-")  # noqa: SIM115
+            offset = self._file.seek(0, 2)
+            self._file.write(values.data)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"the scans do not fit into memory nor into {tempfile.gettempdir()}",
+                hint="Set TMPDIR to a folder on a larger disk.",
+            ) from error
+        return np.memmap(self._file, np.float32, "r", offset, values.shape)
