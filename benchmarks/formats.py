@@ -129,7 +129,8 @@ def examine(source: ScanSource, kind: str, name: str) -> Result:
             values, geometry = write_and_compare(target, out)
             return Result(kind, name, files, "read", "", values, geometry, verdict(source, out))
     except RatError as error:
-        return Result(kind, name, files, "refused", f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}".replace(source.paths[0].name, "FILE")
+        return Result(kind, name, files, "refused", reason)
     except BaseException as error:  # a codec's panic is no Exception
         if isinstance(error, KeyboardInterrupt):
             raise

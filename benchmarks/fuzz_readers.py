@@ -145,7 +145,8 @@ def fuzz(seeds: list[Seed], seconds: float, first: int, keep: Path) -> int:
             path.write_bytes(content)
             outcome, peak_bytes = child.attempt(path)
             most = max(most, peak_bytes)
-            outcomes[seed.name.rpartition(".")[2], outcome.split(":")[0]] += 1
+            suffix = seed.name.rpartition(".")[2] if "." in seed.name else "none"
+            outcomes[suffix, outcome.split(":")[0]] += 1
             if outcome not in ("read", "refused"):
                 failures.append(f"case {case}, {seed.name}: {outcome}")
                 print(failures[-1], file=sys.stderr)
@@ -236,18 +237,8 @@ def save_nifti(folder: Path) -> None:
 
 def save_tiff(folder: Path) -> None:
     image = (np.arange(48 * 40 * 3).reshape(48, 40, 3) % 251).astype(np.uint8)
-    codecs = (
-        "lzw",
-        "zlib",
-        "packbits",
-        "zstd",
-        "lzma",
-        "jpeg",
-        "jpeg2000",
-        "webp",
-        "png",
-        "jpegxl",
-    )
+    codecs = ("lzw", "zlib", "packbits", "zstd", "lzma", "jpeg", "jpeg2000", "webp", "png")
+    codecs += ("jpegxl", "jpegxr", "lerc")
     for codec in (None, *codecs):
         for tile in (None, (16, 32)):
             name = f"{codec}_{'tiles' if tile else 'strips'}.tif"

@@ -117,6 +117,8 @@ def test_a_codestream_that_claims_a_huge_image_is_not_decoded(tmp_path, compress
         (50001, lambda image: imagecodecs.webp_encode(np.dstack([image] * 3), level=50)),
         (50002, imagecodecs.jpegxl_encode),
         (34712, imagecodecs.jpeg2k_encode),
+        (34887, imagecodecs.lerc_encode),
+        (34934, imagecodecs.jpegxr_encode),
     ],
 )
 def test_a_codestream_larger_than_its_tile_is_not_decoded(tmp_path, compression, encode):

@@ -9,7 +9,8 @@ from ratcli.formats.dicom.codestream import parse_jpeg, parse_jpeg2000
 
 _JPEG = (6, 7, 33007, 34892)
 _JPEG2000 = (33003, 33004, 33005, 34712)
-_PNG, _WEBP = 34933, 50001
+_PNG, _WEBP, _LERC = 34933, 50001, 34887
+_JPEG_XR = (22610, 34934)
 _JPEG_XL = (50002, 52546)
 _BOUNDED = (1, 5, 8, 32773, 32946, 34925, 50000, 50013)
 """Codecs that are told how many bytes may come out: none, LZW, deflate, PackBits, LZMA, zstd."""
@@ -19,8 +20,8 @@ _ZSTD_OLD = 34926
 
 def is_read(compression: int) -> bool:
     """Tell whether a compression has a decoder whose memory can be bounded."""
-    known = (*_BOUNDED, *_JPEG, *_JPEG2000, *_JPEG_XL, _PNG, _WEBP, _ZSTD_OLD)
-    return compression in known
+    jpegs = (*_JPEG, *_JPEG2000, *_JPEG_XL, *_JPEG_XR)
+    return compression in (*_BOUNDED, _ZSTD_OLD, *jpegs, _PNG, _WEBP, _LERC)
 
 
 def check_declared_size(compression: int, data: bytes, height: int, width: int) -> None:
@@ -53,14 +54,37 @@ def _declared_size(compression: int, data: bytes) -> tuple[int, int] | None:
     if compression in _JPEG2000:
         header = parse_jpeg2000(data)
         return header.rows, header.columns
-    if compression == _PNG:
-        width, height = struct.unpack_from(">II", data, 16)
-        return height, width
-    if compression == _WEBP:
-        return _webp_size(data)
-    if compression in _JPEG_XL:
-        return _jpeg_xl_size(data)
-    return None
+    others = {_PNG: _png_size, _WEBP: _webp_size, _LERC: _lerc_size}
+    others |= dict.fromkeys(_JPEG_XL, _jpeg_xl_size) | dict.fromkeys(_JPEG_XR, _jpeg_xr_size)
+    return others[compression](data) if compression in others else None
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Read the IHDR chunk of a PNG file."""
+    width, height = struct.unpack_from(">II", data, 16)
+    return height, width
+
+
+def _lerc_size(data: bytes) -> tuple[int, int]:
+    """Read the size of a LERC2 blob, not packed a second time; a checksum came with version 3."""
+    if data[:6] != b"Lerc2 ":
+        raise ValueError("no LERC2 blob")
+    (version,) = struct.unpack_from("<i", data, 6)
+    height, width = struct.unpack_from("<ii", data, 14 if version >= 3 else 10)
+    return height, width
+
+
+def _jpeg_xr_size(data: bytes) -> tuple[int, int]:
+    """Read the tags of a JPEG XR file. Source: ITU-T T.832 A.7."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    sizes = {}
+    for number in range(min(count, 64)):
+        code, kind, _, value = struct.unpack_from("<HHII", data, start + 2 + 12 * number)
+        sizes[code] = value & 0xFFFF if kind == 3 else value
+    if not {0xBC80, 0xBC81} <= sizes.keys():
+        raise ValueError("no size in the JPEG XR file")
+    return sizes[0xBC81], sizes[0xBC80]
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

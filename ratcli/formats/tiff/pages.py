@@ -137,8 +137,11 @@ def _sort_pages(file: Any, pages: list[Any]) -> TiffPages:
     first, kind = pages[0], _kind(pages[0])
     _refuse_foreign(file, first, kind)
     levels = _levels(first, pages[1:], kind)
-    others = [page for page in pages[1:] if page not in levels and not _is_plane(first, page, kind)]
-    own = [page for page in pages if page not in levels and page not in others]
+    smaller = {page.offset for page in levels}  # a page's offset in the file is its own
+    sequence = [page for page in pages if page.offset not in smaller]
+    own = [first, *(page for page in sequence[1:] if _is_plane(first, page, kind))]
+    taken = {page.offset for page in own}
+    others = [page for page in sequence if page.offset not in taken]
     planes = [(page, 0) for page in own]
     if len(own) == 1:
         planes = [(first, shift) for shift in _shifts(first, kind)]
@@ -148,7 +151,7 @@ def _sort_pages(file: Any, pages: list[Any]) -> TiffPages:
         planes=tuple(planes),
         levels=tuple(levels),
         others=tuple(page for page in others if page.imagewidth and page.imagelength),
-        sequence=tuple(page for page in pages if page not in levels),
+        sequence=tuple(sequence),
     )
 
 

@@ -144,11 +144,13 @@ class TiffWriter:
         pages = self._reader.pages
         planes = [self._plane_directory(number) for number in range(len(self._planes))]
         left = iter(planes)
+        copied = {page.offset for page in pages.others}
+        own = {page.offset for page, _ in pages.planes}
         directories = []
         for page in pages.sequence:
-            if page in pages.others:
+            if page.offset in copied:
                 directories.append(self._tags.copied(page, file))
-            elif any(page is plane for plane, _ in pages.planes):
+            elif page.offset in own:
                 directories.append(next(left))
         directories += list(left)  # planes that had no page of their own
         if self._is_pyramid and pages.kind != "ome":
