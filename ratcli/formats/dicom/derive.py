@@ -128,7 +128,7 @@ def _describe(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
     if is_enhanced(dataset):
         describe_frames(dataset, source, derivation)
     else:
-        dataset.ImageType = derived_type(text(dataset, "ImageType"))
+        dataset.ImageType = derived_type(text(dataset, "ImageType"), derivation)
         dataset.SourceImageSequence = Sequence([source_item(source, derivation)])
         codes = method_codes(derivation)
         if codes is not None:
@@ -141,10 +141,13 @@ def _describe(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
     dataset.ContentQualification = "RESEARCH"
 
 
-def derived_type(image_type: str) -> list[str]:
-    """Return an image type whose first value is DERIVED."""
+def derived_type(image_type: str, derivation: Derivation) -> list[str]:
+    """Return an image type whose first value is DERIVED; a fourth tells of deviations."""
     values = image_type.split("\\") if image_type else ["", "PRIMARY"]
-    return ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
+    values = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
+    if derivation.method == "uncertainty":
+        values[3:4] = ["STD_DEVIATION"]
+    return values
 
 
 def _joined(old: str, new: str, length: int) -> str:

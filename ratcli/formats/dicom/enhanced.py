@@ -50,7 +50,7 @@ _ORIGINAL_MR_ONLY = (
     "CoverageOfKSpace",
     "NumberOfKSpaceTrajectories",
 )
-_CONTRASTS = {"denoise": "FILTERED", "resample": "RESAMPLED"}
+_CONTRASTS = {"denoise": "FILTERED", "resample": "RESAMPLED", "uncertainty": "STD_DEVIATION"}
 
 
 def drop_original_only(dataset: Dataset) -> None:
@@ -96,10 +96,13 @@ def describe_frames(dataset: Dataset, source: FrameFile, derivation: Derivation)
 
 
 def frame_type(old: str, derivation: Derivation) -> list[str]:
-    """Return the type of a derived frame; what its fourth value tells of the contrast is kept."""
+    """Return the type of a derived frame.
+
+    What its fourth value tells of the contrast is kept, unless it holds standard deviations.
+    """
     values = old.split("\\") if old else []
     values += ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"][len(values) :]
-    if values[3] in ("", "NONE"):
+    if values[3] in ("", "NONE") or derivation.method == "uncertainty":
         values[3] = _CONTRASTS.get(derivation.method, "FILTERED")
     return ["DERIVED", *values[1:]]
 

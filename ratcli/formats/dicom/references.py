@@ -18,6 +18,7 @@ from ratcli.scan import Derivation
 _METHODS = {
     "denoise": ("113087", "Smoothing"),
     "resample": ("113085", "Spatial resampling"),
+    "uncertainty": ("113061", "Standard Deviation"),
 }
 
 

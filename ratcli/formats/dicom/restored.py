@@ -39,7 +39,8 @@ def output_layout(
         layout: of the source.
         scale: output pixels for each input pixel and axis.
         compressed: whether the output is compressed, which asks for interleaved colours.
-        rescaled: whether slopes are made anew for each plane (PET), which asks for 16 bits.
+        rescaled: whether slopes are made anew for each plane (PET, standard deviations), which
+            asks for 16 bits.
     """
     layout = dataclasses.replace(layout, rows=layout.rows * scale, columns=layout.columns * scale)
     if layout.samples > 1:
@@ -86,7 +87,7 @@ def store_gray(
 def store_rescaled(
     values: FloatArray, frame: Frame, value_map: ValueMap, source: PixelLayout, out: PixelLayout
 ) -> StoredPlane:
-    """Quantise activities with a slope of their own; padding keeps its bits.
+    """Quantise activities or deviations with a slope of their own; padding keeps its bits.
 
     The slope is rounded to a decimal string first and used as rounded, so that no value is off
     by more than half a step. A plane in which nothing changed keeps its slope and its bits.

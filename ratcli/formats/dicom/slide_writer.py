@@ -17,6 +17,7 @@ from typing_extensions import Self
 from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
 from ratcli.formats.dicom.codec import encode
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
+from ratcli.formats.dicom.deviation import refuse_colour
 from ratcli.formats.dicom.elements import items, numbers, text
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.groups import geometry
@@ -55,6 +56,7 @@ class SlideWriter:
         self, reader: SlideReader, path: Path, derivation: Derivation, *, overwrite: bool
     ) -> None:
         refuse_input(path, [source.path for source in reader.sources])
+        refuse_colour(derivation, reader.info.channels)
         self._reader, self._derivation = reader, derivation
         self._grid = reader.grid.scaled(derivation.scale)
         source = reader.sources[0]

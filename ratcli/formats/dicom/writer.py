@@ -16,6 +16,12 @@ from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors, ref
 from ratcli.formats.dicom.assembly import PlaneAssembly
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
+from ratcli.formats.dicom.deviation import (
+    describe_deviations,
+    holds_deviations,
+    refuse_colour,
+    shown_top,
+)
 from ratcli.formats.dicom.elements import quiet_pydicom
 from ratcli.formats.dicom.enhanced import is_enhanced, set_frame_slopes
 from ratcli.formats.dicom.files import guarded
@@ -48,13 +54,15 @@ class DicomWriter:
         overwrite: whether what has that name may be replaced.
 
     Raises:
-        OutputError: the name is taken or is the source's, or the folder cannot be written.
+        OutputError: the name is taken or is the source's, the folder cannot be written, or
+            colours are to get standard deviations.
     """
 
     def __init__(
         self, reader: DicomReader, path: Path, derivation: Derivation, *, overwrite: bool
     ) -> None:
         refuse_input(path, [source.path for source in reader.sources])
+        refuse_colour(derivation, reader.info.channels)
         self._reader, self._derivation = reader, derivation
         info, scale = reader.info, derivation.scale
         self._assembly = PlaneAssembly(
@@ -62,6 +70,7 @@ class DicomWriter:
         )
         self._stores: dict[int, FrameStore] = {}
         self._slopes: dict[int, str | None] = {}
+        self._tops: dict[int, float] = {}
         self._names = _file_names(reader)
         is_folder = len(reader.sources) > 1
         kind = PartialFolder if is_folder else PartialFile
@@ -81,6 +90,8 @@ class DicomWriter:
         stored = self._store(plane, whole, source)
         data = encode(stored.words, output_syntax(source.file.syntax), self._layout(source))
         self._slopes[plane] = stored.slope
+        if holds_deviations(self._derivation):
+            self._tops[plane] = shown_top(whole)
         store = self._store_of(place.source, source)
         with output_errors(self._partial.final):
             store.add(place.frame, data)
@@ -130,7 +141,9 @@ class DicomWriter:
         )
 
     def _is_rescaled(self, source: FrameFile) -> bool:
-        return self._reader.info.modality == "PT" and source.layout.samples == 1
+        """Tell whether planes get slopes of their own: activities, and standard deviations."""
+        fits = self._reader.info.modality == "PT" or holds_deviations(self._derivation)
+        return fits and source.layout.samples == 1
 
     def _save(self, number: int, source: FrameFile) -> None:
         """Write a file whose frames are all there."""
@@ -140,6 +153,8 @@ class DicomWriter:
             dataset = derive_header(source, self._derivation)
             set_layout(dataset, self._layout(source))
             _set_slopes(dataset, source, [self._slopes[plane] for plane in planes])
+            if holds_deviations(self._derivation):
+                describe_deviations(dataset, max(self._tops[plane] for plane in planes))
             dataset.add(store.element())
             dataset.file_meta = file_meta(dataset, syntax)
         target = self._partial.path

@@ -1,0 +1,88 @@
+"""Images of standard deviations: a window that fits them, and maps without an offset.
+
+Source: PS3.3, C.11.2 (VOI LUT), C.8.16.1.4 (derived pixel contrast).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.valuerep import format_number_as_ds
+
+from ratcli.errors import OutputError
+from ratcli.formats.dicom.elements import items
+from ratcli.scan import Derivation, FloatArray
+
+_SHOWN_PERCENT = 99.5
+_WINDOW = (
+    "WindowCenter",
+    "WindowWidth",
+    "WindowCenterWidthExplanation",
+    "VOILUTFunction",
+    "VOILUTSequence",
+)
+
+
+def holds_deviations(derivation: Derivation) -> bool:
+    """Tell whether an image holds standard deviations in place of values."""
+    return derivation.method == "uncertainty"
+
+
+def refuse_colour(derivation: Derivation, samples: int) -> None:
+    """Refuse standard deviations of colours, which are stored without a slope.
+
+    Raises:
+        OutputError: the image is to hold them.
+    """
+    if holds_deviations(derivation) and samples > 1:
+        raise OutputError(
+            "DICOM has no place for the uncertainty of colours",
+            hint="Leave --uncertainty out, or restore the image as TIFF.",
+        )
+
+
+def shown_top(values: FloatArray) -> float:
+    """Return the deviation that nearly all of a plane stay below; 0 where none is positive."""
+    positive = values[values > 0]
+    return float(np.percentile(positive, _SHOWN_PERCENT)) if positive.size else 0.0
+
+
+def describe_deviations(dataset: Dataset, top: float) -> None:
+    """Give an image of standard deviations its window, and its real-world maps no offset.
+
+    Args:
+        dataset: header of the derived image, its slopes written; changed.
+        top: deviation to show as white, rounded up to 1, 2 or 5 times a power of ten, so that
+            the slices of a series look alike.
+    """
+    shared = items(dataset, "SharedFunctionalGroupsSequence")
+    frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    for group in [*shared, *frames]:
+        if "FrameVOILUTSequence" in group:
+            del group.FrameVOILUTSequence
+    for group in [dataset, *frames]:
+        for mapping in items(group, "RealWorldValueMappingSequence"):
+            if "RealWorldValueIntercept" in mapping:
+                mapping.RealWorldValueIntercept = 0.0  # a spread does not shift
+    for keyword in _WINDOW:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    if shared:
+        shared[0].FrameVOILUTSequence = Sequence([Dataset()])
+    _set_window(shared[0].FrameVOILUTSequence[0] if shared else dataset, _round_up(top))
+
+
+def _set_window(target: Dataset, top: float) -> None:
+    target.WindowCenter = format_number_as_ds(top / 2)
+    target.WindowWidth = format_number_as_ds(top)
+    target.VOILUTFunction = "LINEAR_EXACT"  # widths below 1 are allowed with it alone
+
+
+def _round_up(top: float) -> float:
+    if top <= 0:
+        return 1.0
+    decade = 10.0 ** math.floor(math.log10(top))
+    return next(step * decade for step in (1, 2, 5, 10) if step * decade >= top)
