@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, overload
 
@@ -14,6 +15,7 @@ from typing_extensions import Unpack
 
 from ratcli.batch.arrays import AnyArray, ArrayReader, ArrayWriter
 from ratcli.batch.manifest import Header
+from ratcli.batch.memory import fit_tile, parse_bytes
 from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.batch.plan import IfExists, Selection, find_jobs
 from ratcli.batch.restoring import RestoreWork, restore_header
@@ -66,6 +68,7 @@ def restore(
     *,
     task: str,
     regions: AnyArray | None = None,
+    memory: str = "",
     **options: Unpack[RestoreOptions],
 ) -> FloatArray: ...
 
@@ -79,6 +82,7 @@ def restore(
     if_exists: IfExists = "error",
     unit: str | None = None,
     regions: StrPath | None = None,
+    memory: str = "",
     **options: Unpack[RestoreOptions],
 ) -> list[Path]: ...
 
@@ -91,6 +95,7 @@ def restore(
     if_exists: IfExists = "error",
     unit: str | None = None,
     regions: AnyArray | StrPath | None = None,
+    memory: str = "",
     **options: Unpack[RestoreOptions],
 ) -> FloatArray | list[Path]:
     """Restore an array, or the scans in a file or folder.
@@ -104,6 +109,7 @@ def restore(
         unit: unit of the values where a file does not tell it.
         regions: labels to use instead of a partition: an array `(H, W)` or `(N, H, W)` for an
             array, the path of a region map for a path.
+        memory: budget as `4GB`; chooses the tile where none is given, and one plane at a time.
         options: see `RestoreOptions`.
 
     Returns:
@@ -113,7 +119,7 @@ def restore(
         RatError: as the command line tells it, with the exit code it would have.
         ValueError: the array has other axes than the task's.
     """
-    settings = restore_settings(task, **options)
+    settings = restore_settings(task, memory=memory, **options)
     if isinstance(scan, np.ndarray):
         return _restore_array(scan, settings, None if regions is None else np.asarray(regions))
     place = Selection(f"_{task}", None if output is None else Path(output))
@@ -127,7 +133,9 @@ def restore(
     return [Path(outcome.output) for outcome in outcomes]
 
 
-def restore_settings(task: str, **options: Unpack[RestoreOptions]) -> RestoreSettings:
+def restore_settings(
+    task: str, *, memory: str = "", **options: Unpack[RestoreOptions]
+) -> RestoreSettings:
     """Return settings of a restoration, in which defaults fill what is not given.
 
     Raises:
@@ -135,7 +143,12 @@ def restore_settings(task: str, **options: Unpack[RestoreOptions]) -> RestoreSet
     """
     from ratcli.restore import RestoreSettings
 
-    return RestoreSettings(task=get_task(task), **options)
+    chosen = get_task(task)
+    settings = RestoreSettings(task=chosen, **options)
+    if not memory:
+        return settings
+    tile = settings.tile or fit_tile(parse_bytes(memory), settings.weights or chosen.weights)
+    return replace(settings, tile=tile, batch=1)
 
 
 def restore_batch(

@@ -230,6 +230,16 @@ TileOverlap = Annotated[
         show_default=False,
     ),
 ]
+Memory = Annotated[
+    str,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Keep within 4GB, say: chooses the tile where none is given.",
+        rich_help_panel=SPEED,
+        show_default=False,
+    ),
+]
 Compile = Annotated[
     bool,
     typer.Option(

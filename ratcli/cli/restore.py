@@ -42,6 +42,7 @@ def restore(
     precision: options.Arithmetic = options.Precision.FP32,
     tile: options.Tile = 0,
     tile_overlap: options.TileOverlap = None,
+    memory: options.Memory = "",
     compile_: options.Compile = False,
     jobs: options.Jobs = 1,
     scheduler: options.Scheduler = "",
@@ -89,7 +90,7 @@ def restore(
         }
         if tile_overlap is not None:
             given["tile_overlap"] = tile_overlap
-        settings = restore_settings(task, **given)
+        settings = restore_settings(task, memory=memory, **given)
         work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS)
         batch = restore_batch(
             inputs,
