@@ -8,8 +8,8 @@ Felzenszwalb get as many regions as `superpixel` finds in the clean slice. Bound
 share of edges of the clean slice (Canny in the soft-tissue window) with a border of the partition
 within two pixels; precision the reverse. The share of unexplained variance and the standard
 deviation inside regions are those of the clean slice in the partition of the noisy one, in soft
-tissue. ARI: adjusted Rand index between the partitions of the clean and the noisy slice. Seconds are CPU time;
-those of Felzenszwalb include seven runs in search of a scale.
+tissue. ARI: adjusted Rand index between the partitions of the clean and the noisy slice. Seconds
+are CPU time; those of Felzenszwalb include seven runs in search of a scale.
 
 `--speed` compares the masks of `sam-compact` with the package's `SamAutomaticMaskGenerator`, same
 weights and points, on one thread (random weights without FILE, whose masks all pass: the worst
