@@ -30,8 +30,9 @@ class Spectrum:
         axis_per_mm: `(L,)` frequencies of both axes in 1/mm.
         radial_per_mm: `(K,)` frequencies from 0 to the Nyquist frequency in 1/mm.
         radial_power: `(K,)` mean power on rings of those frequencies, in unit² mm².
-        variance: mean sample variance of the patches about their means, in unit²: measured apart
-            from the power, to compare `integral` with.
+        variance: of the patches about their plane fits, in unit², which three degrees of freedom
+            of each patch went to.
+        raw_variance: of the patches about their means, slopes included, in unit².
         patches: number of patches averaged.
     """
 
@@ -40,6 +41,7 @@ class Spectrum:
     radial_per_mm: RealArray
     radial_power: RealArray
     variance: float
+    raw_variance: float
     patches: int
 
     @property
@@ -105,15 +107,16 @@ def noise_power_spectrum(patches: npt.NDArray[np.floating], spacing_mm: float) -
             hint="Give regions over uniform material, or smaller patches.",
         )
     flat = without_plane(patches.astype(np.float64))
-    variance = float(patches.astype(np.float64).var(axis=(1, 2), ddof=1).mean())
-    if not flat.any():
-        raise MeasurementError("the patches are constant, so there is no noise to measure")
     side = flat.shape[1]
+    variance = float((flat**2).sum()) / (len(flat) * (side * side - 3))
+    raw_variance = float(patches.astype(np.float64).var(axis=(1, 2), ddof=1).mean())
+    if variance == 0.0:
+        raise MeasurementError("the patches are constant, so there is no noise to measure")
     transform = np.fft.fftshift(np.fft.fft2(flat), axes=(1, 2))
     power: RealArray = (np.abs(transform) ** 2).mean(axis=0) * (spacing_mm / side) ** 2
     axis = np.fft.fftshift(np.fft.fftfreq(side, spacing_mm))
     radial, radial_power = _radial_mean(power, axis)
-    return Spectrum(power, axis, radial, radial_power, variance, len(patches))
+    return Spectrum(power, axis, radial, radial_power, variance, raw_variance, len(patches))
 
 
 def without_plane(patches: RealArray) -> RealArray:

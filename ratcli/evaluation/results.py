@@ -333,6 +333,7 @@ def _plain(value: object) -> object:
 def _spectrum(value: Spectrum) -> dict[str, object]:
     return {
         "variance": value.variance,
+        "raw_variance": value.raw_variance,
         "integral": value.integral,
         "peak_per_mm": value.peak_per_mm,
         "mean_per_mm": value.mean_per_mm,

@@ -295,19 +295,21 @@ def _drawn(entry: Mapping[str, Any]) -> Disc | Box:
 
 def _pack(good: BoolArray, mean: RealArray, side: int, spread: float) -> list[Box]:
     """Return boxes of good pixels whose mean spreads little, from the top, none overlapping."""
-    free = good.copy()
+    rows, columns = (size - side + 1 for size in good.shape)
+    if rows < 1 or columns < 1:
+        return []
+    # Filters look around a pixel; the box's first pixel is half a side before it.
+    half = side // 2
+    where = (slice(half, half + rows), slice(half, half + columns))
+    whole = ndimage.minimum_filter(good, side)[where]
+    span = ndimage.maximum_filter(mean, side)[where] - ndimage.minimum_filter(mean, side)[where]
+    free = whole & (span < spread)
     boxes: list[Box] = []
-    step = max(side // 4, 1)
-    for top in range(0, good.shape[0] - side + 1, step):
-        left = 0
-        while left <= good.shape[1] - side:
-            box = Box(top, left, side, side)
-            if free[box.slices].all() and float(np.ptp(mean[box.slices])) < spread:
-                free[box.slices] = False
-                boxes.append(box)
-                left += side
-            else:
-                left += step
+    for top in range(rows):
+        while free[top].any():
+            left = int(np.argmax(free[top]))
+            boxes.append(Box(top, left, side, side))
+            free[top : top + side, max(left - side + 1, 0) : left + side] = False
     return boxes
 
 

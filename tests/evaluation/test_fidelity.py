@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ratcli.errors import MeasurementError, UsageError
@@ -194,3 +195,26 @@ def test_a_window_that_makes_no_sense_is_refused(text: str) -> None:
 def test_each_unit_has_its_default_windows() -> None:
     assert [window.name for window in windows_of("SUV")] == ["pet-full", "pet-tissue"]
     assert windows_of(None) == ()
+
+
+def test_ssim_equals_its_formula_written_out() -> None:
+    image, reference = (np.clip(plane.astype(np.float64), -160, 240) for plane in _pair())
+    offsets = np.arange(-5, 6)
+    weights = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.5**2))
+    weights /= weights.sum()
+
+    def mean(plane: np.ndarray) -> np.ndarray:
+        return convolve2d(plane, weights, mode="valid")
+
+    one, two = mean(image), mean(reference)
+    variances = mean(image**2) - one**2 + mean(reference**2) - two**2
+    covariance = mean(image * reference) - one * two
+    small, large = (0.01 * 400.0) ** 2, (0.03 * 400.0) ** 2
+    expected = (
+        (2 * one * two + small)
+        * (2 * covariance + large)
+        / ((one**2 + two**2 + small) * (variances + large))
+    ).mean()
+    figure = ssim(image.astype(np.float32), reference.astype(np.float32), SOFT)
+    # scikit-image's Gaussian is the same 11 x 11 window; float32 input leaves 1e-7.
+    assert figure == pytest.approx(expected, abs=1e-6)

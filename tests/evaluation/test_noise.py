@@ -18,6 +18,14 @@ def test_the_integral_of_the_spectrum_is_the_variance() -> None:
     assert spectrum.integral == pytest.approx((without_plane(patches) ** 2).mean(), rel=1e-12)
     # Three of 1024 degrees of freedom go to the plane fit.
     assert spectrum.integral == pytest.approx(spectrum.variance, rel=0.005)
+    assert spectrum.integral == pytest.approx(patches.var(axis=(1, 2)).mean(), rel=0.005)
+
+
+def test_a_slope_adds_to_the_raw_variance_alone() -> None:
+    slope = 2.0 * np.arange(32) * np.ones((32, 1))
+    spectrum = noise_power_spectrum(_white((12, 32, 32)) + slope, spacing_mm=0.7)
+    assert spectrum.variance == pytest.approx(400.0, rel=0.04)
+    assert spectrum.raw_variance == pytest.approx(400.0 + slope.var(), rel=0.04)
 
 
 def test_white_noise_has_flat_power_of_variance_times_pixel_area() -> None:

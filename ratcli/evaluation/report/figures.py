@@ -125,8 +125,8 @@ def _noise_table(found: Evaluation) -> Table:
     return Table(
         "Noise",
         "Level: the most frequent local standard deviation, median over planes. Spectrum: over "
-        "the same uniform patches in each image; its integral must equal their variance, measured "
-        "apart. Anisotropy: power along horizontal over vertical frequencies.",
+        "the same uniform patches in each image; its integral must equal their variance "
+        "about a plane fit. Anisotropy: power along horizontal over vertical frequencies.",
         (
             "image",
             f"level in {unit_of(found)}",
