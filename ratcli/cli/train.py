@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-import signal
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ratcli.cli import options
-from ratcli.cli.console import PLAIN_INTERVAL_S, Progress, Talk, say, table, talking
+from ratcli.cli.console import Talk, say, talking
 from ratcli.errors import OutputError, UsageError
 from ratcli.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
     import torch
 
-    from ratcli.training.loop import Progress as Reached
     from ratcli.training.loop import Trainer
     from ratcli.training.recipe import Recipe
 
@@ -236,22 +229,28 @@ def train(
     is_follower = int(os.environ.get("RANK", "0")) > 0
     talk = Talk(quiet or is_follower, verbose, not no_progress, log_file, debug)
     with talking(talk):
+        from ratcli.cli.training import run, tell_profile, together
+
         if publish is not None:
             _publish(out, config, publish, into, summary, best=best)
             return
+        if tensorboard:
+            from ratcli.training.board import check_installed
+
+            check_installed()
         data = _needed(data, "--data", "the scans to learn from")
         words = [*(settings or ()), *_loss_words(beta, charbonnier)]
         recipe = _recipe(task, config or _kept_recipe(out, resume), begin, words)
         _check_folder(out, resume, profile)
-        with _together(device, threads) as chosen:
+        with together(device, threads) as chosen:
             trainer = _ready(recipe, data, out, chosen, None if resume else begin)
             trainer.workers = workers
             if resume:
                 trainer.resume()
             if profile:
-                _tell_profile(trainer.measure(_PROFILED_STEPS))
+                tell_profile(trainer.measure(_PROFILED_STEPS))
             else:
-                _run(trainer, talk, out, until, tensorboard=tensorboard)
+                run(trainer, talk, out, until, tensorboard=tensorboard)
 
 
 def _needed(path: Path | None, option: str, what: str) -> Path:
@@ -306,23 +305,6 @@ def _check_folder(out: Path, resume: str | None, profile: bool) -> None:
         )
 
 
-@contextmanager
-def _together(device: str, threads: int) -> Iterator[torch.device]:
-    """Choose the device; under torchrun, meet the other processes and part from them."""
-    from ratcli.network.device import choose_device
-    from ratcli.training import parallel
-
-    chosen = choose_device(parallel.local_device(device), threads)
-    if not parallel.is_started():
-        yield chosen
-        return
-    parallel.join(chosen)
-    try:
-        yield chosen
-    finally:
-        parallel.leave()
-
-
 def _ready(
     recipe: Recipe, data: Path, out: Path, device: torch.device, begin: str | None
 ) -> Trainer:
@@ -333,93 +315,6 @@ def _ready(
     if begin is not None:
         begin_from(trainer, begin)
     return trainer
-
-
-def _run(trainer: Trainer, talk: Talk, out: Path, until: int, *, tensorboard: bool) -> None:
-    """Train; a signal ends the run after the step that is under way."""
-    from ratcli.training import parallel
-    from ratcli.training.board import Board
-
-    is_first = parallel.rank() == 0
-    if is_first:
-        trainer.keep_recipe()
-    board = Board(out / "tensorboard") if tensorboard and is_first else None
-    with Progress(talk, 1) as bar, _stopping(trainer):
-        teller = _Teller(talk, bar, trainer.step)
-
-        def tell(reached: Reached) -> None:
-            teller(reached)
-            if board is not None:
-                board(reached)
-
-        trainer.run(tell, until or None)
-    if board is not None:
-        board.close()
-    if trainer.stop:
-        LOG.warning("stopped at step %d; --resume last goes on", trainer.step)
-        raise KeyboardInterrupt
-    LOG.info("step %d is kept in %s", trainer.step, out.name)
-
-
-@contextmanager
-def _stopping(trainer: Trainer) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM end the run with a checkpoint; a second one at once."""
-
-    def stop(number: int, _frame: object) -> None:
-        if trainer.stop:
-            raise KeyboardInterrupt
-        trainer.stop = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Teller:
-    """Tells how far a run has come: lines on stderr, and a bar where it is a terminal."""
-
-    def __init__(self, talk: Talk, bar: Progress, first: int) -> None:
-        self._bar = bar if talk.progress and not talk.quiet and sys.stderr.isatty() else None
-        self._first = first
-        self._told = time.monotonic()
-
-    def __call__(self, reached: Reached) -> None:
-        if self._bar is not None:
-            self._bar.planes("steps", reached.step, reached.steps)
-        is_time = time.monotonic() - self._told > PLAIN_INTERVAL_S
-        if not (is_time or reached.is_validated or reached.step == self._first + 1):
-            return
-        self._told = time.monotonic()
-        each = reached.seconds / (reached.step - self._first)
-        psnr = "" if math.isnan(reached.psnr_db) else f"psnr {reached.psnr_db:.2f} dB, "
-        LOG.info(
-            "step %d of %d: loss %.5f, rate %.2e, %s%.2f s a step, %s left",
-            reached.step, reached.steps, reached.loss, reached.rate, psnr, each,
-            _duration(each * (reached.steps - reached.step)),
-        )  # fmt: skip
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
-
-
-def _tell_profile(parts: dict[str, float]) -> None:
-    """Print the parts of a step, data first, as a table on stdout."""
-    whole = sum(parts.values())
-    data = parts.get("examples", 0.0) + parts.get("patches", 0.0)
-    rows = [*parts.items(), ("step", whole), ("data (examples and patches)", data)]
-    say(
-        table(
-            ("part", "ms", "share"),
-            [(name, f"{1000 * s:.1f}", f"{100 * s / whole:.1f} %") for name, s in rows],
-        )
-    )
 
 
 def _publish(

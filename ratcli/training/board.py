@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -9,23 +10,28 @@ from ratcli.errors import UsageError
 from ratcli.training.loop import Progress
 
 
+def check_installed() -> None:
+    """Refuse to go on without TensorBoard.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UsageError(
+            "TensorBoard is not installed", hint='`pip install "ratcli[train]"` brings it.'
+        )
+
+
 class Board:
     """Writes what a run reaches as TensorBoard events.
 
     Args:
         folder: of the events.
-
-    Raises:
-        UsageError: TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UsageError(
-                "TensorBoard is not installed", hint='`pip install "ratcli[train]"` brings it.'
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder))
 
     def __call__(self, told: Progress) -> None:

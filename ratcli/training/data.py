@@ -198,7 +198,10 @@ def _checked(reader: ScanReader, piece: Piece, task: Task) -> tuple[float, float
     info, name = reader.info, Path(piece.key).name
     task.check(info)
     if info.unit is None:
-        task.check_values(_values(reader, info.planes // 2, task))
+        try:
+            task.check_values(reader.read(info.planes // 2))
+        except UnsuitableInputError as error:
+            raise UnsuitableInputError(f"{name}: {error}") from error
     spacing = info.spacing_mm[2]
     if spacing is None and task.scale == 1:
         raise UnsuitableInputError(f"{name} does not tell its pixel spacing")

@@ -54,8 +54,11 @@ def prepare(recipe: Recipe, data: Path, folder: Path, device: torch.device) -> T
     _check_network(task, recipe)
     if not data.is_dir():
         raise InputNotFoundError(f"the data folder {data.name or data} does not exist")
-    make = _from_pairs if is_paired(data) else _from_clean
-    source, held_out = make(task, recipe, data, folder)
+    if is_paired(data):
+        recipe = replace(recipe, procedural=0.0)
+        source, held_out = _from_pairs(task, recipe, data, folder)
+    else:
+        source, held_out = _from_clean(task, recipe, data)
     return Trainer(recipe, source, held_out, folder, device, MATERIALS[task.name].scored)
 
 
@@ -76,7 +79,7 @@ def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
     network = settings_from(entry.network)
     if is_network_given and network != recipe.network:
         raise WeightsError(f"the weights '{name}' are of another network than the recipe's")
-    return replace(recipe, network=network)
+    return replace(recipe, network=network, tuned_from=name)
 
 
 def begin_from(trainer: Trainer, name: str) -> None:
@@ -118,9 +121,7 @@ def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:
     return train, [part for part in parts if part.patient in chosen]
 
 
-def _from_clean(
-    task: Task, recipe: Recipe, data: Path, folder: Path
-) -> tuple[Source, list[Example]]:
+def _from_clean(task: Task, recipe: Recipe, data: Path) -> tuple[Source, list[Example]]:
     if recipe.train or recipe.held_out:
         train = find_entries(data, recipe.train, task)
         held_out = find_entries(data, recipe.held_out, task)
@@ -180,6 +181,6 @@ def _tell(train: Sequence[Piece | Pair], held_out: Sequence[Piece | Pair]) -> No
             hint="Name all scans of a patient on one side.",
         )
     LOG.info(
-        "%d scans of %d patients to learn from; %d of %d patients held out",
+        "to learn from: %d scans of %d patients; held out: %d of %d",
         len(train), len(mine), len(held_out), len(others),
     )  # fmt: skip

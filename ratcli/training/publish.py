@@ -64,11 +64,19 @@ def publish(
         "sha256": hash_file(path),
         "summary": about.summary,
         "licence": about.licence,
-        "data": sorted(recipe.train) + (["procedural"] if recipe.procedural > 0 else []),
+        "data": _data(recipe),
         "network": asdict(recipe.network),
     }
     enter(folder, about.name, entry)
     return path
+
+
+def _data(recipe: Recipe) -> list[str]:
+    """Name what a network has learned from."""
+    named = sorted(recipe.train) or ["scans that the recipe does not name"]
+    procedural = ["procedural"] if recipe.procedural > 0 else []
+    tuned = [f"weights {recipe.tuned_from}"] if recipe.tuned_from else []
+    return named + procedural + tuned
 
 
 def enter(folder: Path, name: str, entry: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ class Recipe:
         train: scans to learn from, relative to the data folder; an entry is one patient. Empty:
             all scans there, of which some patients are held out.
         held_out: scans of patients that only validation sees.
+        tuned_from: name of the weights that the run began with; empty for none.
     """
 
     task: str
@@ -85,6 +86,7 @@ class Recipe:
     precision: str = "bf16"
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    tuned_from: str = ""
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from typing import IO
 
 import numpy as np
@@ -37,6 +38,7 @@ class Shelf:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="rat-")  # noqa: SIM115
+                weakref.finalize(self, self._file.close)
             offset = self._file.seek(0, 2)
             self._file.write(values.data)
             self._file.flush()

@@ -13,7 +13,8 @@ import torch
 from ratcli.errors import UnreadableInputError, UsageError
 from ratcli.network.rat import NetworkSettings
 from ratcli.network.registry import read_registry
-from ratcli.training.loop import CHECKPOINT, CURVE, Trainer, learning_rate
+from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, load
+from ratcli.training.loop import DivergedError, Progress, Trainer, learning_rate
 from ratcli.training.material import Example, Pool
 from ratcli.training.publish import About, publish
 from ratcli.training.recipe import Recipe
@@ -84,6 +85,70 @@ def test_training_lowers_the_error_on_held_out_planes(tmp_path: Path) -> None:
     before = learner.validate()
     learner.run()
     assert learner.validate() > before + 1.0
+
+
+def test_the_best_checkpoint_is_the_one_that_validated_best(tmp_path: Path) -> None:
+    learner = trainer(tmp_path)
+    scores = iter([20.0, 21.0, 19.0])
+    learner.validate = lambda: next(scores)  # type: ignore[method-assign]
+    learner.run(until=4)
+    learner.run(until=8)
+    assert load(tmp_path / BEST, CPU)["step"] == 8
+    later = trainer(tmp_path)
+    later.resume()
+    assert later.best_db == 21.0
+
+
+def test_rows_that_no_checkpoint_kept_are_dropped(tmp_path: Path) -> None:
+    trainer(tmp_path).run(until=4)
+    with (tmp_path / CURVE).open("a") as stream:
+        stream.write("5,1,1,1,1\n6,1,1,1,1\n")
+    later = trainer(tmp_path)
+    later.resume()
+    assert len(losses(tmp_path)) == 4
+
+
+def test_a_run_that_is_told_to_stop_keeps_a_checkpoint(tmp_path: Path) -> None:
+    learner = trainer(tmp_path)
+
+    def tell(told: Progress) -> None:
+        learner.stop = told.step == 2
+
+    learner.run(tell)
+    assert learner.step == 3
+    assert load(tmp_path / CHECKPOINT, CPU)["step"] == 3
+
+
+def test_workers_do_not_change_the_curve(tmp_path: Path) -> None:
+    for workers in (0, 2):
+        learner = trainer(tmp_path / str(workers))
+        learner.workers = workers
+        learner.run(until=3)
+    assert losses(tmp_path / "0") == losses(tmp_path / "2")
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    learner = trainer(tmp_path)
+    with torch.no_grad():
+        learner.network.intro.weight.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="nan at step 1"):
+        learner.run()
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_other_settings_than_the_checkpoint_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer(tmp_path).run(until=4)
+    trainer(tmp_path, replace(RECIPE, beta=0.5, steps=9)).resume()
+    assert "changed since the checkpoint: beta, steps" in caplog.text
+
+
+def test_the_parts_of_a_step_are_measured_and_nothing_kept(tmp_path: Path) -> None:
+    parts = trainer(tmp_path).measure(2)
+    assert {"patches", "forward", "backward", "update", "examples"} <= set(parts)
+    assert all(seconds >= 0 for seconds in parts.values())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_output_is_the_input(tmp_path: Path) -> None:
