@@ -314,3 +314,32 @@ def test_the_written_gzip_level_is_six(tmp_path):
     result = convert(source, tmp_path / "b.nii.gz").read_bytes()
     header = 10  # bytes that tell the system
     assert result[header:] == gzip.compress(gzip.decompress(result), 6)[header:]
+
+
+def deviations(values):
+    """Return standard deviations of 0.5 to a few units, none of them whole."""
+    return np.abs(values.astype(np.float32)) / np.float32(500) + np.float32(0.51)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, ">i2", np.int16, np.float64])
+def test_standard_deviations_are_float32_whatever_the_source(tmp_path, dtype):
+    array = ramp((5, 6, 4), np.dtype(dtype))
+    source = save(tmp_path / "in.nii", array, slope=2.0, intercept=-100.0)
+    made = Derivation("ct-denoise", "deviations", "sd", method="uncertainty")
+    target = convert(source, tmp_path / "out.nii", deviations, made)
+    before, after = nib.load(source), nib.load(target)
+    assert after.header.get_data_dtype().newbyteorder("=") == np.float32
+    assert after.header.endianness == before.header.endianness
+    assert (after.dataobj.slope, after.dataobj.inter) == (1, 0)
+    np.testing.assert_array_equal(after.get_fdata(), deviations(before.get_fdata()))
+    np.testing.assert_array_equal(after.affine, before.affine)
+
+
+def test_nifti_tool_takes_standard_deviations(tmp_path):
+    source = save(tmp_path / "in.nii.gz", ramp((5, 6, 4)))
+    made = Derivation("ct-denoise", "deviations", "sd", method="uncertainty")
+    target = convert(source, tmp_path / "out.nii.gz", deviations, made)
+    tool = shutil.which("nifti_tool") or pytest.skip("nifti_tool is not installed")
+    for check in ("-check_hdr", "-check_nim"):
+        run = subprocess.run([tool, check, "-infiles", target], capture_output=True, text=True)
+        assert "header IS GOOD" in run.stdout or "nifti_image IS GOOD" in run.stdout, run.stdout

@@ -21,7 +21,8 @@ def derived_head(
 ) -> bytes:
     """Return all bytes before the voxels: header, extensions of the source, and a comment.
 
-    Codes, units, description, scaling and intent are copied as they are.
+    Codes, units, description, scaling and intent are copied as they are; standard deviations
+    become float32, which needs no scaling.
 
     Args:
         source: the header of the source.
@@ -32,6 +33,8 @@ def derived_head(
     fields = source.fields.copy()
     if derivation.scale > 1:
         _refine(fields, layout, source.shape, derivation.scale)
+    if derivation.method == "uncertainty":
+        _make_float(fields)
     extensions = source.extensions + _comment(derivation, source.fields.endianness)
     head_bytes = len(fields.binaryblock) + len(_EXTENDER) + len(extensions)
     fields["magic"] = _MAGIC[source.version, paired]
@@ -71,6 +74,12 @@ def _refine(fields: Any, layout: Layout, shape: tuple[int, ...], scale: int) -> 
         if int(fields["sform_code"]) > 0:
             fields[name] = sform[axis]
     _forget_slice_timing(fields, layout)
+
+
+def _make_float(fields: Any) -> None:
+    fields.set_data_dtype(np.float32)
+    fields["scl_slope"], fields["scl_inter"] = 1, 0
+    fields["cal_min"] = fields["cal_max"] = 0  # 0 and 0: no range to show
 
 
 def _qform(fields: Any) -> Any:

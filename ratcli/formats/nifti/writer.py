@@ -40,6 +40,7 @@ class NiftiWriter:
         _refuse_input(reader.header, path)
         self._reader = reader
         self._scale = derivation.scale
+        self._holds_deviations = derivation.method == "uncertainty"
         self._paired = path.name.lower().removesuffix(".gz").endswith((".hdr", ".img"))
         self._head = derived_head(reader.header, reader.layout, derivation, paired=self._paired)
         self._files = [PartialFile(name, overwrite=overwrite) for name in _names(path)]
@@ -68,7 +69,7 @@ class NiftiWriter:
         final = self._files[-1].final
         with output_errors(final), contextlib.ExitStack() as stack:
             spill = stack.enter_context(tempfile.TemporaryFile(dir=final.parent))
-            _reserve(spill, math.prod(self._shape()) * self._reader.header.dtype.itemsize)
+            _reserve(spill, math.prod(self._shape()) * self._dtype.itemsize)
             self._voxels = spill
             stack.pop_all()
         return self
@@ -113,6 +114,8 @@ class NiftiWriter:
 
     def _stored(self, plane: int, values: FloatArray, box: Box) -> StoredArray:
         header = self._reader.header
+        if self._holds_deviations:
+            return to_stored(values, self._dtype)
         stored = to_stored(values, header.dtype, header.slope, header.intercept)
         if self._scale > 1:
             return stored
@@ -122,7 +125,13 @@ class NiftiWriter:
 
     def _map(self) -> npt.NDArray[Any]:
         assert self._voxels is not None
-        return np.memmap(self._voxels, self._reader.header.dtype, "r+", 0, self._shape(), order="F")
+        return np.memmap(self._voxels, self._dtype, "r+", 0, self._shape(), order="F")
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        """Type of a written voxel: the source's own, float32 in its byte order for deviations."""
+        header = self._reader.header
+        return np.dtype(f"{header.fields.endianness}f4") if self._holds_deviations else header.dtype
 
     def _shape(self) -> tuple[int, ...]:
         shape = list(self._reader.header.shape)

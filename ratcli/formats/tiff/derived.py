@@ -13,10 +13,10 @@ from ratcli.formats.tiff.directory import (
     Tag,
 )
 from ratcli.formats.tiff.levels import ADOBE_DEFLATE, NONE, Encoding
-from ratcli.formats.tiff.metadata import Resolution, finer_description
+from ratcli.formats.tiff.metadata import Resolution, finer_description, floating_description
 from ratcli.formats.tiff.pages import raw_value
 from ratcli.formats.tiff.reader import TiffReader
-from ratcli.formats.tiff.samples import PALETTE
+from ratcli.formats.tiff.samples import PALETTE, Samples, of_deviations
 from ratcli.scan import Derivation
 
 _SLIDE_PIXELS = 1 << 25
@@ -31,6 +31,7 @@ _LAYOUT_TAGS |= {*range(512, 522), *range(529, 533)}
 _POINTER_TAGS = {34665, 34853, 40965}  # Exif, GPS: directories elsewhere in the source
 _REWRITTEN_TAGS = {270, 282, 283, 296, 305}
 _GRID_TAGS = {33550, 33922, 34264}  # GeoTIFF's pixel size; copied for the same grid only
+_IMAGEJ_TAGS = {50838, 50839}  # ranges and colours to show the source in, among others
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 
 
@@ -44,17 +45,26 @@ def wants_pyramid(reader: TiffReader, scale: int) -> bool:
     return pages.has_pyramid or is_slide or pixels >= _HUGE_PIXELS
 
 
-def plan_encoding(reader: TiffReader, scale: int, *, is_pyramid: bool) -> Encoding:
+def written_samples(reader: TiffReader, derivation: Derivation) -> Samples:
+    """Return what is written for a pixel: the source's own, but float32 for deviations."""
+    if derivation.method == "uncertainty":
+        return of_deviations(reader.samples)
+    return reader.samples
+
+
+def plan_encoding(reader: TiffReader, derivation: Derivation, *, is_pyramid: bool) -> Encoding:
     """Choose tiles or strips and their size.
 
     Tiles stay tiles; ImageJ, whose own reader knows few codecs, gets uncompressed strips.
     """
-    page, info = reader.pages.first, reader.info
+    page, info, scale = reader.pages.first, reader.info, derivation.scale
+    written = written_samples(reader, derivation)
     compression = NONE if reader.pages.kind == "imagej" else ADOBE_DEFLATE
     order: Literal["<", ">"] = ">" if page.parent.byteorder == ">" else "<"
     if not (page.is_tiled or is_pyramid):
-        samples = 1 if keeps_planes_apart(reader, is_pyramid) else _samples(reader)
-        row_bytes = info.width * scale * samples * reader.samples.stored_dtype.itemsize
+        is_planar = keeps_planes_apart(reader, written, is_pyramid=is_pyramid)
+        samples = 1 if is_planar else _count(written)
+        row_bytes = info.width * scale * samples * written.stored_dtype.itemsize
         rows = max(1, min(info.height * scale, _STRIP_BYTES // row_bytes))
         return Encoding(rows, info.width * scale, False, compression, order)
     height, width = _TILE, _TILE
@@ -65,9 +75,9 @@ def plan_encoding(reader: TiffReader, scale: int, *, is_pyramid: bool) -> Encodi
     return Encoding(height, width, True, compression, order)
 
 
-def keeps_planes_apart(reader: TiffReader, is_pyramid: bool) -> bool:
+def keeps_planes_apart(reader: TiffReader, written: Samples, *, is_pyramid: bool) -> bool:
     """Tell whether samples go to planes of their own, as in the source; never in a pyramid."""
-    is_planar = int(reader.pages.first.planarconfig) == 2 and _samples(reader) > 1
+    is_planar = int(reader.pages.first.planarconfig) == 2 and _count(written) > 1
     return is_planar and not is_pyramid and reader.samples.palette is None
 
 
@@ -76,8 +86,10 @@ class DerivedTags:
 
     def __init__(self, reader: TiffReader, derivation: Derivation, encoding: Encoding) -> None:
         self.encoder = Encoder(encoding.byte_order)
-        self.is_planar = keeps_planes_apart(reader, wants_pyramid(reader, derivation.scale))
-        self.samples = _samples(reader)
+        self.written = written_samples(reader, derivation)
+        is_pyramid = wants_pyramid(reader, derivation.scale)
+        self.is_planar = keeps_planes_apart(reader, self.written, is_pyramid=is_pyramid)
+        self.samples = _count(self.written)
         self._reader = reader
         self._derivation = derivation
         self._encoding = encoding
@@ -121,6 +133,8 @@ class DerivedTags:
         dropped = _LAYOUT_TAGS | _POINTER_TAGS | _REWRITTEN_TAGS
         if self._derivation.scale > 1:
             dropped |= _GRID_TAGS
+        if self.written is not self._reader.samples:
+            dropped |= _IMAGEJ_TAGS
         return {code: self._raw(page, code) for code in _codes(page) if code not in dropped}
 
     def _raw(self, page: Any, code: int) -> Tag:
@@ -128,7 +142,7 @@ class DerivedTags:
         return Tag(int(tag.dtype), int(tag.count), raw_value(page, code))
 
     def _layout(self, height: int, width: int) -> dict[int, Tag]:
-        numbers, samples, encoding = self.encoder.numbers, self._reader.samples, self._encoding
+        numbers, samples, encoding = self.encoder.numbers, self.written, self._encoding
         sample_format = _SAMPLE_FORMATS[samples.stored_dtype.kind]
         tags = {
             256: numbers(LONG, width),
@@ -148,7 +162,7 @@ class DerivedTags:
         return tags | self._colour_tags()
 
     def _colour_tags(self) -> dict[int, Tag]:
-        samples, first = self._reader.samples, self._reader.pages.first
+        samples, first = self.written, self._reader.pages.first
         tags: dict[int, Tag] = {}
         if samples.extras:
             kinds = [int(kind) for kind in first.extrasamples][: samples.extras]
@@ -181,8 +195,11 @@ class DerivedTags:
         description = finer_description(
             pages.kind, raw_value(page, 270).rstrip(b"\0"), self._derivation.scale, size
         )
+        if self.written is not self._reader.samples:
+            description = floating_description(pages.kind, description)
         if pages.kind == "shaped" and (
             self._reader.samples.palette is not None
+            or self.written.extras != self._reader.samples.extras
             or (int(page.planarconfig) == 2) != self.is_planar
         ):
             description = b""  # its shape would no longer be that of the page
@@ -206,8 +223,8 @@ def _codes(page: Any) -> list[int]:
     return [int(tag.code) for tag in page.tags]
 
 
-def _samples(reader: TiffReader) -> int:
-    return reader.samples.channels + reader.samples.extras
+def _count(samples: Samples) -> int:
+    return samples.channels + samples.extras
 
 
 def _is_usual(length: int) -> bool:

@@ -107,6 +107,21 @@ def ome_names_other_files(description: str) -> bool:
     return len(set(re.findall(r"<UUID[^>]*>\s*([^<\s]+)", description))) > 1
 
 
+def floating_description(kind: str, description: bytes) -> bytes:
+    """Return an ImageDescription for float32 samples in place of the source's own.
+
+    Args:
+        kind: `svs`, `ome`, `imagej`, `shaped` or `plain`.
+        description: of the derived image, as bytes.
+    """
+    if kind == "imagej":  # the range that is shown
+        return re.sub(rb"(?m)^(min|max)=.*\n?", b"", description)
+    if kind == "ome":
+        description = re.sub(rb'\sSignificantBits="[^"]*"', b"", description)
+        return re.sub(rb'(<(?:\w+:)?Pixels\b[^>]*\sType=")[^"]*', rb"\1float", description)
+    return description
+
+
 def _finer_svs(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
     """Rewrite size, MPP and AppMag of an Aperio description."""
     height, width = size

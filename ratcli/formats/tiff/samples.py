@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,20 @@ class Samples:
             return stored
         complement: StoredArray = np.subtract(np.array((1 << bits) - 1, self.dtype), stored)
         return complement
+
+
+def of_deviations(samples: Samples) -> Samples:
+    """Return how standard deviations of an image's values are stored: float32, without alpha."""
+    return replace(
+        samples,
+        extras=0,
+        dtype=np.dtype(np.float32),
+        bits=32,
+        inverted=False,
+        is_tinted=False,
+        palette=None,
+        peak=None,
+    )
 
 
 def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:

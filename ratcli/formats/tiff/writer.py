@@ -43,7 +43,7 @@ class TiffWriter:
         self._height = reader.info.height * derivation.scale
         self._width = reader.info.width * derivation.scale
         self._is_pyramid = wants_pyramid(reader, derivation.scale)
-        self._encoding = plan_encoding(reader, derivation.scale, is_pyramid=self._is_pyramid)
+        self._encoding = plan_encoding(reader, derivation, is_pyramid=self._is_pyramid)
         self._tags = DerivedTags(reader, derivation, self._encoding)
         self._partial = PartialFile(path, overwrite=overwrite)
         self._file: IO[bytes] | None = None
@@ -117,6 +117,8 @@ class TiffWriter:
     def _stored(self, plane: int, values: FloatArray, box: Box) -> StoredArray:
         """Return the samples `(H, W, samples)` of a box, alpha put back."""
         samples = self._reader.samples
+        if self._tags.written is not samples:
+            return self._tags.written.to_samples(values)
         stored = samples.to_samples(values)
         if self._scale == 1 and not samples.is_exact and samples.palette is None:
             before = self._reader.stored(plane, box)
