@@ -170,6 +170,65 @@ class Progress:
         self._bar.advance(self._overall)
 
 
+class Download:
+    """A bar for bytes that arrive; nothing where stderr is no terminal.
+
+    Args:
+        name: of the file.
+        size: bytes to come, None where nobody knows.
+        shown: whether a bar is wanted.
+
+    Attributes:
+        total: bytes to come, as far as known.
+    """
+
+    def __init__(self, name: str, size: int | None, *, shown: bool = True) -> None:
+        self.total = float(size or 0)
+        self._name = name
+        self._bar = _make_bytes_bar() if shown and sys.stderr.isatty() else None
+
+    def update(self, amount: int) -> None:
+        """More bytes came."""
+        if self._bar is not None:
+            self._bar.update(self._task, total=self.total or None, advance=amount)
+
+    def reset(self) -> None:
+        """Start over."""
+        if self._bar is not None:
+            self._bar.reset(self._task)
+
+    def close(self) -> None:
+        """No more will come."""
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._name, total=self.total or None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _make_bytes_bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
 def _make_bar() -> Bar:
     from rich.console import Console
     from rich.progress import (

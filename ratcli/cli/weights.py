@@ -1,16 +1,18 @@
-"""`rat weights`: what is installed, where, and whether it is whole."""
+"""`rat weights`: what is installed, where, whether it is whole; and how to get more."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ratcli.cli import options
-from ratcli.cli.console import Talk, say, table, talking
+from ratcli.cli.console import LOG, Download, Talk, say, table, talking
 from ratcli.errors import WeightsError
 
 app = typer.Typer(add_completion=False)
@@ -22,7 +24,7 @@ Name = Annotated[
 
 @app.callback(invoke_without_command=True)
 def _weights(context: typer.Context) -> None:
-    """Show the installed weights, where they are, and whether they are whole."""
+    """Show the installed weights, where they are, whether they are whole; get more."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -34,24 +36,14 @@ def _weights(context: typer.Context) -> None:
     ),
 )
 def list_installed(as_json: options.Json = False, debug: options.Debug = False) -> None:
-    """List the installed weights."""
-    from ratcli.network.registry import list_weights
-
+    """List the installed weights, and those that can be downloaded."""
     with talking(Talk(debug=debug)):
-        entries = list_weights()
+        known = _known()
     if as_json:
-        for entry in entries:
-            say(json.dumps(asdict(entry), default=str))
+        say("\n".join(json.dumps({**asdict(each), "file": str(each.file)}) for each in known))
         return
-    rows = [
-        (entry.name, entry.task, _size(entry.file), entry.licence, entry.summary)
-        for entry in entries
-    ]
-    say(table(("name", "task", "size", "licence", "summary"), rows))
-
-
-def _size(file: Path) -> str:
-    return f"{file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "missing"
+    rows = [(each.name, each.use, _size(each.file), each.licence, each.summary) for each in known]
+    say(table(("name", "for", "size", "licence", "summary"), rows))
 
 
 @app.command(
@@ -62,32 +54,139 @@ def _size(file: Path) -> str:
 )
 def path(name: Name = None, debug: options.Debug = False) -> None:
     """Print the folders that are searched for weights, or the file of one."""
-    from ratcli.network.registry import find_weights, weights_folders
+    from ratcli.network.registry import weights_folders
+    from ratcli.partition.sam_weights import weights_home
 
     with talking(Talk(debug=debug)):
-        paths = weights_folders() if name is None else [find_weights(name).file]
-    say("\n".join(map(str, paths)))
+        if name is not None:
+            say(str(_find(name).file))
+            return
+        folders = dict.fromkeys([*weights_folders(), weights_home()])
+        say("\n".join(map(str, folders)))
 
 
 @app.command(
     epilog=options.examples(
-        ("rat weights verify", "all; exit code 7 if one is damaged"),
+        ("rat weights verify", "all that are installed; exit code 7 if one is damaged"),
         ("rat weights verify ct-denoise", "one"),
     )
 )
 def verify(name: Name = None, debug: options.Debug = False) -> None:
     """Compare the weights with their SHA-256."""
-    from ratcli.network.registry import find_weights, list_weights, verify_weights
+    with talking(Talk(debug=debug)):
+        wanted = [_find(name)] if name is not None else [w for w in _known() if w.is_expected]
+        damaged = [each for each in wanted if not _is_whole(each)]
+    if damaged:
+        raise WeightsError(
+            f"{len(damaged)} of {len(wanted)} weights are damaged or missing",
+            hint="Install rat again, or download or import them anew.",
+        )
+
+
+@app.command(
+    epilog=options.examples(("rat weights download sam-vit-b", "358 MB, from its publisher"))
+)
+def download(
+    name: Annotated[str, typer.Argument(help="Name of the weights, as `sam-vit-b`.")],
+    no_progress: options.NoProgress = False,
+    debug: options.Debug = False,
+) -> None:
+    """Fetch weights that do not come with rat. No other command touches the network."""
+    from ratcli.partition.sam_weights import CHECKPOINTS, download_checkpoint
 
     with talking(Talk(debug=debug)):
-        entries = list_weights() if name is None else [find_weights(name)]
-        damaged = []
-        for entry in entries:
-            try:
-                verify_weights(entry)
-                say(f"{entry.name}: whole, SHA-256 {entry.sha256}")
-            except WeightsError as error:
-                damaged.append(str(error))
-                say(f"{entry.name}: {error}")
-        if damaged:
-            raise WeightsError(f"{len(damaged)} of {len(entries)} weights are damaged or missing")
+        checkpoint = CHECKPOINTS[_find(name, among=CHECKPOINTS).name]
+        with Download(checkpoint.file, checkpoint.size, shown=not no_progress) as bar:
+            file = download_checkpoint(checkpoint, progress=bar)
+        say(str(file))
+
+
+@app.command(
+    "import",
+    epilog=options.examples(
+        ("rat weights import sam_vit_b_01ec64.pth", "a file that was copied here")
+    ),
+)
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published SAM checkpoint.")],
+    debug: options.Debug = False,
+) -> None:
+    """Copy weights into the weights' folder; their SHA-256 tells which they are."""
+    from ratcli.partition.sam_weights import import_checkpoint
+
+    with talking(Talk(debug=debug)):
+        checkpoint, copied = import_checkpoint(file)
+        LOG.info("%s is %s", file.name, checkpoint.name)
+        say(str(copied))
+
+
+@dataclass(frozen=True)
+class Known:
+    """Weights that rat can use.
+
+    Attributes:
+        name: as on the command line.
+        use: the task, or `partition`.
+        file: where they are, or would be.
+        sha256: hash of the file.
+        licence: SPDX identifier.
+        summary: one line.
+        is_expected: whether they are to be there: shipped with rat, or downloaded.
+    """
+
+    name: str
+    use: str
+    file: Path
+    sha256: str
+    licence: str
+    summary: str
+    is_expected: bool
+
+
+def _known() -> list[Known]:
+    from ratcli.network.registry import list_weights
+    from ratcli.partition.sam_weights import CHECKPOINTS, weights_home
+
+    registered = [
+        Known(e.name, e.task, e.file, e.sha256, e.licence, e.summary, is_expected=True)
+        for e in list_weights()
+    ]
+    for checkpoint in CHECKPOINTS.values():
+        file = weights_home() / checkpoint.file
+        summary = "Segment Anything, by `rat weights download`"
+        registered.append(
+            Known(
+                checkpoint.name,
+                "partition",
+                file,
+                checkpoint.sha256,
+                "Apache-2.0",
+                summary,
+                file.is_file(),
+            )
+        )
+    return registered
+
+
+def _find(name: str, among: Collection[str] | None = None) -> Known:
+    known = {each.name: each for each in _known() if among is None or each.name in among}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+    raise WeightsError(f"there are no weights named '{name}'", hint=hint)
+
+
+def _is_whole(each: Known) -> bool:
+    """Compare a file with its hash, and say what was found."""
+    from ratcli.network.registry import hash_file
+
+    found = hash_file(each.file) if each.file.is_file() else ""
+    whole = found == each.sha256
+    told = "whole" if whole else "damaged" if found else "missing"
+    say(f"{each.name}: {told}, SHA-256 {found or each.sha256}")
+    return whole
+
+
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "-"

@@ -185,3 +185,34 @@ def test_unknown_weights_get_a_suggestion(
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
     assert main(["weights", "path", "tinny"]) == 7
     assert "Did you mean tiny?" in capsys.readouterr().err
+
+
+def test_what_can_be_downloaded_is_listed_too(capsys: Output) -> None:
+    assert main(["weights", "list", "--json"]) == 0
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"sam-vit-b", "sam-vit-l", "sam-vit-h"} <= {each["name"] for each in listed}
+
+
+def test_only_a_published_checkpoint_is_imported(
+    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAT_HOME", str(tmp_path / "home"))
+    (tmp_path / "sam.pth").write_bytes(b"cut off")
+    assert main(["weights", "import", str(tmp_path / "sam.pth")]) == 7
+    assert "sam.pth is none of the published SAM checkpoints" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_download_that_does_not_arrive_leaves_nothing(
+    tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import requests
+
+    def refuse(*words: object, **options: object) -> None:
+        raise requests.exceptions.ConnectionError
+
+    monkeypatch.setenv("RAT_HOME", str(tmp_path))
+    monkeypatch.setattr(requests, "get", refuse)
+    assert main(["weights", "download", "sam-vit-b"]) == 7
+    assert "there is no connection to the server" in capsys.readouterr().err
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []
