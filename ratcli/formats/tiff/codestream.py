@@ -10,7 +10,6 @@ from ratcli.formats.dicom.codestream import parse_jpeg, parse_jpeg2000
 _JPEG = (6, 7, 33007, 34892)
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _PNG, _WEBP, _LERC = 34933, 50001, 34887
-_JPEG_XR = (22610, 34934)
 _JPEG_XL = (50002, 52546)
 _BOUNDED = (1, 5, 8, 32773, 32946, 34925, 50000, 50013)
 """Codecs that are told how many bytes may come out: none, LZW, deflate, PackBits, LZMA, zstd."""
@@ -19,8 +18,11 @@ _ZSTD_OLD = 34926
 
 
 def is_read(compression: int) -> bool:
-    """Tell whether a compression has a decoder whose memory can be bounded."""
-    jpegs = (*_JPEG, *_JPEG2000, *_JPEG_XL, *_JPEG_XR)
+    """Tell whether a compression has a decoder whose memory and time are bounded.
+
+    JPEG XR has not: a few broken bytes make its decoder run for ever.
+    """
+    jpegs = (*_JPEG, *_JPEG2000, *_JPEG_XL)
     return compression in (*_BOUNDED, _ZSTD_OLD, *jpegs, _PNG, _WEBP, _LERC)
 
 
@@ -55,7 +57,7 @@ def _declared_size(compression: int, data: bytes) -> tuple[int, int] | None:
         header = parse_jpeg2000(data)
         return header.rows, header.columns
     others = {_PNG: _png_size, _WEBP: _webp_size, _LERC: _lerc_size}
-    others |= dict.fromkeys(_JPEG_XL, _jpeg_xl_size) | dict.fromkeys(_JPEG_XR, _jpeg_xr_size)
+    others |= dict.fromkeys(_JPEG_XL, _jpeg_xl_size)
     return others[compression](data) if compression in others else None
 
 
@@ -72,19 +74,6 @@ def _lerc_size(data: bytes) -> tuple[int, int]:
     (version,) = struct.unpack_from("<i", data, 6)
     height, width = struct.unpack_from("<ii", data, 14 if version >= 3 else 10)
     return height, width
-
-
-def _jpeg_xr_size(data: bytes) -> tuple[int, int]:
-    """Read the tags of a JPEG XR file. Source: ITU-T T.832 A.7."""
-    (start,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, start)
-    sizes = {}
-    for number in range(min(count, 64)):
-        code, kind, _, value = struct.unpack_from("<HHII", data, start + 2 + 12 * number)
-        sizes[code] = value & 0xFFFF if kind == 3 else value
-    if not {0xBC80, 0xBC81} <= sizes.keys():
-        raise ValueError("no size in the JPEG XR file")
-    return sizes[0xBC81], sizes[0xBC80]
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
