@@ -96,7 +96,7 @@ def find_patients(root: Path, task: Task) -> list[Piece]:
     """List all scans in a folder and tell patients apart.
 
     A DICOM scan's patient is its PatientID. Elsewhere each file or folder directly in `root` is
-    one patient; files `sub-NAME_...` of the same NAME are one.
+    one patient; files `sub-NAME_...` of the same NAME are one. Links to folders are followed.
 
     Raises:
         InputNotFoundError: no such folder, or no scan in it.
@@ -104,7 +104,14 @@ def find_patients(root: Path, task: Task) -> list[Piece]:
     """
     if not root.is_dir():
         raise InputNotFoundError(f"the data folder {root.name} does not exist")
-    return [replace(piece, patient=_patient(piece)) for piece in _pieces(root, root, "", task)]
+    linked = [path for path in sorted(root.iterdir()) if path.is_symlink() and path.is_dir()]
+    pieces = [piece for path in linked for piece in _pieces(path, root, "", task)]
+    try:
+        pieces += _pieces(root, root, "", task)
+    except InputNotFoundError:
+        if not pieces:
+            raise
+    return [replace(piece, patient=_patient(piece)) for piece in pieces]
 
 
 def read_piece(piece: Piece, task: Task) -> Iterator[ReadPlane]:

@@ -164,15 +164,17 @@ class Trainer:
         if self.step >= last:
             return
         pool = Pool(self._source, recipe.pool, recipe.refresh, self.step, self.workers)
-        while self.step < last and not self.stop:
+        is_due = True
+        while self.step < last and not parallel.any_of(self.stop, self._device):
             with self.watch.part("patches"):
                 batch = self._draw(pool)
             rate = learning_rate(recipe, self.step)
             loss = self._train_step(batch, rate)
             self.step += 1
             is_due = self.step % recipe.validate == 0 or self.step == last
-            if is_due or self.stop:
-                self._keep(is_due)
+            if is_due:
+                self._psnr = self.validate()
+                self._keep(is_best=not self._psnr <= self.best_db)
             told = Progress(
                 self.step, recipe.steps, loss, rate, self._psnr, time.monotonic() - began, is_due
             )
@@ -180,6 +182,8 @@ class Trainer:
             tell(told)
             with self.watch.part("examples"):
                 pool.advance()
+        if not is_due:
+            self._keep(is_best=False)
 
     def validate(self) -> float:
         """Return the mean PSNR in dB of the averaged network on whole held-out planes.
@@ -274,11 +278,8 @@ class Trainer:
         half = self._recipe.precision == "bf16"
         return torch.autocast(self._device.type, torch.bfloat16, enabled=half)
 
-    def _keep(self, is_due: bool) -> None:
-        """Validate if it is time, and write the last checkpoint, and the best one if it is."""
-        if is_due:
-            self._psnr = self.validate()
-        is_best = is_due and not self._psnr <= self.best_db
+    def _keep(self, *, is_best: bool) -> None:
+        """Write the last checkpoint, and the best one if it is."""
         if is_best:
             self.best_db = self._psnr
         if parallel.rank() == 0:

@@ -95,5 +95,12 @@ def largest(value: Tensor) -> Tensor:
     return most
 
 
+def any_of(flag: bool, device: torch.device) -> bool:
+    """Tell whether a flag is set in any process, so that all of them act alike."""
+    if not _together():
+        return flag
+    return bool(total(torch.tensor(float(flag), device=device)) > 0)
+
+
 def _together() -> bool:
     return dist.is_available() and dist.is_initialized()

@@ -56,6 +56,13 @@ def test_a_folder_or_file_is_a_patient(tmp_path: Path) -> None:
     assert sorted(patients) == ["a", "a", "b", "sub-01", "sub-01"]
 
 
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "store" / "a.nii.gz", body())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").symlink_to(tmp_path / "store")
+    assert [piece.patient for piece in find_patients(tmp_path / "data", CT)] == ["mine"]
+
+
 def test_dicom_tells_its_patient_wherever_it_lies(tmp_path: Path) -> None:
     for name, patient in (("x/1", "A"), ("x/2", "B"), ("y", "A")):
         write_series(tmp_path / name, body(), patient)
