@@ -13,7 +13,7 @@ import typer
 
 from ratcli.cli import options
 from ratcli.cli.console import LOG, Download, Talk, say, table, talking
-from ratcli.errors import WeightsError
+from ratcli.errors import UsageError, WeightsError
 
 app = typer.Typer(add_completion=False)
 
@@ -104,20 +104,51 @@ def download(
 @app.command(
     "import",
     epilog=options.examples(
-        ("rat weights import sam_vit_b_01ec64.pth", "a file that was copied here")
+        ("rat weights import sam_vit_b_01ec64.pth", "a file that was copied here"),
+        ("rat weights import rat.pth --task ct-denoise --name theirs", "the authors' network"),
+        ("rat restore scan.dcm -t ct-denoise --weights theirs", "uses it"),
     ),
 )
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published SAM checkpoint.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A SAM checkpoint, or with --task a network.")
+    ],
+    task: options.TaskName = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What the network shall be called.", show_default=False),
+    ] = None,
+    heads: Annotated[int, typer.Option("--heads", min=1, help="Its attention heads.")] = 8,
+    window: Annotated[int, typer.Option("--window", min=1, help="Its attention windows.")] = 4,
     debug: options.Debug = False,
 ) -> None:
-    """Copy weights into the weights' folder; their SHA-256 tells which they are."""
+    """Copy weights into the weights' folder.
+
+    The SHA-256 of a SAM checkpoint tells which it is. A network, the authors' `.pth` or
+    safetensors of `rat`, needs --task and --name.
+    """
+    if (task is None) != (name is None):
+        raise UsageError("a network needs a --task and a --name", hint="Give both, or none for SAM")
+    with talking(Talk(debug=debug)):
+        if task is not None and name is not None:
+            from ratcli.cli.importing import Import, import_network
+
+            say(str(import_network(Import(file, task, name, heads, window))))
+        else:
+            _import_sam(file)
+
+
+def _import_sam(file: Path) -> None:
     from ratcli.partition.sam_weights import import_checkpoint
 
-    with talking(Talk(debug=debug)):
+    try:
         checkpoint, copied = import_checkpoint(file)
-        LOG.info("%s is %s", file.name, checkpoint.name)
-        say(str(copied))
+    except WeightsError as error:
+        raise WeightsError(
+            str(error), hint=f"{error.hint} For a network, add --task and --name."
+        ) from error
+    LOG.info("%s is %s", file.name, checkpoint.name)
+    say(str(copied))
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,24 @@ class WeightsEntry:
         return self.file.with_suffix(".md")
 
 
+def user_folder() -> Path:
+    """Return the folder of downloaded and imported weights: `RAT_HOME`, else one of the user's.
+
+    It is the one in which the partitions look for checkpoints.
+    """
+    home = os.environ.get("RAT_HOME")
+    return Path(home) if home else Path.home() / ".local" / "share" / "rat" / "weights"
+
+
 def weights_folders() -> list[Path]:
-    """Return the folders searched for weights: `RAT_HOME`, then those installed with `rat`."""
+    """Return the folders searched for weights: the user's, then those installed with `rat`."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "weights"
-    folders = [installed if installed.is_dir() else package.parent / "weights"]
-    home = os.environ.get("RAT_HOME")
-    return [Path(home), *folders] if home else folders
+    shipped = installed if installed.is_dir() else package.parent / "weights"
+    try:
+        return [user_folder(), shipped]
+    except RuntimeError:  # an account without a home, as in some containers
+        return [shipped]
 
 
 def list_weights() -> list[WeightsEntry]:
@@ -133,7 +144,10 @@ def read_registry(path: Path) -> dict[str, dict[str, Any]]:
 
 def _entries(folder: Path) -> list[WeightsEntry]:
     path = folder / REGISTRY
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return []
+    except PermissionError:  # the home of another account
         return []
     try:
         return [_entry(folder, name, facts) for name, facts in read_registry(path).items()]

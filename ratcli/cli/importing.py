@@ -1,0 +1,130 @@
+"""`rat weights import --task`: networks that others have trained, among the installed weights."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ratcli.errors import InputNotFoundError, OutputError, UsageError, WeightsError
+from ratcli.tasks import get_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Import:
+    """A network to import.
+
+    Attributes:
+        file: the authors' `.pth`, or safetensors of ours.
+        task: the task it restores.
+        name: what it shall be called.
+        heads: attention heads; no shape tells them.
+        window: side of the attention windows; no shape tells it.
+    """
+
+    file: Path
+    task: str
+    name: str
+    heads: int = 8
+    window: int = 4
+
+
+def import_network(wanted: Import) -> Path:
+    """Copy a network into the user's weights' folder and enter it in the registry there.
+
+    Values keep their precision, except that doubles become single. Nothing is written unless the
+    whole file is a network for the task.
+
+    Returns:
+        The installed file.
+
+    Raises:
+        UsageError: there is no such task, or the name is taken or unfit for a file.
+        InputNotFoundError: there is no such file.
+        WeightsError: damaged, hostile, of another architecture, or for other channels.
+        OutputError: the folder cannot be written.
+    """
+    from ratcli.network.checkpoint import read_state
+    from ratcli.network.registry import user_folder
+    from ratcli.network.shapes import Unseen, infer_settings
+
+    task = get_task(wanted.task)
+    _check_name(wanted.name)
+    if not wanted.file.is_file():
+        raise InputNotFoundError(f"there is no file {wanted.file.name}")
+    try:
+        state = read_state(wanted.file)
+        _check_bytes(wanted.file, state)
+        settings = infer_settings(state, Unseen(task.scale, wanted.heads, wanted.window))
+    except (RuntimeError, MemoryError, AttributeError) as error:
+        raise WeightsError(f"{wanted.file.name} holds no network") from error
+    if settings.channels != task.channels:
+        raise WeightsError(
+            f"{wanted.file.name} restores planes of {settings.channels} channels, but {task.name} "
+            f"has {task.channels}"
+        )
+    entry = {
+        "task": task.name,
+        "summary": f"imported, {sum(value.numel() for value in state.values()) / 1e6:.1f} M "
+        "parameters",
+        "licence": "NOASSERTION",
+        "data": ["not told"],
+        "network": asdict(settings),
+    }
+    return _install(user_folder(), wanted.name, state, entry)
+
+
+def _check_name(name: str) -> None:
+    from ratcli.network.registry import list_weights
+    from ratcli.partition import PARTITIONS
+
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name}' is no name for weights", hint="Use letters, digits, - and _.")
+    if name in PARTITIONS or name in {entry.name for entry in list_weights()}:
+        raise UsageError(f"there are weights named '{name}' already", hint="Choose another --name.")
+
+
+def _check_bytes(file: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse a small file whose tensors say that they are large, before memory is taken."""
+    claimed = sum(value.numel() * value.element_size() for value in state.values())
+    if claimed > file.stat().st_size:
+        raise WeightsError(
+            f"{file.name} has {file.stat().st_size} bytes, but its tensors claim {claimed}"
+        )
+
+
+def _install(folder: Path, name: str, state: Mapping[str, Tensor], entry: dict[str, Any]) -> Path:
+    """Write under a temporary name, rename, then register; take the file back if that fails."""
+    import torch
+
+    from ratcli.network.checkpoint import save_state
+    from ratcli.network.registry import hash_file
+    from ratcli.training.publish import enter
+
+    path = folder / f"{name}.safetensors"
+    partial = folder / f".{name}.{secrets.token_hex(4)}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_state(partial, state, torch.float32)
+        facts = {**entry, "file": path.name, "sha256": hash_file(partial)}
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"the weights' folder cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    try:
+        enter(folder, name, facts)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
