@@ -85,7 +85,7 @@ class NoiseCollector:
         within = (soft.low, soft.high) if self.unit == "HU" else None
         for name, image in named_images(scene).items():
             try:
-                level = noise_level(image[0], within, scene.mask)
+                level = noise_level(image[0], within, scene.trusted)
             except MeasurementError:
                 level = math.nan
             self._levels[name].append(level)
@@ -109,7 +109,7 @@ class NoiseCollector:
             if image is None:
                 continue
             try:
-                boxes = uniform_patches(image[0], side, within, scene.mask)
+                boxes = uniform_patches(image[0], side, within, scene.trusted)
             except MeasurementError:
                 continue
             if boxes:

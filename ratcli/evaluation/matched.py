@@ -21,6 +21,7 @@ _TILE_PX = 32
 _MAD_TO_SD = 1.4826
 _ORIENTATIONS = 12
 _BORDER_MM = 6.0
+_FEWEST_OF_A_VALUE = 150
 
 
 def search(
@@ -43,7 +44,7 @@ def search(
     return spots, lines
 
 
-def robust_spread(values: RealArray, inside: BoolArray, tile: int = _TILE_PX) -> RealArray:
+def robust_spread(values: RealArray, inside: BoolArray) -> RealArray:
     """Return the local standard deviation `(H, W)` that outliers and structures hardly raise.
 
     From the median of absolute values in tiles, the larger of neighbouring tiles, so that a
@@ -52,8 +53,8 @@ def robust_spread(values: RealArray, inside: BoolArray, tile: int = _TILE_PX) ->
     Args:
         values: `(H, W)` of mean 0.
         inside: `(H, W)`, true where to look; other tiles take the nearest spread.
-        tile: side of a tile in pixels.
     """
+    tile = min(_TILE_PX, max(min(values.shape) // 8, 8))
     medians = _tile_medians(np.where(inside, np.abs(values), np.nan), tile)
     known = np.isfinite(medians)
     if not known.any():
@@ -66,6 +67,34 @@ def robust_spread(values: RealArray, inside: BoolArray, tile: int = _TILE_PX) ->
     smooth = ndimage.zoom(spread, zoom, order=1, mode="nearest", grid_mode=True)
     result: RealArray = np.maximum(smooth, 0.2 * usual)
     return result
+
+
+def spread_by_value(values: RealArray, image: RealArray, inside: BoolArray) -> RealArray:
+    """Return the standard deviation `(H, W)` of noise that grows with the image's value.
+
+    From the median of absolute values among pixels of like value, smoothed image taken, and
+    never falling with it.
+
+    Args:
+        values: `(H, W)` of mean 0, the noise.
+        image: `(H, W)`, what the noise follows.
+        inside: `(H, W)`, true where to look.
+    """
+    level = ndimage.gaussian_filter(image, 1.0)
+    known = level[inside]
+    if known.size < _FEWEST_OF_A_VALUE:
+        return np.full_like(values, max(float(values.std()), 1e-30))
+    count = max(min(known.size // _FEWEST_OF_A_VALUE, 40), 1)
+    order = np.argsort(known)
+    groups = np.array_split(order, count)
+    noise = np.abs(values[inside])
+    middles = np.array([float(known[group].mean()) for group in groups])
+    spreads = np.array([_MAD_TO_SD * float(np.median(noise[group])) for group in groups])
+    rising = np.maximum.accumulate(spreads)
+    # The brightest pixels are few: beyond the last group the spread goes on as the value does.
+    last = rising[-1] * np.maximum(level / max(middles[-1], 1e-30), 1.0)
+    result: RealArray = np.where(level > middles[-1], last, np.interp(level, middles, rising))
+    return np.maximum(result, max(0.05 * float(np.median(rising)), 1e-30))
 
 
 def _tile_medians(values: RealArray, tile: int) -> RealArray:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ratcli.evaluation.matched import robust_spread, search
+from ratcli.evaluation.matched import robust_spread, search, spread_by_value
 from ratcli.evaluation.quantitation import RegionBias, region_bias
 from ratcli.scan import BoolArray, FloatArray
 
@@ -36,8 +36,10 @@ class Limits:
             the next limit comes three times the sampling error of the edge pixels.
         correlation: with the image's detail at edges, less that beside them; ideal 0, a blur is
             above it.
-        spot_z: highest mean over a spot of 4 mm in standard deviations; ideal below 5.
-        line_z: the same along a line of 12 mm.
+        spot_z: highest mean over a spot in standard deviations; ideal below 5.
+        line_z: the same along a line three spots long.
+        spot_mm: diameter of the spots to look for: the smallest thing that matters.
+        by_value: whether noise follows the value, as PET's does, and not the place alone.
         bias: of a region's mean, in the scan's unit.
         bias_share: the same as a share of the region's mean; the larger of both counts.
         bias_z: a bias must also be this many standard errors from zero.
@@ -48,6 +50,8 @@ class Limits:
     correlation: float = 0.05
     spot_z: float = 5.5
     line_z: float = 6.5
+    spot_mm: float = 4.0
+    by_value: bool = False
     bias: float = 2.0
     bias_share: float = 0.0
     bias_z: float = 4.0
@@ -55,8 +59,9 @@ class Limits:
 
 LIMITS: dict[str, Limits] = {
     "HU": Limits("HU", bias_share=0.005),
-    "SUV": Limits("SUV", bias=0.02, bias_share=0.03),
-    "Bq/ml": Limits("Bq/ml", bias=0.0, bias_share=0.03),
+    "SUV": Limits("SUV", bias=0.02, bias_share=0.03, spot_mm=12.0, by_value=True),
+    "Bq/ml": Limits("Bq/ml", bias=0.0, bias_share=0.03, spot_mm=12.0, by_value=True),
+    "RGB": Limits("RGB", bias=0.01),
 }
 """Limits by unit of the scan."""
 
@@ -165,8 +170,10 @@ def check_residual(
     first, second = before.astype(np.float64), after.astype(np.float64)
     residual = np.where(inside, first - second, 0.0)
     spread = robust_spread(residual, inside)
+    if limits.by_value:
+        spread = spread_by_value(residual, second, inside)
     edges = _structure(residual, second, spread, inside)
-    spots, lines = search(residual, inside, spacing_mm)
+    spots, lines = search(residual / spread, inside, spacing_mm * 4.0 / limits.spot_mm)
     biases = region_bias(second, first, np.where(inside, labels, -1))
     places = (*_places(spots, "spot", limits.spot_z), *_places(lines, "line", limits.line_z))
     named = [_name_change(place, first, second, spacing_mm) for place in places]

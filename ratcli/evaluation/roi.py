@@ -207,12 +207,12 @@ def uniform_patches(
     return tuple(_pack(good, mean, side, 2.5 * level))
 
 
-def body_mask(plane: npt.NDArray[np.floating], above: float = -600.0) -> BoolArray:
+def body_mask(plane: npt.NDArray[np.floating], above: float) -> BoolArray:
     """Return `(H, W)`: the largest object above a value, with the cavities inside it.
 
     Args:
-        plane: `(H, W)` in HU.
-        above: in HU; lower is air.
+        plane: `(H, W)` in any unit.
+        above: in that unit; lower is air.
 
     Returns:
         False everywhere where there is no such object.

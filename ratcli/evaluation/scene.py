@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,6 +28,7 @@ _TILES = 20
 _SMALLEST_REGION_PX = 64
 # Scanners cut CT values off here: noise that is cut on one side has a mean of its own.
 _LOWEST_HU = -1024.0
+_AIR_HU, _AIR_SHARE = -600.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,21 @@ class Scene:
     uncertainty: FloatArray | None
     unit: str | None
 
-    @property
+    @cached_property
     def trusted(self) -> BoolArray:
-        """`(H, W)`: the mask; in CT the body alone.
+        """`(H, W)`: the mask; in CT and PET the body alone.
 
-        Air around it is of no interest, and its noise is cut on one side at the lowest CT number.
+        Air around it is of no interest, and its noise is cut on one side.
         """
-        if self.unit != "HU":
-            return self.mask
-        lowest = np.min([image[0] for image in self.images.values()], axis=0)
-        result: BoolArray = self.mask & body_mask(self.images[RESTORED][0]) & (lowest > _LOWEST_HU)
-        return result
+        restored = self.images[RESTORED][0]
+        if self.unit == "HU":
+            lowest = np.min([image[0] for image in self.images.values()], axis=0)
+            body: BoolArray = body_mask(restored, _AIR_HU) & (lowest > _LOWEST_HU)
+            return self.mask & body
+        if self.unit in ("SUV", "Bq/ml") and self.mask.any():
+            air = _AIR_SHARE * float(np.percentile(restored[self.mask], 98))
+            return self.mask & body_mask(restored, air)
+        return self.mask
 
 
 def views_of(info: ScanInfo) -> tuple[View, ...]:

@@ -11,11 +11,12 @@ from scipy.ndimage import gaussian_filter
 
 from ratcli.evaluation.evaluate import Settings, evaluate
 from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
+from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
 from ratcli.evaluation.report.plots import Plot, Rule, Series, draw, ticks
 from ratcli.evaluation.report.words import interval, number, signed
 from ratcli.evaluation.results import Evaluation, Sample
-from ratcli.evaluation.roi import Disc
+from ratcli.evaluation.roi import Disc, regions_from_json
 from ratcli.evaluation.scene import Comparison
 
 SIDE = 128
@@ -144,6 +145,18 @@ def test_a_scan_without_samples_has_a_page_without_pictures(found: Evaluation) -
     text = render(replace(found, samples=()), Provenance("bare", "9.9"))
     assert 'id="stage"' not in text
     assert "Figures" in text
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.95, "good"), (0.8, "look")])
+def test_uptake_that_falls_is_judged(share: float, status: str) -> None:
+    volume = np.full((9, 1, 64, 64), 0.5)
+    volume[:, 0][:, Disc(30, 30, 8).mask((64, 64))] = 4.0
+    scans = [ArrayReader(scan, "SUV", (4.0, 4.0, 4.0)) for scan in (share * volume, volume)]
+    regions = regions_from_json('{"regions": [{"name": "lesion", "disc": [30, 30, 6]}]}')
+    result = evaluate(Comparison(*scans, regions=regions))
+    card = next(card for card in cards(result) if card.title == "Uptake")
+    assert card.status == status
+    assert "lesion" in card.text
 
 
 def test_slides_are_shown_in_colour() -> None:

@@ -142,3 +142,37 @@ def test_a_structure_hardly_raises_the_robust_spread() -> None:
 def test_shapes_that_differ_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         check_residual(CLEAN, CLEAN[:-1], LABELS, SPACING, LIMITS["HU"])
+
+
+def _uptake() -> tuple[np.ndarray, np.ndarray]:
+    """A PET plane of 4 mm pixels: body 1, liver 3, a bladder of 30 SUV; and its regions."""
+    plane = np.zeros((128, 128))
+    labels = np.zeros(plane.shape, np.int32)
+    discs = [(64, 64, 40, 1.0), (50, 54, 12, 3.0), (88, 64, 6, 30.0)]
+    for label, (row, column, radius, value) in enumerate(discs, start=1):
+        inside = Disc(row, column, radius).mask(plane.shape)
+        plane[inside], labels[inside] = value, label
+    return gaussian_filter(plane, 1.2), labels
+
+
+def _counts(plane: np.ndarray, seed: int) -> np.ndarray:
+    """Noise that grows with the value, correlated over some 6 mm."""
+    field = gaussian_filter(np.random.default_rng(seed).normal(size=plane.shape), 1.0)
+    return 0.2 * plane * field / field.std()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_an_ideal_pet_denoiser_raises_no_alarm(seed: int) -> None:
+    plane, labels = _uptake()
+    noisy = plane + _counts(plane, seed)
+    padding = plane < 0.2
+    assert check_residual(noisy, plane, labels, 4.0, LIMITS["SUV"], padding).passed
+
+
+def test_a_deleted_lesion_of_twelve_millimetres_is_caught() -> None:
+    plane, labels = _uptake()
+    lesion = gaussian_filter(Disc(60, 84, 1.5).mask(plane.shape) * 4.0, 1.2)
+    noisy = plane + lesion + _counts(plane + lesion, 0)
+    check = check_residual(noisy, plane, labels, 4.0, LIMITS["SUV"], plane < 0.2)
+    assert "strongest spot" in _failed(check)
+    assert (check.places[0].row, check.places[0].column) == pytest.approx((60, 84), abs=1)

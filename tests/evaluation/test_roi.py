@@ -67,7 +67,7 @@ def test_the_body_keeps_its_cavities_and_leaves_the_table_out() -> None:
     plane = _phantom()
     plane[Disc(100, 60, 15.0).mask(plane.shape)] = -900.0
     plane[190:194, 20:180] = 100.0
-    inside = body_mask(plane)
+    inside = body_mask(plane, -600.0)
     assert inside[100, 60]
     assert not inside[192].any()
     assert inside.sum() == pytest.approx(np.pi * BODY.radius**2, rel=0.02)

@@ -107,8 +107,12 @@ def _windows(found: Evaluation) -> dict[str, tuple[float, float]]:
 
 
 def _size(found: Evaluation) -> str:
-    spacing = " × ".join("?" if step is None else f"{step:.3g}" for step in found.spacing_mm)
-    return f"{found.planes} planes of {found.height} × {found.width} pixels, {spacing} mm apart"
+    planes = "1 plane" if found.planes == 1 else f"{found.planes} planes"
+    size = f"{planes} of {found.height} × {found.width} pixels"
+    if all(step is None for step in found.spacing_mm):
+        return f"{size}, spacing unknown"
+    steps = ("?" if step is None else f"{step:.3g}" for step in found.spacing_mm)
+    return f"{size}, {' × '.join(steps)} mm apart"
 
 
 def _data(gallery: Gallery) -> Markup:

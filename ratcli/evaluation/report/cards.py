@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ratcli.evaluation.report.words import interval, number, plane_words, signed, unit_of
+from ratcli.evaluation.report.words import digits_of, interval, number, plane_words, signed, unit_of
 from ratcli.evaluation.residual import LIMITS
 from ratcli.evaluation.results import Evaluation, RegionRow
 from ratcli.evaluation.scene import INPUT, RESTORED
 
 GOOD, LOOK, NEUTRAL = "good", "look", "neutral"
+# Of the order of SUV's repeatability between two scans of a patient (QIBA FDG-PET/CT profile).
+_UPTAKE_LIMIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,12 @@ def cards(found: Evaluation) -> list[Card]:
     """Return the verdicts of the summary."""
     status = NEUTRAL if not found.residual else LOOK if found.suspicious else GOOD
     result = [Card("Residual", status, found.verdict)]
-    for card in (_bias_card(found), _noise_card(found), _fidelity_card(found)):
+    for card in (
+        _bias_card(found),
+        _uptake_card(found),
+        _noise_card(found),
+        _fidelity_card(found),
+    ):
         if card is not None:
             result.append(card)
     return result
@@ -43,17 +50,39 @@ def _bias_card(found: Evaluation) -> Card | None:
         text = f"In {len(rows)} regions no mean moved beyond the limit and its own 95 % interval."
         return Card("Region means", GOOD if limits else NEUTRAL, text)
     worst = max(beyond, key=lambda row: abs(row.bias.bias))
-    bias = worst.bias
+    bias, digits = worst.bias, digits_of(found)
     text = (
         f"{len(beyond)} of {len(rows)} region means moved beyond the limit; most, "
-        f"{worst.name}{plane_words(worst.plane)} by {signed(bias.bias)} {unit_of(found)} against "
-        f"the {worst.against} (95 % interval {interval(bias.low, bias.high)})."
+        f"{worst.name}{plane_words(worst.plane)} by {signed(bias.bias, digits)} {unit_of(found)} "
+        f"against the {worst.against} (95 % interval {interval(bias.low, bias.high, digits)})."
     )
     return Card("Region means", LOOK, text)
 
 
 def _beyond(row: RegionRow, limit: float, share: float) -> bool:
     return abs(row.bias.bias) > max(limit, share * abs(row.bias.other_mean))
+
+
+def _uptake_card(found: Evaluation) -> Card | None:
+    """Judge the mean and the peak; the maximum is one voxel, and falls with the noise."""
+    shares = [
+        (
+            100.0 * (getattr(row.restored, figure) / getattr(row.reference, figure) - 1.0),
+            row,
+            figure,
+        )
+        for row in found.uptake
+        for figure in ("mean", "peak")
+        if row.reference is not None and getattr(row.reference, figure) > 0.0
+    ]
+    if not shares:
+        return None
+    share, row, figure = max(shares, key=lambda each: abs(each[0]))
+    text = (
+        f"Of {len(found.uptake)} regions, SUV{figure} of {row.name} moved most: "
+        f"by {signed(share, 1)} % against the reference (limit {_UPTAKE_LIMIT:.0f} %)."
+    )
+    return Card("Uptake", LOOK if abs(share) > _UPTAKE_LIMIT else GOOD, text)
 
 
 def _noise_card(found: Evaluation) -> Card | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ratcli.evaluation.report.plots import Plot, Rule, Series
-from ratcli.evaluation.report.words import signed, unit_of
+from ratcli.evaluation.report.words import digits_of, signed, unit_of
 from ratcli.evaluation.results import Evaluation, NoiseRow
 from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED
 
@@ -69,7 +69,8 @@ def _histogram_plots(found: Evaluation) -> list[Plot]:
     if found.unit == "HU":
         low, high = -160.0, 240.0
     else:
-        low, high = 0.0, float(np.percentile(pools[RESTORED], 99.8))
+        # Background would hide the rest.
+        low, high = (float(part) for part in np.percentile(pools[RESTORED], (50.0, 99.8)))
     edges = np.linspace(low, high if high > low else low + 1.0, 101)
     middles = (edges[1:] + edges[:-1]) / 2.0
     series = [
@@ -84,10 +85,11 @@ def _agreement_plots(found: Evaluation) -> list[Plot]:
     pairs = found.agreement
     if pairs is None:
         return []
+    digits = digits_of(found)
     rules = (
-        Rule(f"bias {signed(pairs.bias)}", pairs.bias),
-        Rule(f"−1.96 SD {signed(pairs.low)}", pairs.low),
-        Rule(f"+1.96 SD {signed(pairs.high)}", pairs.high),
+        Rule(f"bias {signed(pairs.bias, digits)}", pairs.bias),
+        Rule(f"−1.96 SD {signed(pairs.low, digits)}", pairs.low),
+        Rule(f"+1.96 SD {signed(pairs.high, digits)}", pairs.high),
     )
     unit = unit_of(found)
     return [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ratcli.evaluation.fidelity import Fidelity
-from ratcli.evaluation.report.words import interval, number, signed, unit_of
+from ratcli.evaluation.report.words import digits_of, interval, number, signed, unit_of
 from ratcli.evaluation.results import Evaluation, RegionRow
 
 _MOST_REGIONS = 60
@@ -114,14 +114,14 @@ def _noise_table(found: Evaluation) -> Table:
             cells = ("–",) * 6
         else:
             cells = (
-                number(math.sqrt(spectrum.integral)),
+                number(math.sqrt(spectrum.integral), digits_of(found)),
                 number(spectrum.integral / spectrum.variance, 4),
-                number(spectrum.peak_per_mm),
-                number(spectrum.mean_per_mm),
+                number(spectrum.peak_per_mm, 3),
+                number(spectrum.mean_per_mm, 3),
                 number(spectrum.anisotropy),
                 f"{spectrum.patches} × {spectrum.side_px} px",
             )
-        rows.append((row.image, number(row.level), *cells))
+        rows.append((row.image, number(row.level, digits_of(found)), *cells))
     return Table(
         "Noise",
         "Level: the most frequent local standard deviation, median over planes. Spectrum: over "
@@ -167,16 +167,17 @@ def _transfer_table(found: Evaluation) -> Table:
 
 def _region_table(found: Evaluation) -> Table:
     ranked = sorted(found.regions, key=_rank)
+    digits = digits_of(found)
     rows = tuple(
         (
             row.name,
             "all" if row.plane is None else str(row.plane + 1),
             str(row.bias.pixels),
-            number(row.bias.mean),
-            number(row.bias.other_mean),
+            number(row.bias.mean, digits),
+            number(row.bias.other_mean, digits),
             row.against,
-            signed(row.bias.bias),
-            interval(row.bias.low, row.bias.high),
+            signed(row.bias.bias, digits),
+            interval(row.bias.low, row.bias.high, digits),
             "yes" if row.bias.differs else "no",
         )
         for row in ranked[:_MOST_REGIONS]

@@ -131,7 +131,7 @@
   async function show() {
     const here = slide(), count = here.places.length;
     const places = count === 1 ? "1 suspicious place" : count + " suspicious places";
-    byId("caption").textContent = `Plane ${here.plane + 1}; ${places}`;
+    byId("caption").textContent = `Plane ${here.plane + 1}` + (checked ? "; " + places : "");
     plane.setAttribute("aria-valuetext", "plane " + (here.plane + 1));
     outlines();
     marks();
@@ -140,6 +140,8 @@
     stage.dataset.ready = here.plane + " " + menus.over.value + " " + menus.under.value;
   }
 
+  const checked = "suspicion" in data.slides[0].layers;
+  if (!checked) byId("places").parentElement.hidden = true;
   const names = Object.keys(data.slides[0].layers);
   const pick = (wanted, other) => wanted.find((name) => names.includes(name)) || other;
   for (const menu of Object.values(menus)) {

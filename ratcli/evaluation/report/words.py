@@ -28,6 +28,11 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return f"{number(low, digits)} to {number(high, digits)}"
 
 
+def digits_of(found: Evaluation) -> int:
+    """Return how many digits after the point a value in the scan's unit needs."""
+    return {"HU": 2, "SUV": 3, "RGB": 4}.get(found.unit or "", 2)
+
+
 def unit_of(found: Evaluation) -> str:
     """Return the unit of an evaluation, for labels."""
     return found.unit or "unknown unit"
