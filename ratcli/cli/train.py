@@ -185,7 +185,10 @@ Summary = Annotated[
 @app.command(
     epilog=options.examples(
         ("rat train --config recipes/ct-denoise.toml --data scans -o runs/ct", "by a recipe"),
-        ("rat train --config recipes/ct-denoise.toml --data scans -o runs/ct --resume last", ""),
+        (
+            "rat train --config recipes/ct-denoise.toml --data scans -o runs/ct --resume last",
+            "goes on",
+        ),
         ("rat train -t ct-denoise --data study -o runs/own", "study/low and study/full, or scans"),
         ("rat train -t ct-denoise --from ct-denoise --data study -o runs/tuned", "fine-tunes"),
         ("rat train -o runs/tuned --publish my-ct", "for rat restore --weights my-ct"),
