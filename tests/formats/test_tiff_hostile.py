@@ -61,16 +61,16 @@ def test_four_tiles_that_claim_to_be_a_slide_are_counted(tmp_path, compression):
 
 
 def bombs():
-    """Yield compressions, each with a stream that inflates to 64 MB or more."""
+    """Yield compressions, each with a stream that inflates to 32 MB or more."""
     packer = zlib.compressobj(9)
-    blocks = [packer.compress(bytes(1 << 24)) for _ in range(16)]
+    blocks = [packer.compress(bytes(1 << 24)) for _ in range(8)]
     yield 8, b"".join([*blocks, packer.flush()])
-    yield 32773, b"\x81\0" * (1 << 21)  # PackBits: each pair stands for 128 zeros
+    yield 32773, b"\x81\0" * (1 << 19)  # PackBits: each pair stands for 128 zeros
     for code, name in ((5, "lzw"), (50000, "zstd"), (34925, "lzma")):
-        yield code, bytes(getattr(imagecodecs, f"{name}_encode")(bytes(1 << 26)))
+        yield code, bytes(getattr(imagecodecs, f"{name}_encode")(bytes(1 << 25)))
 
 
-def test_tiles_that_inflate_to_hundreds_of_megabytes_are_cut_short(tmp_path):
+def test_tiles_that_inflate_to_many_megabytes_are_cut_short(tmp_path):
     paths = []
     for compression, bomb in bombs():
         paths.append(tmp_path / f"{compression}.tif")
