@@ -18,7 +18,8 @@ VALIDATORS = (
     "nifti_tool",
     "tiffinfo",
     "vips",
-    "openslide-show-properties",
+    "openslide-",
+    "apt-get install",
 )
 
 
