@@ -1,6 +1,6 @@
 """The pipe: a scan is read plane by plane, mapped, partitioned, restored, mapped back, written."""
 
-from ratcli.restore.restorer import Restorer, check, unit_factor
+from ratcli.restore.restorer import Restorer, check, load_partitioner, unit_factor
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
 
 __all__ = [
@@ -9,5 +9,6 @@ __all__ = [
     "RestoredBlock",
     "Restorer",
     "check",
+    "load_partitioner",
     "unit_factor",
 ]

@@ -10,13 +10,14 @@ import numpy as np
 
 from ratcli import __version__
 from ratcli.errors import UnsuitableInputError, WeightsError
+from ratcli.network.device import choose_device
 from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.regions import LabelArray, Regions
 from ratcli.restore.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
-from ratcli.restore.views import VIEWS, mean_of_views
+from ratcli.restore.views import VIEWS, deviation_of, mean_of_views
 from ratcli.scan import BoolArray, Derivation, FloatArray, ScanReader, ScanWriter
 from ratcli.task import Task
 
@@ -44,8 +45,12 @@ class Restorer:
         self._partitioner = partitioner
 
     @classmethod
-    def load(cls, settings: RestoreSettings) -> Restorer:
+    def load(cls, settings: RestoreSettings, partitioner: Partitioner | None = None) -> Restorer:
         """Verify the weights and build the network.
+
+        Args:
+            settings: how to restore.
+            partitioner: labels planes; None for that of the settings.
 
         Raises:
             WeightsError: missing, damaged, or of another task.
@@ -53,7 +58,6 @@ class Restorer:
             UsageError: no such partition.
         """
         task = settings.task
-        partitioner = get_partitioner(settings.partition or task.partition)
         entry = find_weights(settings.weights or task.weights)
         if entry.task != task.name:
             raise WeightsError(f"the weights '{entry.name}' are for {entry.task}, not {task.name}")
@@ -69,7 +73,7 @@ class Restorer:
                 settings.compile,
             ),
         )
-        return cls(settings, engine, entry, partitioner)
+        return cls(settings, engine, entry, partitioner or load_partitioner(settings))
 
     @property
     def device_name(self) -> str:
@@ -200,7 +204,7 @@ class Restorer:
         ]
         partitioned = time.perf_counter()
         labels = [r.labels.repeat(task.scale, 0).repeat(task.scale, 1) for r in labelled]
-        restored, spread = self._through_network(normal, labels)
+        restored, variance = self._through_network(normal, labels)
         network = (time.perf_counter() - partitioned) / len(values)
         kept = [hide | task.outside(x) for x, hide in zip(values, hidden, strict=True)]
         return [
@@ -209,7 +213,7 @@ class Restorer:
                 labelled[i].count,
                 (partitioned - began) / len(values),
                 network,
-                None if spread is None else self._deviation(kept[i], spread[i]),
+                None if variance is None else self._deviation(kept[i], variance[i]),
             )
             for i in range(len(values))
         ]
@@ -217,7 +221,7 @@ class Restorer:
     def _through_network(
         self, planes: list[FloatArray], labels: list[LabelArray]
     ) -> tuple[list[FloatArray], list[FloatArray] | None]:
-        """Return restored planes, and standard deviations where there are several views."""
+        """Return restored planes, and variances where there are several views."""
         if self.settings.views == 1:
             return self._engine.restore(planes, labels), None
         return mean_of_views(self._engine.restore, planes, labels)
@@ -232,17 +236,32 @@ class Restorer:
         native = task.denormalise(restored)
         return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
 
-    def _deviation(self, kept: BoolArray, spread: FloatArray) -> FloatArray:
-        """Return the spread over views in the task's unit, calibrated; 0 where nothing changes."""
+    def _deviation(self, kept: BoolArray, variance: FloatArray) -> FloatArray:
+        """Return calibrated deviations in the task's unit; 0 where nothing changes."""
         task, settings = self.settings.task, self.settings
         gain = np.float32(task.gain * settings.strength * self._entry.uncertainty_scale)
-        deviation: FloatArray = spread * gain
+        deviation: FloatArray = gain * deviation_of(variance, task.scale)
         return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 
     def _blend(self, normal: FloatArray, restored: FloatArray) -> FloatArray:
         enlarged = self._engine.enlarge(normal)
         blended: FloatArray = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
         return blended
+
+
+def load_partitioner(settings: RestoreSettings) -> Partitioner:
+    """Return the partitioner that settings name, on their device where it is a network.
+
+    Raises:
+        WeightsError: those it needs are missing or damaged.
+        DeviceError: no such device.
+        UsageError: no such partition.
+    """
+    name = settings.partition or settings.task.partition
+    if not name.startswith("sam-"):
+        return get_partitioner(name)
+    device = choose_device(settings.device, settings.threads)
+    return get_partitioner(name, device=str(device))
 
 
 def check(task: Task, reader: ScanReader) -> None:

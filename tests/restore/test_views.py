@@ -11,7 +11,7 @@ from memory_scan import MemoryScan
 from ratcli.errors import UsageError
 from ratcli.regions import LabelArray, Regions
 from ratcli.restore import Restorer, RestoreSettings, blocks
-from ratcli.restore.views import VIEWS, mean_of_views, turn, turn_back
+from ratcli.restore.views import VIEWS, deviation_of, mean_of_views, turn, turn_back
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 
@@ -42,12 +42,12 @@ def test_labels_are_turned_with_their_plane() -> None:
         assert all(np.array_equal(p[0], x) for p, x in zip(planes, labels, strict=True))
         return list(planes)
 
-    means, spreads = mean_of_views(restore, [plane], [plane[0].astype(np.int32)])
+    means, variances = mean_of_views(restore, [plane], [plane[0].astype(np.int32)])
     assert np.array_equal(means[0], plane)
-    assert not spreads[0].any()
+    assert not variances[0].any()
 
 
-def test_mean_and_deviation_are_those_of_the_views() -> None:
+def test_mean_and_variance_are_those_of_the_views() -> None:
     plane, seen = slices()[0], []
 
     def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
@@ -56,11 +56,23 @@ def test_mean_and_deviation_are_those_of_the_views() -> None:
         seen.append(turn_back(planes[0] + ramp, len(seen)))
         return [planes[0] + ramp]
 
-    means, spreads = mean_of_views(restore, [plane], [np.zeros(plane.shape[1:], np.int32)])
+    means, variances = mean_of_views(restore, [plane], [np.zeros(plane.shape[1:], np.int32)])
     views = np.array(seen, np.float64)
     # float32 at a few hundred HU: steps of 3e-5
     np.testing.assert_allclose(means[0], views.mean(0), atol=2e-4)
-    np.testing.assert_allclose(spreads[0], views.std(0, ddof=1), atol=2e-4)
+    np.testing.assert_allclose(variances[0], views.var(0, ddof=1), atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_deviation_is_that_of_the_neighbourhood(scale: int) -> None:
+    variance = np.full((1, 90, 70), 4.0, np.float32)
+    np.testing.assert_allclose(deviation_of(variance, scale), 2.0, rtol=1e-6)
+    variance[0, 45, 35] = 4 + 1e4
+    found = deviation_of(variance, scale)[0]
+    # A Gaussian of 2 input pixels: its peak times the variance that is too much.
+    peak = 1e4 / (2 * np.pi * (2 * scale) ** 2)
+    assert found[45, 35] == pytest.approx((4 + peak) ** 0.5, rel=0.02)
+    assert found[0, 0] == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("size", [(48, 48), (48, 40)])
