@@ -29,9 +29,8 @@ REQUIRED = {
     "safetensors": "weights",
 }
 CODECS = {
-    "pylibjpeg-openjpeg": "JPEG 2000",
+    "imagecodecs": "JPEG, JPEG 2000, TIFF compression",
     "pyjpegls": "JPEG-LS",
-    "imagecodecs": "JPEG lossless, TIFF compression",
 }
 EXTRAS = {
     "highdicom": "DICOM region maps",
