@@ -71,6 +71,7 @@ COMMANDS = {
     "two processes": ("restore", "-t", "ct-denoise", "-o", "out", "--jobs", "2", *KEPT),
     "simulate": ("simulate", "-t", "ct-denoise", "-o", "out", *KEPT),
     "segment": ("segment", "-o", "out", "--table", "-v", "--log-file", "rat.log"),
+    "evaluate": ("evaluate", "--report", "reports", "--csv", "all.csv", "--json", "-v"),
     "info": ("info",),
     "info as JSON": ("info", "--json"),
 }
