@@ -21,6 +21,7 @@ from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
 from ratcli.network.registry import find_weights
+from ratcli.partition.cache import CachedPartitioner
 from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ class RestoreWork:
         unit: unit of the values where a file does not tell one, or None.
         regions: a region map to use instead of computing one, or None.
         max_pixels: most pixels to decode at once.
+        cache: folder of partitions that were computed before, or None.
     """
 
     settings: RestoreSettings
     unit: str | None = None
     regions: Path | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
+    cache: Path | None = None
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
@@ -57,9 +60,12 @@ class RestoreWork:
 
     def load(self) -> RestoreWorker:
         """Load the network; see `Work.load`."""
-        from ratcli.restore import Restorer
+        from ratcli.restore import Restorer, load_partitioner
 
-        return RestoreWorker(Restorer.load(self.settings), self.regions)
+        partitioner = load_partitioner(self.settings)
+        if self.cache is not None:
+            partitioner = CachedPartitioner(partitioner, self.cache)
+        return RestoreWorker(Restorer.load(self.settings, partitioner), self.regions)
 
 
 class RestoreWorker:

@@ -173,6 +173,16 @@ Partition = Annotated[
         show_default=False,
     ),
 ]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Keep partitions there, and take those that are there.",
+        rich_help_panel=MODEL,
+        show_default=False,
+    ),
+]
 RegionMap = Annotated[
     Path | None,
     typer.Option(

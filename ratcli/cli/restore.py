@@ -36,6 +36,7 @@ def restore(
     views: options.Views = None,
     partition: options.Partition = None,
     regions: options.RegionMap = None,
+    cache: options.Cache = None,
     weights: options.Weights = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -91,7 +92,8 @@ def restore(
         if tile_overlap is not None:
             given["tile_overlap"] = tile_overlap
         settings = restore_settings(task, memory=memory, **given)
-        work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS)
+        kept = cache.absolute() if cache else None
+        work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS, kept)
         batch = restore_batch(
             inputs,
             Selection(suffix, output, recursive, series_uid, save_residual, uncertainty),

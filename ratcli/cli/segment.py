@@ -43,15 +43,6 @@ WithTable = Annotated[
 Propagate = Annotated[
     bool, typer.Option("--propagate", help="Let a region keep its number from plane to plane.")
 ]
-Cache = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache",
-        metavar="DIR",
-        help="Keep partitions there, and take those that are there.",
-        show_default=False,
-    ),
-]
 
 
 @app.command(
@@ -71,7 +62,7 @@ def segment(
     preview: Preview = False,
     with_table: WithTable = False,
     propagate: Propagate = False,
-    cache: Cache = None,
+    cache: options.Cache = None,
     task: options.TaskName = None,
     unit: options.Unit = None,
     recursive: options.Recursive = False,
