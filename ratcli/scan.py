@@ -30,9 +30,7 @@ class Box(NamedTuple):
 
     def scaled(self, factor: int) -> Box:
         """Return the same box on a grid `factor` times as fine."""
-        return Box(
-            self.top * factor, self.left * factor, self.height * factor, self.width * factor
-        )
+        return Box(self.top * factor, self.left * factor, self.height * factor, self.width * factor)
 
 
 @dataclass(frozen=True)
