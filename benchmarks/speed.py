@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -147,7 +146,9 @@ def child(name: str, size: int, way: str) -> None:
     with torch.inference_mode():
         if way:
             ways[way]()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not getrusage: its peak starts at that of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def measure(arguments: argparse.Namespace, name: str, size: int, peak: float) -> list[dict]:
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["compact", "full"], choices=NETWORKS)
     parser.add_argument("--regions", type=int, nargs="+", default=[1, 8, 39, 200, 1000])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--allocator", choices=["keep", "default"], default="keep")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
