@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 
 from ratcli.degrade.ct import CtDose, low_dose_noise
 from ratcli.evaluation.baselines import installed, plane_noise, tune
@@ -130,8 +131,6 @@ def judge(name: str, method: Method, pairs: Sequence[Pair], dose: float) -> Row:
 
 def smooth_mask(tissue: np.ndarray) -> np.ndarray:
     """Return pixels whose surroundings are nearly all tissue."""
-    from scipy.ndimage import uniform_filter
-
     return uniform_filter(tissue.astype(np.float32), 9) > 0.8
 
 

@@ -208,7 +208,7 @@ def _cut(
         if _inside(example.degraded, coarse).std() > 0.05:
             break
     fine = (_scaled(coarse[0], scale), _scaled(coarse[1], scale))
-    turn = _symmetry(rng)
+    turn = _Symmetry(rng)
     return (
         turn(_inside(example.degraded, coarse)),
         turn(_inside(example.clean, fine)),
@@ -224,7 +224,7 @@ def _inside(planes: FloatArray, part: tuple[slice, slice]) -> FloatArray:
     return planes[:, part[0], part[1]]
 
 
-class _symmetry:  # noqa: N801
+class _Symmetry:
     """A mirroring, and now and then a transposition, of the last two axes.
 
     Transposing is rare: noise of a body that is wider than tall has a direction.
