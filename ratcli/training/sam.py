@@ -12,12 +12,9 @@ import csv
 import dataclasses
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,82 +25,15 @@ from torch.nn import functional as F
 from ratcli.errors import UnreadableInputError, UsageError
 from ratcli.partition.sam_compact import save_compact
 from ratcli.partition.sam_decoder import decode, upscale
-from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
+from ratcli.partition.sam_model import build_sam, resize_weights
 from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.training.data import read_patients
 from ratcli.training.sam_material import Prompted, ScenePool, SceneSource, prompt_scenes
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ratcli.training.sam_recipe import SamRecipe, read_sam_recipe
 
 CHECKPOINT = "last.pt"
 WEIGHTS = "sam-compact.safetensors"
 CURVE = "curve.csv"
-
-
-@dataclass(frozen=True)
-class SamRecipe:
-    """Settings of a run.
-
-    Attributes:
-        shape: of the model.
-        seed: decides initial weights, scenes and prompts.
-        steps: optimiser steps.
-        batch: scenes of a step.
-        prompts: prompts for each scene; the first half points, the others boxes.
-        learning_rate: highest rate, after `warmup` steps; then a cosine to a hundredth.
-        warmup: steps of linear warm-up.
-        weight_decay: of AdamW.
-        clip: largest norm of the gradient.
-        ema: decay of the averaged weights.
-        real: share of real planes among CT scenes.
-        noise_hu: range of the noise, log-uniform.
-        pool: scenes that steps draw from.
-        refresh: scenes of the pool replaced after each step.
-        save: steps between checkpoints.
-        precision: `fp32` or `bf16`.
-        train: scans to learn from, one entry a patient, relative to the data folder.
-    """
-
-    shape: SamShape = COMPACT
-    seed: int = 0
-    steps: int = 15000
-    batch: int = 32
-    prompts: int = 16
-    learning_rate: float = 8e-4
-    warmup: int = 250
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    ema: float = 0.999
-    real: float = 0.4
-    noise_hu: tuple[float, float] = (8.0, 80.0)
-    pool: int = 256
-    refresh: int = 1
-    save: int = 250
-    precision: str = "bf16"
-    train: tuple[str, ...] = ()
-
-
-def read_sam_recipe(path: Path) -> SamRecipe:
-    """Read a recipe.
-
-    Raises:
-        UsageError: the file is missing, no TOML, or has an unknown setting.
-    """
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        shape = SamShape(**_tupled(table.pop("shape", dataclasses.asdict(COMPACT))))
-        return SamRecipe(shape=shape, **_tupled(table))
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, TypeError) as error:
-        raise UsageError(f"the recipe {path.name} is wrong: {error}") from error
-
-
-def _tupled(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
 def segment_prompts(sam: Sam, prompted: Prompted) -> tuple[Tensor, Tensor]:
@@ -179,14 +109,27 @@ class SamTrainer:
     ) -> None:
         self._recipe, self._source, self._folder, self._device = recipe, source, folder, device
         self._workers = workers
+        self.step = 0
         torch.manual_seed(recipe.seed)
-        self.sam = build_sam(recipe.shape).to(device).train()
+        self._build(0)
         self.average = {k: v.detach().clone() for k, v in self.sam.state_dict().items()}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _build(self, step: int) -> None:
+        """Make model and optimiser for the shape of a step."""
+        recipe = self._recipe
+        self.sam = build_sam(recipe.shape_at(step)).to(self._device).train()
         self._optimiser = torch.optim.AdamW(
             self.sam.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def _grow(self) -> None:
+        """Go on with pictures of full size: fit the weights to it, and begin a new optimiser."""
+        shape = self._recipe.shape_at(self.step)
+        state = resize_weights(self.sam.state_dict(), shape)
+        self._build(self.step)
+        self.sam.load_state_dict(state)
+        self.average = resize_weights(self.average, shape)
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint.
@@ -200,6 +143,7 @@ class SamTrainer:
             raise UsageError(f"there is no {CHECKPOINT} to resume from in {self._folder.name}")
         try:
             state = torch.load(path, map_location=self._device, weights_only=True)
+            self._build(int(state["step"]) - 1)
             self.sam.load_state_dict(state["sam"])
             self._optimiser.load_state_dict(state["optimiser"])
             self.average, self.step = state["average"], int(state["step"])
@@ -212,8 +156,11 @@ class SamTrainer:
         """Train to the last step, or to an earlier one; return the last loss."""
         recipe, began, loss = self._recipe, time.monotonic(), math.nan
         last = recipe.steps if until is None else min(until, recipe.steps)
-        pool = ScenePool(self._source, recipe.pool, recipe.refresh, self.step, self._workers)
+        pool = self._pool()
         while self.step < last:
+            if self.step == recipe.early_steps > 0:
+                self._grow()
+                pool = self._pool()
             loss = self._train_step(pool)
             self.step += 1
             pool.advance()
@@ -222,12 +169,16 @@ class SamTrainer:
                 self._save()
         return loss
 
+    def _pool(self) -> ScenePool:
+        recipe, side = self._recipe, self._recipe.shape_at(self.step).image_size
+        return ScenePool(self._source, side, recipe.pool, recipe.refresh, self.step, self._workers)
+
     def _train_step(self, pool: ScenePool) -> float:
         recipe = self._recipe
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate()
         rng = np.random.default_rng((recipe.seed, 1, self.step))
-        scenes = pool.draw(rng, recipe.batch)
+        scenes = pool.draw(rng, recipe.batch_at(self.step))
         prompted = _moved(prompt_scenes(rng, scenes, recipe.prompts), self._device)
         half = recipe.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
@@ -267,7 +218,7 @@ class SamTrainer:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(self._folder / CHECKPOINT)
-        save_compact(self._folder / WEIGHTS, self._recipe.shape, self.average)
+        save_compact(self._folder / WEIGHTS, self._recipe.shape_at(self.step - 1), self.average)
 
     def _log(self, loss: float, seconds: float) -> None:
         path = self._folder / CURVE
@@ -294,11 +245,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--until", type=int)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 1) - 2))
+    parser.add_argument("--threads", type=int, default=0)
     words = parser.parse_args(arguments)
+    if words.threads:
+        torch.set_num_threads(words.threads)
     recipe = read_sam_recipe(words.recipe)
     planes = read_patients(words.data, recipe.train, CT_DENOISE)
-    size = recipe.shape.image_size
-    source = SceneSource(recipe.seed, size, planes, recipe.real, recipe.noise_hu)
+    source = SceneSource(recipe.seed, planes, recipe.real, recipe.noise_hu)
     trainer = SamTrainer(recipe, source, words.folder, torch.device(words.device), words.workers)
     if words.resume:
         trainer.resume()

@@ -49,7 +49,6 @@ class SceneSource:
 
     Args:
         seed: decides everything.
-        size: side of a picture.
         planes: clean planes in HU; may be empty.
         real: share of real planes among the CT scenes.
         noise_hu: range of the simulated noise.
@@ -58,36 +57,35 @@ class SceneSource:
     def __init__(
         self,
         seed: int,
-        size: int,
         planes: Sequence[CleanPlane],
         real: float,
         noise_hu: tuple[float, float],
     ) -> None:
-        self._seed, self._size, self._noise_hu = seed, size, noise_hu
+        self._seed, self._noise_hu = seed, noise_hu
         self._real = real if planes else 0.0
         self._patients: dict[str, list[CleanPlane]] = {}
         for plane in planes:
             self._patients.setdefault(plane.patient, []).append(plane)
 
-    def make(self, index: int) -> Scene:
-        """Return the scene of an index."""
+    def make(self, index: int, side: int) -> Scene:
+        """Return the scene of an index, a picture of `(side, side)`."""
         rng = np.random.default_rng((self._seed, index))
         kind = rng.random()
         if kind < 0.2:
-            return draw_stained(rng, self._size)
+            return draw_stained(rng, side)
         if kind < 0.4:
-            return draw_gray(rng, self._size)
+            return draw_gray(rng, side)
         if rng.random() < self._real:
-            return self._real_ct(rng)
-        spacing = float(rng.uniform(0.6, 1.0)) * 512 / self._size
-        hu, labels = ct_slice(rng, size=self._size, spacing_mm=spacing)
+            return self._real_ct(rng, side)
+        spacing = float(rng.uniform(0.6, 1.0)) * 512 / side
+        hu, labels = ct_slice(rng, size=side, spacing_mm=spacing)
         return self._degraded(rng, CleanPlane("procedural", hu[None], spacing), labels, None)
 
-    def _real_ct(self, rng: np.random.Generator) -> Scene:
+    def _real_ct(self, rng: np.random.Generator, side: int) -> Scene:
         """A real plane; its regions are those of classes of intensity, at a random scale."""
         patient = sorted(self._patients)[int(rng.integers(len(self._patients)))]
         planes = self._patients[patient]
-        plane = _cropped(planes[int(rng.integers(len(planes)))], self._size, rng)
+        plane = _cropped(planes[int(rng.integers(len(planes)))], side, rng)
         classical = Superpixel(
             sigma_gray=float(rng.uniform(1.2, 2.5)),
             classes_gray=int(rng.integers(4, 8)),
@@ -121,6 +119,7 @@ class ScenePool:
 
     Args:
         source: draws scenes.
+        side: of a picture.
         size: scenes held.
         refresh: scenes replaced at each step.
         step: step at which the run begins or goes on.
@@ -128,10 +127,16 @@ class ScenePool:
     """
 
     def __init__(
-        self, source: SceneSource, size: int, refresh: int, step: int = 0, workers: int = 0
+        self,
+        source: SceneSource,
+        side: int,
+        size: int,
+        refresh: int,
+        step: int = 0,
+        workers: int = 0,
     ) -> None:
         self._size, self._refresh, self._next = size, refresh, step * refresh
-        stream = _Stream(source, self._next)
+        stream = _Stream(source, side, self._next)
         loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_same)
         self._stream: Iterator[Scene] = iter(loader)
         self._scenes: dict[int, Scene] = {}
@@ -155,14 +160,14 @@ class ScenePool:
 class _Stream(IterableDataset[Scene]):
     """Scenes from an index on, in order, whichever process draws them."""
 
-    def __init__(self, source: SceneSource, first: int) -> None:
-        self._source, self._first = source, first
+    def __init__(self, source: SceneSource, side: int, first: int) -> None:
+        self._source, self._side, self._first = source, side, first
 
     def __iter__(self) -> Iterator[Scene]:
         worker = get_worker_info()
         offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in itertools.count(self._first + offset, step):
-            yield self._source.make(index)
+            yield self._source.make(index, self._side)
 
 
 def _same(scene: Any) -> Any:

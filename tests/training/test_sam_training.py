@@ -12,19 +12,18 @@ import torch
 from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition import get_partitioner
 from ratcli.partition.sam_compact import read_compact
-from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
+from ratcli.partition.sam_model import COMPACT, SamShape, build_sam, resize_weights
 from ratcli.partition.scenes import Scene, draw_gray
 from ratcli.training.material import CleanPlane
 from ratcli.training.sam import (
     CHECKPOINT,
     WEIGHTS,
-    SamRecipe,
     SamTrainer,
     mask_loss,
-    read_sam_recipe,
     segment_prompts,
 )
 from ratcli.training.sam_material import ScenePool, SceneSource, prompt_scenes
+from ratcli.training.sam_recipe import SamRecipe, read_sam_recipe
 
 TINY = SamShape(64, 32, 2, 2, (1,), window=2, prompt_width=32, decoder_hidden=32)
 RECIPE = SamRecipe(
@@ -36,8 +35,8 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 class Gray:
     """Gray scenes alone: they are drawn fast."""
 
-    def make(self, index):
-        return draw_gray(np.random.default_rng(index), 64)
+    def make(self, index, side):
+        return draw_gray(np.random.default_rng(index), side)
 
 
 def trainer(folder, **changes):
@@ -63,10 +62,34 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path):
         torch.testing.assert_close(rest.average[name], value, msg=name)
 
 
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_run_that_grows_is_resumed_too(tmp_path, stop):
+    whole = trainer(tmp_path / "whole", early_steps=2, early_batch=3)
+    whole.run()
+    trainer(tmp_path / "parts", early_steps=2, early_batch=3).run(until=stop)
+    rest = trainer(tmp_path / "parts", early_steps=2, early_batch=3)
+    rest.resume()
+    rest.run()
+    assert read_compact(tmp_path / "parts" / WEIGHTS)[0] == TINY
+    for name, value in whole.average.items():
+        torch.testing.assert_close(rest.average[name], value, msg=name)
+
+
+def test_grown_weights_say_the_same_of_a_larger_picture():
+    torch.manual_seed(0)
+    small = build_sam(dataclasses.replace(TINY, image_size=32))
+    torch.nn.init.normal_(small.image_encoder.pos_embed)
+    large = build_sam(TINY)
+    large.load_state_dict(resize_weights(small.state_dict(), TINY))
+    grown = large.image_encoder.pos_embed.mean((1, 2))
+    torch.testing.assert_close(grown, small.image_encoder.pos_embed.mean((1, 2)))
+    assert torch.equal(large.mask_decoder.iou_token.weight, small.mask_decoder.iou_token.weight)
+
+
 def test_the_loss_falls_on_two_halves(tmp_path):
     class Halves:
-        def make(self, index):
-            return halves()
+        def make(self, index, side):
+            return halves(side)
 
     recipe = dataclasses.replace(RECIPE, steps=15, learning_rate=4e-3, save=15)
     run = SamTrainer(recipe, Halves(), tmp_path, torch.device("cpu"))
@@ -152,10 +175,10 @@ def test_the_best_of_three_masks_is_what_counts():
 
 
 def test_the_pool_at_a_step_does_not_depend_on_the_way_there():
-    walked = ScenePool(Gray(), 3, 2)
+    walked = ScenePool(Gray(), 64, 3, 2)
     for _ in range(4):
         walked.advance()
-    jumped = ScenePool(Gray(), 3, 2, step=4)
+    jumped = ScenePool(Gray(), 64, 3, 2, step=4)
     for one, other in zip(
         walked.draw(np.random.default_rng(1), 3),
         jumped.draw(np.random.default_rng(1), 3),
@@ -167,8 +190,8 @@ def test_the_pool_at_a_step_does_not_depend_on_the_way_there():
 def test_real_planes_are_cut_to_size_and_degraded():
     hu = np.full((1, 90, 130), -1000, np.float32)
     hu[:, 20:70, 30:100] = 40
-    source = SceneSource(0, 64, [CleanPlane("phantom", hu, 1.5)], 1.0, (20, 30))
-    scene = source._real_ct(np.random.default_rng(0))
+    source = SceneSource(0, [CleanPlane("phantom", hu, 1.5)], 1.0, (20, 30))
+    scene = source._real_ct(np.random.default_rng(0), 64)
     assert scene.plane.shape == (1, 64, 64)
     assert scene.labels.max() >= 1
 
