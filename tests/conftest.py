@@ -1,40 +1,37 @@
-"""What all tests share: tiny weights; and where validators are required, none is skipped."""
+"""What all tests share: tiny weights; and, where RAT_NO_SKIPS is set, a run without skips."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from skip_policy import SCANS, refused_skips
 from tiny_weights import make_weights
 
-VALIDATORS = (
-    "dciodvfy",
-    "dcentvfy",
-    "dcmdump",
-    "storescp",
-    "dcm2niix",
-    "nifti_tool",
-    "tiffinfo",
-    "vips",
-    "openslide-",
-    "apt-get install",
-)
+
+def _refused(config: pytest.Config) -> list[str]:
+    """Return where and why tests were skipped that may not be; none in a worker of xdist."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("RAT_NO_SKIPS") or hasattr(config, "workerinput") or reporter is None:
+        return []
+    skipped = [report.longrepr for report in reporter.stats.get("skipped", [])]
+    told = [f"{where}:{line}: {reason}" for where, line, reason in skipped]
+    return refused_skips(told, scans_are_here=SCANS.is_dir())
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where RAT_REQUIRE_VALIDATORS is set, fail a test that is skipped for want of one."""
-    report = yield
-    if os.environ.get("RAT_REQUIRE_VALIDATORS") and report.skipped and call.excinfo is not None:
-        reason = str(call.excinfo.value)
-        if any(name in reason for name in VALIDATORS):
-            report.outcome = "failed"
-            report.longrepr = f"{item.nodeid} was skipped, but validators are required: {reason}"
-    return report
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if a test was skipped for want of anything but the real scans."""
+    if _refused(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which skips failed the run."""
+    for reason in _refused(config):
+        terminalreporter.write_line(f"RAT_NO_SKIPS: {reason}", red=True)
 
 
 @pytest.fixture(scope="session")
