@@ -13,7 +13,7 @@ from ratcli.evaluation.baselines import BASELINES, Baseline
 from ratcli.evaluation.evaluate import Settings
 from ratcli.evaluation.roi import MappedRegions, RegionSource, regions_from_json
 from ratcli.evaluation.window import Window, parse_window, windows_of
-from ratcli.formats import ScanSource, find_scans, open_scan
+from ratcli.formats import ScanSource, find_scans
 from ratcli.scan import ScanReader
 
 
@@ -168,16 +168,13 @@ def open_region_source(
         with _reading(path):
             text = path.read_text(encoding="utf-8")
         return regions_from_json(text)
-    source = find_scans(path)[0]
-    if source.format == restored.info.format and source.format != "dicom":
-        labels = stack.enter_context(open_scan(source))
-        planes = labels.info.planes
-        return MappedRegions(lambda plane: labels.read(plane if planes > 1 else 0)[0])
     from ratcli.formats.regions import open_regions
 
-    # Labels are numbered plane by plane here, so that a number is no region of the volume.
     reader = stack.enter_context(open_regions(path, restored))
-    return MappedRegions(lambda plane: reader.regions(plane).labels, None, lasting=False)
+    if (reader.labels(0) != 0).all():
+        # A partition labels every pixel, and numbers its regions plane by plane.
+        return MappedRegions(reader.labels, None, lasting=False)
+    return MappedRegions(reader.labels, names=reader.names)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ A map of regions has no zeros; one drawn elsewhere may, and they are one more re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -30,6 +30,17 @@ SUFFIXES: dict[str, str] = {"dicom": ".dcm", "nifti": ".nii.gz", "tiff": ".tif"}
 
 class RegionReader(Protocol):
     """An open region map on the grid of a scan; a context manager."""
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Names of labels, where the file tells them."""
+
+    def labels(self, plane: int) -> LabelArray:
+        """Return int32 `(H, W)`: the numbers of the file, the same in every plane; 0 is none.
+
+        Raises:
+            UnreadableInputError: the file is damaged.
+        """
 
     def regions(self, plane: int) -> Regions:
         """Return the regions of a plane.
@@ -55,7 +66,8 @@ def open_regions(
 
     Args:
         path: DICOM SEG, or labels as NIfTI or TIFF; one plane for each of the scan's, in its
-            order, or one for all.
+            order, or one for all. A SEG may hold some of the scan's planes: they are matched by
+            place.
         scan: the open scan, as `open_scan` gave it. NIfTI labels of a DICOM scan are matched by
             where they lie in space.
         max_pixels: most pixels of a plane.
@@ -69,7 +81,7 @@ def open_regions(
     from ratcli.formats.regions.segmentation import SegReader, is_segmentation
 
     if is_segmentation(path):
-        reader: RegionReader = SegReader(path, max_pixels)
+        reader: RegionReader = SegReader(path, scan, max_pixels)
     else:
         reader = open_labels(path, scan, max_pixels)
     try:

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from ratcli.formats import open_scan
 from ratcli.formats.atomic import output_errors
 from ratcli.formats.regions.world import LPS_TO_RAS, WorldReader, plane_affine
-from ratcli.regions import Regions
+from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
@@ -55,13 +55,29 @@ class LabelReader:
         self._reader = reader
         info = reader.info
         self.shape = (info.planes, info.height, info.width)
+        self.names: dict[int, str] = {}
+        self._colours = {0: 0}  # black is no region
+
+    def labels(self, plane: int) -> LabelArray:
+        """Return int32 `(H, W)`: the labels of a plane; a map of one plane serves all.
+
+        Colours are numbered as they appear.
+        """
+        values = self._reader.read(plane if self.shape[0] > 1 else 0)
+        if self._reader.info.unit == "RGB":
+            return self._numbered(_colours(values))
+        labels: LabelArray = np.rint(np.nan_to_num(values[0])).astype(np.int32)
+        return labels
 
     def regions(self, plane: int) -> Regions:
         """Return the regions of a plane; a map of one plane serves all."""
-        values = self._reader.read(plane if self.shape[0] > 1 else 0)
-        if self._reader.info.unit == "RGB":
-            return Regions.from_labels(_colours(values))
-        return Regions.from_labels(np.rint(np.nan_to_num(values[0])).astype(np.int64))
+        return Regions.from_labels(self.labels(plane))
+
+    def _numbered(self, colours: npt.NDArray[np.int64]) -> LabelArray:
+        found, inverse = np.unique(colours, return_inverse=True)
+        numbers = [self._colours.setdefault(int(one), len(self._colours)) for one in found]
+        labels: LabelArray = np.array(numbers, np.int32)[inverse.reshape(colours.shape)]
+        return labels
 
     def __enter__(self) -> Self:
         return self

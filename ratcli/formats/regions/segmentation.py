@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +12,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from typing_extensions import Self
 
-from ratcli.errors import OutputError, UnreadableInputError
+from ratcli.errors import OutputError, UnreadableInputError, UnsuitableInputError
 from ratcli.formats.atomic import output_errors
-from ratcli.formats.dicom.elements import integer, items, numbers, quiet_pydicom, uid
+from ratcli.formats.dicom.elements import integer, items, numbers, quiet_pydicom, text, uid
 from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.geometry import normal
 from ratcli.formats.dicom.identity import derived_uid, sop_class
@@ -24,11 +24,15 @@ from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
+    from ratcli.formats.dicom.reader import DicomReader
     from ratcli.formats.regions import FileLabels
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 _SERIES_NUMBER = 9500
+_NEAR_MM = 0.5
+_NEAR_SHARE = 0.25
+"""Largest distance of a segment's plane from the scan's, and its share of the planes' distance."""
 
 
 def is_segmentation(path: Path) -> bool:
@@ -129,29 +133,36 @@ class _SegFrame:
         place: sorts planes: its frame in a multi-frame source, else its distance along the normal.
         segment: its segment; 0 in a label map.
         index: its number in the file.
+        frame: its frame in a multi-frame source, from 1; 0 where the source has one frame.
+        position: centre of its first pixel in mm, or None.
     """
 
     source: str
     place: float
     segment: int
     index: int
+    frame: int
+    position: tuple[float, ...] | None
 
 
 class SegReader:
     """Segments as labels, plane by plane; see `RegionReader`.
 
-    Planes come in the order of a multi-frame source, else along their normal, as those of a series;
-    without a geometry in the order of the frames.
+    As many planes as the scan has come in the order of a multi-frame source, else along their
+    normal, as those of a series. Fewer are matched by where they lie: segments are often drawn on
+    some planes only. One plane without a place serves all.
 
     Args:
         path: the file.
+        scan: the scan that it is for.
         max_pixels: most pixels of a plane.
 
     Raises:
         UnreadableInputError: it is damaged.
+        UnsuitableInputError: it lies elsewhere than the scan.
     """
 
-    def __init__(self, path: Path, max_pixels: int) -> None:
+    def __init__(self, path: Path, scan: ScanReader, max_pixels: int) -> None:
         import pydicom
 
         with guarded(path, "the header"):
@@ -165,21 +176,44 @@ class SegReader:
         planes: dict[str, list[_SegFrame]] = {}
         for frame in frames:
             planes.setdefault(frame.source, []).append(frame)
-        self._planes = sorted(planes.values(), key=lambda group: group[0].place)
-        self.shape = (len(self._planes), rows, columns)
+        ordered = sorted(planes.values(), key=lambda group: group[0].place)
+        self._planes = _matched(ordered, scan)
+        count = len(ordered) if self._planes is None else scan.info.planes
+        self._ordered = ordered
+        self.shape = (count, rows, columns)
 
-    def regions(self, plane: int) -> Regions:
-        """Return the regions of a plane; a map of one plane serves all."""
+    @property
+    def names(self) -> dict[int, str]:
+        """Label of each segment that has one."""
+        with guarded(self._path, "the header"):
+            segments = items(self._dataset, "SegmentSequence")
+            named = [
+                (integer(segment, "SegmentNumber"), text(segment, "SegmentLabel"))
+                for segment in segments
+            ]
+        return {number: label for number, label in named if number is not None and label}
+
+    def labels(self, plane: int) -> LabelArray:
+        """Return int32 `(H, W)`: number of the segment of each pixel, 0 where there is none."""
         _, rows, columns = self.shape
         labels: LabelArray = np.zeros((rows, columns), np.int32)
         with guarded(self._path, "a frame"):
-            for frame in self._planes[plane if self.shape[0] > 1 else 0]:
+            for frame in self._frames_of(plane):
                 pixels = self._read(frame.index)
                 if frame.segment:
                     labels[pixels > 0] = frame.segment
                 else:
                     labels[...] = pixels
-        return Regions.from_labels(labels)
+        return labels
+
+    def regions(self, plane: int) -> Regions:
+        """Return the regions of a plane."""
+        return Regions.from_labels(self.labels(plane))
+
+    def _frames_of(self, plane: int) -> Sequence[_SegFrame]:
+        if self._planes is not None:
+            return self._planes.get(plane, ())
+        return self._ordered[plane if self.shape[0] > 1 else 0]
 
     def _read(self, index: int) -> Any:
         from pydicom.pixels.utils import pixel_array
@@ -196,7 +230,44 @@ class SegReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        del self._planes
+        self._ordered = []
+        self._planes = {}
+
+
+def _matched(
+    groups: Sequence[Sequence[_SegFrame]], scan: ScanReader
+) -> dict[int, Sequence[_SegFrame]] | None:
+    """Return the frames of each plane of a scan by frame number or place; None: in order.
+
+    Raises:
+        UnsuitableInputError: the places are known, and none is one of the scan's.
+    """
+    if len(groups) >= scan.info.planes or scan.info.format != "dicom":
+        return None
+    if all(group[0].frame for group in groups):
+        return {group[0].frame - 1: group for group in groups}
+    known = [_position(scan, plane) for plane in range(scan.info.planes)]
+    places = [group[0].position for group in groups]
+    if None in known or None in places:
+        return None
+    distances = np.linalg.norm(np.array(known)[:, None] - np.array(places)[None], axis=-1)
+    near = min(_NEAR_SHARE * (scan.info.spacing_mm[0] or 1.0), _NEAR_MM)
+    pairs = {plane: int(row.argmin()) for plane, row in enumerate(distances) if row.min() < near}
+    if not pairs:
+        raise UnsuitableInputError(
+            "the region map lies elsewhere than the scan",
+            hint="Give the region map that was made from this scan.",
+        )
+    return {plane: groups[group] for plane, group in pairs.items()}
+
+
+def _position(scan: Any, plane: int) -> tuple[float, ...] | None:
+    """Return the centre of a plane's first pixel in mm; None where the scan does not tell."""
+    if not hasattr(scan, "planes"):  # a slide
+        return None
+    reader: DicomReader = scan
+    position = reader.planes[plane].geometry.position
+    return None if position is None else position[:3]
 
 
 def _frames(dataset: Dataset) -> list[_SegFrame]:
@@ -216,7 +287,9 @@ def _frames(dataset: Dataset) -> list[_SegFrame]:
         segment = integer(identified, "ReferencedSegmentNumber") if identified else 0
         order = float(number) if by_frame else index if place is None else place
         known = f"{instance} {number}" if instance else str(place if place is not None else index)
-        found.append(_SegFrame(known, order, segment or 0, index))
+        position = _from_groups(group, shared, "PlanePositionSequence", "ImagePositionPatient")
+        where = tuple(position[:3]) if position else None
+        found.append(_SegFrame(known, order, segment or 0, index, number if by_frame else 0, where))
     return found
 
 

@@ -56,9 +56,14 @@ class WorldReader:
         self._to_voxel = np.linalg.inv(source.header.affine)
         info = target.info
         self.shape = (info.planes, info.height, info.width)
+        self.names: dict[int, str] = {}
 
     def regions(self, plane: int) -> Regions:
-        """Return the regions of a plane; pixels outside the map are one more region.
+        """Return the regions of a plane; pixels outside the map are one more region."""
+        return Regions.from_labels(self.labels(plane))
+
+    def labels(self, plane: int) -> LabelArray:
+        """Return int32 `(H, W)`: the label under each pixel, 0 outside the map.
 
         Raises:
             UnsuitableInputError: the map lies elsewhere.
@@ -73,7 +78,7 @@ class WorldReader:
         x, y, z = found[inside].T
         labels: LabelArray = np.zeros(self.shape[1:], np.int32)
         labels[inside] = self._volume[x, y, z]
-        return Regions.from_labels(labels)
+        return labels
 
     def _indices(self, plane: int) -> npt.NDArray[np.int64]:
         """Voxel under each pixel, `(H, W, 3)`."""
