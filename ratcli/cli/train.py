@@ -204,6 +204,7 @@ def train(
     settings: Settings = None,
     beta: Beta = None,
     charbonnier: Charbonnier = None,
+    cache: options.Cache = None,
     resume: Resume = None,
     until: Until = 0,
     tensorboard: TensorBoard = False,
@@ -246,7 +247,7 @@ def train(
         recipe = _recipe(task, config or _kept_recipe(out, resume), begin, words)
         _check_folder(out, resume, profile)
         with together(device, threads) as chosen:
-            trainer = _ready(recipe, data, out, chosen, None if resume else begin)
+            trainer = _ready(recipe, data, out, chosen, None if resume else begin, cache)
             trainer.workers = workers
             if resume:
                 trainer.resume()
@@ -309,12 +310,17 @@ def _check_folder(out: Path, resume: str | None, profile: bool) -> None:
 
 
 def _ready(
-    recipe: Recipe, data: Path, out: Path, device: torch.device, begin: str | None
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    device: torch.device,
+    begin: str | None,
+    cache: Path | None,
 ) -> Trainer:
     """Read the scans and make the run, from installed weights where they are named."""
     from ratcli.training.prepare import begin_from, prepare
 
-    trainer = prepare(recipe, data, out, device)
+    trainer = prepare(recipe, data, out, device, cache=cache)
     if begin is not None:
         begin_from(trainer, begin)
     return trainer
@@ -341,12 +347,3 @@ def _publish(
     path = publish(out, recipe, folder, About(name, text), BEST if best else CHECKPOINT)
     LOG.info("%s is made; rat restore --weights %s uses it", path.name, name)
     say(str(path))
-
-
-def _prepare(config: Path, data: Path, out: Path, device: str, threads: int) -> Trainer:
-    """Return the run of a recipe, ready to start or to resume."""
-    from ratcli.network.device import choose_device
-    from ratcli.training.prepare import prepare
-    from ratcli.training.recipe import read_recipe
-
-    return prepare(read_recipe(config), data, out, choose_device(device, threads))

@@ -34,7 +34,14 @@ PARTITIONS = "partitions"
 P = TypeVar("P", Piece, Pair)
 
 
-def prepare(recipe: Recipe, data: Path, folder: Path, device: torch.device) -> Trainer:
+def prepare(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    device: torch.device,
+    *,
+    cache: Path | None = None,
+) -> Trainer:
     """Read the scans, hold patients out, and make a run.
 
     Args:
@@ -43,6 +50,7 @@ def prepare(recipe: Recipe, data: Path, folder: Path, device: torch.device) -> T
             With folders `low/` and `full/` in it, pairs are learned from.
         folder: of the run.
         device: where the network runs.
+        cache: folder of the partitions of pairs; None for one in the run's folder.
 
     Raises:
         InputNotFoundError: scans are missing.
@@ -56,7 +64,7 @@ def prepare(recipe: Recipe, data: Path, folder: Path, device: torch.device) -> T
         raise InputNotFoundError(f"the data folder {data.name or data} does not exist")
     if is_paired(data):
         recipe = replace(recipe, procedural=0.0)
-        source, held_out = _from_pairs(task, recipe, data, folder)
+        source, held_out = _from_pairs(task, recipe, data, cache or folder / PARTITIONS)
     else:
         source, held_out = _from_clean(task, recipe, data)
     return Trainer(recipe, source, held_out, folder, device, MATERIALS[task.name].scored)
@@ -133,7 +141,7 @@ def _from_clean(task: Task, recipe: Recipe, data: Path) -> tuple[Source, list[Ex
 
 
 def _from_pairs(
-    task: Task, recipe: Recipe, data: Path, folder: Path
+    task: Task, recipe: Recipe, data: Path, cache: Path
 ) -> tuple[Source, list[Example]]:
     pairs = find_pairs(data, task)
     if recipe.train or recipe.held_out:
@@ -141,7 +149,7 @@ def _from_pairs(
     else:
         train, held_out = split(pairs, recipe)
     _tell(train, held_out)
-    partitioner = CachedPartitioner(get_partitioner(recipe.partition), folder / PARTITIONS)
+    partitioner = CachedPartitioner(get_partitioner(recipe.partition), cache)
     source = PairSource(task, recipe, read_pairs(train, task), partitioner)
     kept = spread(read_pairs(held_out, task), _HELD_OUT_PLANES)
     examples = [PairSource(task, recipe, [plane], partitioner).make(0) for plane in kept]

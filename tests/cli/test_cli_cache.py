@@ -1,0 +1,35 @@
+"""`--cache`: what one command partitioned, the others take."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ratcli.cli.app import main
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
+from training_scans import write_pairs, write_recipe
+
+
+def entries(cache: Path) -> set[str]:
+    return {path.name for path in cache.iterdir()}
+
+
+@pytest.mark.usefixtures("tiny_weights")
+def test_segment_restore_and_train_share_one_cache(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "study", patients=2)
+    low, cache = tmp_path / "study" / "low", tmp_path / "cache"
+    shared = ("--cache", str(cache), "--threads", "1", "--device", "cpu", "-q")
+    scans = ("--task", "ct-denoise", "-o", str(tmp_path / "out"), *shared)
+    assert main(["segment", str(low), *scans]) == 0
+    known = entries(cache)
+    assert known
+    assert main(["restore", str(low), *scans, "--if-exists", "overwrite"]) == 0
+    assert entries(cache) == known
+    recipe = write_recipe(tmp_path / "tiny.toml")
+    run = ("--config", str(recipe), "--data", str(tmp_path / "study"), "-o", str(tmp_path / "run"))
+    assert main(["train", *run, *shared]) == 0
+    assert entries(cache) == known
+    assert not (tmp_path / "run" / "partitions").exists()
