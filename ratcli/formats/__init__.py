@@ -62,6 +62,8 @@ class ScanSource:
         is_folder: whether it is written as a folder of files.
         notices: what is odd about the way its files belong together, one sentence each; to be
             told beside `ScanInfo.notices`.
+        is_broken: whether it is a file of a DICOM series that cannot be read; opening it tells
+            why.
     """
 
     paths: tuple[Path, ...]
@@ -69,6 +71,7 @@ class ScanSource:
     name: str
     is_folder: bool = False
     notices: tuple[str, ...] = ()
+    is_broken: bool = False
 
     @property
     def suffix(self) -> str:
@@ -256,7 +259,8 @@ def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource
             seen[folder] += 1
             number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
             name = (folder.resolve().name or "scan").removesuffix(".zip") + number
-        sources.append(ScanSource(group.paths, "dicom", name, is_folder, group.notices))
+        notices, is_broken = group.notices, group.is_broken
+        sources.append(ScanSource(group.paths, "dicom", name, is_folder, notices, is_broken))
     return sources
 
 
@@ -267,6 +271,10 @@ def _is_container(name: str, path: Path) -> bool:
 
 
 def _only(sources: list[ScanSource], path: Path) -> ScanSource:
+    """Return the only scan; of one with files that cannot be read, such a file, to tell why."""
+    broken = [source for source in sources if source.is_broken]
+    if broken and len(sources) - len(broken) <= 1:
+        return broken[0]
     if len(sources) > 1:
         raise UsageError(
             f"{path.name} holds {len(sources)} scans, but one is opened at a time",

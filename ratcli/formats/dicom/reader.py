@@ -99,8 +99,7 @@ class DicomReader:
 
     def frame(self, plane: int) -> Frame:
         """Return a plane's words as they stand in the file; the last ones are remembered."""
-        place = self.planes[plane]
-        return self._cache.get(plane, lambda: self.sources[place.source].frame(place.frame))
+        return self._cache.get(plane, lambda: self._decode(plane))
 
     def planes_of(self, source: int) -> range:
         """Return the planes that a file holds."""
@@ -121,6 +120,16 @@ class DicomReader:
         trace: TracebackType | None,
     ) -> None:
         self._cache.clear()
+
+    def _decode(self, plane: int) -> Frame:
+        place = self.planes[plane]
+        try:
+            return self.sources[place.source].frame(place.frame)
+        except UnreadableInputError as error:
+            if len(self.sources) == 1:
+                raise
+            hint = "Take it out of the series, and the other slices are restored without it."
+            raise UnreadableInputError(str(error), hint=hint) from None
 
     def _suv_factor(self) -> float | None:
         """Return the factor of the first file; one series has one dose, weight and start."""

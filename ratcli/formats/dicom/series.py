@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.containers import expand
+from ratcli.formats.dicom.details import uid_name
 from ratcli.formats.dicom.elements import code, integer, uid
 from ratcli.formats.dicom.files import DicomFile, read_header
+from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import distance
 from ratcli.formats.dicom.groups import geometry
 from ratcli.formats.dicom.slide import is_slide
@@ -23,10 +26,12 @@ class Series:
     Attributes:
         paths: in the order of the planes.
         notices: what is odd about the way the files belong together, one sentence each.
+        is_broken: whether it is a file that cannot be read, kept so that opening it tells why.
     """
 
     paths: tuple[Path, ...]
     notices: tuple[str, ...] = ()
+    is_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class _Member:
     distance_mm: float | None
     number: int
     slide_pixels: int
+    is_broken: bool
 
     @property
     def place(self) -> tuple[float, int, str]:
@@ -50,8 +56,9 @@ class _Member:
 def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[Series]:
     """Group files into series; images of one series that differ in size are kept apart.
 
-    A file that cannot be read makes a series of its own, so that opening it tells why. Files
-    without an image (plans, structures, reports) are left out.
+    A file that cannot be read makes a series of its own, so that opening it tells why, and the
+    other files of its series are restored. Files without an image (plans, structures, reports)
+    are left out.
 
     Args:
         paths: DICOM files, zip archives of such, or DICOMDIRs, in any order.
@@ -67,14 +74,23 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
             continue
         if file.pixels is not None:
             members.append(_member(file))
-        elif "Rows" in file.dataset:
-            broken.append(path)
+        elif _lost_its_pixels(file):
+            if uid(file.dataset, "SeriesInstanceUID"):
+                members.append(_member(file))
+            else:
+                broken.append(path)
     if series_uid is not None:
-        members, broken = [m for m in members if m.series == series_uid], []
+        members = [member for member in members if member.series == series_uid]
+        folders = {member.path.parent for member in members}
+        broken = [path for path in broken if path.parent in folders]
     slides = [member for member in members if member.slide_pixels]
     others = [member for member in members if not member.slide_pixels]
-    found = [Series((path,)) for path in broken] + _group(others) + _largest_levels(slides)
+    found = [_broken(path) for path in broken] + _group(others) + _largest_levels(slides)
     return sorted(found, key=lambda series: min(series.paths))
+
+
+def _broken(path: Path) -> Series:
+    return Series((path,), is_broken=True)
 
 
 def _member(file: DicomFile) -> _Member:
@@ -94,7 +110,23 @@ def _member(file: DicomFile) -> _Member:
     number = integer(dataset, "InstanceNumber") or 0
     instance = uid(dataset, "SOPInstanceUID")
     pixels = _slide_pixels(file)
-    return _Member(path, series, group, instance, shape, distance(place), number, pixels)
+    is_broken = not multi_frame and not _is_whole(file)
+    return _Member(path, series, group, instance, shape, distance(place), number, pixels, is_broken)
+
+
+def _lost_its_pixels(file: DicomFile) -> bool:
+    """Tell an image that was cut off before its pixels from what never had any, as a plan."""
+    named = uid_name(uid(file.dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID"))
+    return not named or "Image Storage" in named or "Rows" in file.dataset
+
+
+def _is_whole(file: DicomFile) -> bool:
+    """Tell whether an image has all the pixels that its header declares; none is decoded."""
+    try:
+        FrameFile(file, sys.maxsize)
+    except UnreadableInputError:
+        return False
+    return True
 
 
 def _slide_pixels(file: DicomFile) -> int:
@@ -135,23 +167,32 @@ def _without_series_uid(file: DicomFile) -> str:
 
 
 def _group(members: list[_Member]) -> list[Series]:
-    groups: dict[str, dict[tuple[object, ...], list[_Member]]] = defaultdict(dict)
+    groups: dict[str, list[_Member]] = defaultdict(list)
     for member in members:
-        groups[member.group].setdefault(member.shape, []).append(member)
-    found = []
-    for stacks in groups.values():
-        split = len({shape[:5] for shape in stacks}) > 1
-        for stack in stacks.values():
-            unique = _drop_copies(stack)
-            notices = []
-            if split:
-                notices.append(
-                    f"the series holds images of {len(stacks)} sizes or directions, "
-                    f"which are restored apart"
-                )
-            if copies := len(stack) - len(unique):
-                notices.append(f"{copies} files are copies of another file and were left out")
-            found.append(Series(_ordered(unique), tuple(notices)))
+        groups[member.group].append(member)
+    return [series for group in groups.values() for series in _split(group)]
+
+
+def _split(group: list[_Member]) -> list[Series]:
+    """Split one series into stacks of images of one size, and files that cannot be read."""
+    stacks: dict[tuple[object, ...], list[_Member]] = defaultdict(list)
+    for member in group:
+        if not member.is_broken:
+            stacks[member.shape].append(member)
+    found = [_broken(member.path) for member in group if member.is_broken]
+    shared = []
+    if found:
+        shared.append(f"{len(found)} files of the series cannot be read")
+    if len({shape[:5] for shape in stacks}) > 1:
+        shared.append(
+            f"the series holds images of {len(stacks)} sizes or directions, "
+            f"which are restored apart"
+        )
+    for stack in stacks.values():
+        unique, notices = _drop_copies(stack), list(shared)
+        if copies := len(stack) - len(unique):
+            notices.append(f"{copies} files are copies of another file and were left out")
+        found.append(Series(_ordered(unique), tuple(notices)))
     return found
 
 
