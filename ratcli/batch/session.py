@@ -44,12 +44,17 @@ class Batch:
         header: what the manifest tells of the whole batch.
         settings: how to run it.
 
+    Attributes:
+        every_job: those of the plan, with those whose outputs are there already.
+        plan: what is left.
+
     Raises:
         OutputError: outputs or the manifest are there already.
         UsageError: the manifest to resume was made with other settings.
     """
 
     def __init__(self, plan: Plan, header: Header, settings: BatchSettings) -> None:
+        self.every_job = plan.jobs
         self._header = header
         self._settings = settings
         self._before: list[Outcome] = []

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from ratcli.errors import RatError
 if TYPE_CHECKING:
     from ratcli.batch.session import Batch
     from ratcli.batch.work import Work
+
+After = Callable[[list[Outcome]], "RatError | None"]
 
 
 class Teller:
@@ -57,8 +60,17 @@ class Teller:
             say(as_json_line(outcome))
 
 
-def run_batch(batch: Batch, work: Work, talk: Talk, *, as_json: bool) -> None:
+def run_batch(
+    batch: Batch, work: Work, talk: Talk, *, as_json: bool, after: After | None = None
+) -> None:
     """Run a batch and tell of it.
+
+    Args:
+        batch: the jobs.
+        work: what to do to each.
+        talk: how much is told.
+        as_json: whether each outcome is an object on stdout.
+        after: called with all outcomes at the end; returns what went wrong in it, or None.
 
     Raises:
         RatError: something failed; see `failure_of`.
@@ -71,7 +83,8 @@ def run_batch(batch: Batch, work: Work, talk: Talk, *, as_json: bool) -> None:
         outcomes = batch.run(work, teller)
     if scans > 1:
         _tell_sum(outcomes, time.monotonic() - started)
-    error = failure_of(outcomes)
+    late = None if after is None else after(outcomes)
+    error = failure_of(outcomes) or late
     if error is not None:
         raise error
 

@@ -141,15 +141,6 @@ Csv = Annotated[
         show_default=False,
     ),
 ]
-Report = Annotated[
-    Path | None,
-    typer.Option(
-        "--report",
-        metavar="PATH",
-        help="Write an HTML report: a file for one scan, a folder with an index for several.",
-        show_default=False,
-    ),
-]
 
 
 @app.command(
@@ -176,7 +167,7 @@ def evaluate(
     recursive: options.Recursive = False,
     as_json: options.Json = False,
     csv: Csv = None,
-    report: Report = None,
+    report: options.Report = None,
     if_exists: options.IfThere = options.IfExists.ERROR,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ratcli.evaluation.fidelity import Summary
+from ratcli.evaluation.patients import WHOLE, Figure
+from ratcli.evaluation.report.physics import contrast_table, uptake_table
+from ratcli.evaluation.report.table import Table as ReportTable
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.window import Window
 
 _FIGURES = {"psnr_db": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "rmse": ("RMSE", 3)}
 
@@ -24,7 +26,9 @@ def print_scan(name: str, found: Evaluation) -> None:
         _noise(found),
         _phantom(found),
         _transfers(found),
+        _as_rich(contrast_table(found)),
         _regions(found),
+        _as_rich(uptake_table(found)),
     ):
         if table.row_count:
             console.print(table)
@@ -33,19 +37,23 @@ def print_scan(name: str, found: Evaluation) -> None:
         console.print(note, style="dim", markup=False, highlight=False)
 
 
-def print_summary(over: Mapping[tuple[str, Window, str], Summary], patient: str) -> None:
+def print_summary(over: Mapping[Figure, Summary], patient: str) -> None:
     """Print figures over patients, with their 95 % bootstrap intervals."""
     count = max(summary.count for summary in over.values())
     unit = "scans" if patient == "scan" else "folders"
     table = Table(title=f"Over {count} patients ({unit}): mean ± SD [95 % interval]")
-    for column in ("window", "image", *(label for label, _ in _FIGURES.values())):
-        table.add_column(column, justify="left" if column in ("window", "image") else "right")
-    for image, window in dict.fromkeys((image, window) for image, window, _ in over):
+    columns = {**_FIGURES, "bias": ("bias", 2)}
+    for column in ("window or unit", "region", "image"):
+        table.add_column(column)
+    for label, _ in columns.values():
+        table.add_column(label, justify="right")
+    keys = dict.fromkeys((each.scale, each.region, each.image) for each in over)
+    for scale, region, image in sorted(keys, key=lambda key: (key[1] != WHOLE, key)):
         cells = [
-            _over(over.get((image, window, figure)), digits)
-            for figure, (_, digits) in _FIGURES.items()
+            _over(over.get(Figure(image, region, scale, name)), digits)
+            for name, (_, digits) in columns.items()
         ]
-        table.add_row(_plain(str(window)), image, *cells)
+        table.add_row(_plain(scale), _plain(region), image, *cells)
     Console(stderr=True).print(table)
 
 
@@ -146,6 +154,16 @@ def _regions(found: Evaluation) -> Table:
             f"{bias.bias:+.3g}",
             "-" if math.isnan(bias.low) else f"{bias.low:.3g} to {bias.high:.3g}",
         )
+    return table
+
+
+def _as_rich(made: ReportTable) -> Table:
+    """Return a table of the report for the terminal."""
+    table = Table(title=made.title)
+    for number, column in enumerate(made.header):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    for row in made.rows:
+        table.add_row(*(_plain(cell) for cell in row))
     return table
 
 

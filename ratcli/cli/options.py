@@ -137,6 +137,15 @@ Uncertainty = Annotated[
         help="Write the standard deviation of each pixel too, beside the output; takes 8 views.",
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="PATH",
+        help="Write an HTML report: a file for one scan, or a folder, which gets an index.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a result, on stdout.")]
 
 # The network.

@@ -19,6 +19,7 @@ app = typer.Typer(add_completion=False)
         ("rat restore study/ -t ct-denoise -r -o restored/", "every scan; the tree is kept"),
         ("rat restore a.nii.gz -t ct-denoise --strength 0.6 -o b.nii.gz", "a milder blend"),
         ("rat restore in/ -t ct-denoise -o out/ --manifest run.json --resume", "goes on"),
+        ("rat restore scan.dcm -t ct-denoise --report scan.html", "and what was changed"),
     )
 )
 def restore(
@@ -32,6 +33,7 @@ def restore(
     max_pixels: options.MaxPixels = None,
     save_residual: options.SaveResidual = False,
     uncertainty: options.Uncertainty = False,
+    report: options.Report = None,
     strength: options.Strength = 1.0,
     views: options.Views = None,
     partition: options.Partition = None,
@@ -100,5 +102,12 @@ def restore(
             work,
             BatchSettings(if_exists.value, manifest, resume, jobs, scheduler, fail_fast),
         )
-        run = tell_plan if dry_run else run_batch
-        run(batch, work, talk, as_json=as_json)
+        if dry_run:
+            tell_plan(batch, work, talk, as_json=as_json)
+            return
+        after = None
+        if report is not None:
+            from ratcli.cli.restore_report import RestoreReports
+
+            after = RestoreReports(report, batch.every_job, work, if_exists.value, talk).write
+        run_batch(batch, work, talk, as_json=as_json, after=after)

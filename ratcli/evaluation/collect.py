@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.activity import Uptake, uptake
+from ratcli.evaluation.activity import uptake
 from ratcli.evaluation.noise import (
     FEWEST_PATCHES,
     Spectrum,
@@ -32,8 +32,15 @@ from ratcli.evaluation.results import (
     TransferRow,
     UptakeRow,
 )
-from ratcli.evaluation.roi import Disc, phantom_body, phantom_inserts, uniform_patches
-from ratcli.evaluation.scene import REFERENCE, RESTORED, Scene
+from ratcli.evaluation.roi import (
+    BODY,
+    Disc,
+    RegionSource,
+    phantom_body,
+    phantom_inserts,
+    uniform_patches,
+)
+from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED, Scene, named_images
 from ratcli.evaluation.stain import colour_difference, sharpness, stain_shift
 from ratcli.evaluation.window import WINDOWS
 from ratcli.scan import Box, FloatArray
@@ -45,14 +52,6 @@ _MOST_REPEATS = 32
 _DISC_MARGIN_PX = 8.0
 _WALL_MM = 20.0
 _GROUPS = 10
-
-
-def named_images(scene: Scene) -> dict[str, FloatArray]:
-    """Return all images of a scene by name, the reference among them."""
-    images = dict(scene.images)
-    if scene.reference is not None:
-        images[REFERENCE] = scene.reference
-    return images
 
 
 def cleanest(scene: Scene) -> FloatArray:
@@ -191,35 +190,41 @@ class UptakeCollector:
     """Uptake in given regions, over the whole volume.
 
     Attributes:
-        names: of labels.
+        regions: given ones.
         spacing_mm: between planes, rows and columns.
     """
 
-    names: Mapping[int, str]
+    regions: RegionSource
     spacing_mm: tuple[float, float, float]
-    _restored: list[FloatArray] = field(default_factory=list)
-    _reference: list[FloatArray] = field(default_factory=list)
+    _planes: dict[str, list[FloatArray]] = field(default_factory=lambda: defaultdict(list))
     _labels: list[npt.NDArray[np.int32]] = field(default_factory=list)
 
     def add(self, scene: Scene) -> None:
         """Keep a plane."""
-        self._restored.append(scene.images[RESTORED][0])
+        for name, image in named_images(scene).items():
+            if name in (RESTORED, INPUT, REFERENCE):
+                self._planes[name].append(image[0])
         self._labels.append(np.where(scene.mask, scene.labels, -1))
-        if scene.reference is not None:
-            self._reference.append(scene.reference[0])
 
     def rows(self) -> tuple[UptakeRow, ...]:
         """Return a row for each region."""
-        labels, restored = np.stack(self._labels), np.stack(self._restored)
-        reference = np.stack(self._reference) if self._reference else None
+        labels = np.stack(self._labels)
+        volumes = {name: np.stack(planes) for name, planes in self._planes.items()}
         rows = []
         for label in np.unique(labels[labels >= 0]).tolist():
             mask = labels == label
-            truth: Uptake | None = None
-            if reference is not None:
-                truth = uptake(reference, mask, self.spacing_mm)
-            name = self.names.get(label, f"region {label}")
-            rows.append(UptakeRow(name, uptake(restored, mask, self.spacing_mm), truth))
+            found = {
+                name: uptake(volume, mask, self.spacing_mm) for name, volume in volumes.items()
+            }
+            rows.append(
+                UptakeRow(
+                    self.regions.names.get(label, f"region {label}"),
+                    found[RESTORED],
+                    found.get(REFERENCE),
+                    found.get(INPUT),
+                    self.regions.nominal.get(label),
+                )
+            )
         return tuple(rows)
 
 
@@ -281,7 +286,7 @@ def phantom_edges(scene: Scene) -> dict[str, Disc | Box]:
     plane = _without_padding(cleanest(scene)[0], scene)
     body = phantom_body(plane)
     inserts = phantom_inserts(plane, body)
-    named: dict[str, Disc | Box] = {"body": body}
+    named: dict[str, Disc | Box] = {BODY: body}
     return named | {f"insert {index + 1}": disc for index, disc in enumerate(inserts)}
 
 

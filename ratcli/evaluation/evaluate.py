@@ -17,16 +17,24 @@ from ratcli.evaluation.collect import (
     NoiseCollector,
     TransferCollector,
     UptakeCollector,
-    named_images,
     phantom_edges,
     phantom_rows,
     stain_rows,
 )
+from ratcli.evaluation.contrast import ContrastCollector, inserts_of
 from ratcli.evaluation.noise import noise_map
 from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
 from ratcli.evaluation.results import Evaluation, PhantomRow, ResidualRow, Sample, StainRow
-from ratcli.evaluation.roi import Disc, DrawnRegions
-from ratcli.evaluation.scene import INPUT, RESTORED, Comparison, Scene, read_scene, views_of
+from ratcli.evaluation.roi import BODY, Disc, DrawnRegions
+from ratcli.evaluation.scene import (
+    INPUT,
+    RESTORED,
+    Comparison,
+    Scene,
+    named_images,
+    read_scene,
+    views_of,
+)
 from ratcli.evaluation.tables import (
     NATIVE,
     RAT_PAPER,
@@ -103,6 +111,7 @@ class _Run:
         self._noise = NoiseCollector(self._unit, self._pitch_mm)
         self._notes: dict[str, None] = {}
         self._uptake = self._uptake_collector()
+        self._contrast = ContrastCollector(comparison.regions)
         self._calibration = CalibrationCollector()
         self._transfers: TransferCollector | None = None
         self._phantoms: tuple[PhantomRow, ...] = ()
@@ -119,6 +128,7 @@ class _Run:
             self._noise.add(scene)
             self._calibration.add(scene)
             self._add_edges(scene)
+            self._contrast.add(scene)
             check = self._check(scene)
             if self._uptake is not None:
                 self._uptake.add(scene)
@@ -144,6 +154,7 @@ class _Run:
             regions=regions,
             noise=self._noise.rows(),
             transfers=transfers,
+            contrasts=self._contrast.rows(),
             residual=tuple(self._residual),
             uptake=self._uptake.rows() if self._uptake else (),
             stain=tuple(self._stain),
@@ -179,7 +190,7 @@ class _Run:
         if planes is None or rows is None or columns is None:
             self._note("No uptake: the voxel spacing is not known.")
             return None
-        return UptakeCollector(regions.names, (planes, rows, columns))
+        return UptakeCollector(regions, (planes, rows, columns))
 
     def _add_edges(self, scene: Scene) -> None:
         """Find edges in the first scene, and keep their surroundings in every one."""
@@ -193,10 +204,11 @@ class _Run:
             if self._settings.phantom:
                 try:
                     found = phantom_edges(scene)
-                    body = found["body"]
+                    body = found[BODY]
                     assert isinstance(body, Disc)
                     self._phantoms = phantom_rows(scene, body, self._pitch_mm)
                     edges |= found
+                    self._contrast.inserts = inserts_of(found)
                 except MeasurementError as error:
                     self._note(f"No phantom: {error}.")
             self._transfers = TransferCollector(edges, self._pitch_mm)

@@ -118,8 +118,12 @@ class ErrorMaps:
             MeasurementError: no pixel of it is to be scored.
         """
         tally = FidelityTally(self.window)
-        tally.add_maps(ErrorMaps(self.window, self.squares, self.similarity, self.where & region))
+        tally.add_maps(self.inside(region))
         return tally.result()
+
+    def inside(self, region: BoolArray) -> ErrorMaps:
+        """Return the same maps, to be scored inside a region `(H, W)` alone."""
+        return ErrorMaps(self.window, self.squares, self.similarity, self.where & region)
 
 
 def error_maps(

@@ -1,4 +1,4 @@
-"""Quantitation: bias of region means with intervals, contrast, linearity, uniformity.
+"""Quantitation: bias of region means with intervals, linearity, uniformity.
 
 A shift of a whole organ by 5 HU is invisible in a residual image and in PSNR: the bias of each
 region is therefore always measured. No torch here.
@@ -143,26 +143,6 @@ def region_bias(
     tally = BiasTally()
     tally.add(image, other, labels)
     return tally.result()
-
-
-def contrast_to_noise(
-    inside: npt.NDArray[np.floating], background: npt.NDArray[np.floating]
-) -> float:
-    """Return |mean inside - mean of background| over the background's standard deviation.
-
-    Args:
-        inside: values of the object, any shape.
-        background: values of uniform material around it.
-
-    Raises:
-        MeasurementError: the background is constant, or one of them is empty.
-    """
-    if inside.size == 0 or background.size < 2:
-        raise MeasurementError("the object or its background holds no pixel")
-    deviation = float(background.astype(np.float64).std(ddof=1))
-    if deviation == 0.0:
-        raise MeasurementError("the background is constant, so contrast to noise has no meaning")
-    return abs(float(inside.mean(dtype=np.float64) - background.mean(dtype=np.float64))) / deviation
 
 
 @dataclass(frozen=True)

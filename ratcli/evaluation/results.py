@@ -6,12 +6,12 @@ No torch here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ratcli.evaluation.activity import Agreement, Uptake
+from ratcli.evaluation.activity import Agreement, Uptake, recovery
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.noise import Spectrum
 from ratcli.evaluation.quantitation import Linearity, RegionBias, Uniformity
@@ -88,12 +88,79 @@ class TransferRow:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """A region's contrast to its background, in one image.
+
+    Attributes:
+        inside: mean of the region, in the scan's unit.
+        background: mean of the background.
+        noise: standard deviation of the background inside planes.
+        pixels: of the region, over all planes.
+        background_pixels: of the background.
+    """
+
+    inside: float
+    background: float
+    noise: float
+    pixels: int
+    background_pixels: int
+
+    @property
+    def cnr(self) -> float:
+        """|inside - background| over the noise; nan where the background is constant."""
+        if self.noise == 0.0:
+            return math.nan
+        return abs(self.inside - self.background) / self.noise
+
+
+@dataclass(frozen=True)
+class ContrastRow:
+    """Contrast to noise of one image in one region.
+
+    Attributes:
+        image: its name.
+        region: name of the region, or of a phantom's insert.
+        background: name of the region beside which it stands; `ring` for the pixels around it.
+        contrast: the figures.
+    """
+
+    image: str
+    region: str
+    background: str
+    contrast: Contrast
+
+
+@dataclass(frozen=True)
 class UptakeRow:
-    """PET figures of one region, in the restored image and in the reference (or None)."""
+    """PET figures of one region.
+
+    Attributes:
+        name: of the region.
+        restored: in the restored image.
+        reference: in the reference, or None.
+        input: in the input, or None.
+        nominal: true uptake, where the region was given with one, in the scan's unit.
+    """
 
     name: str
     restored: Uptake
     reference: Uptake | None
+    input: Uptake | None = None
+    nominal: float | None = None
+
+    @property
+    def truth(self) -> Uptake | None:
+        """What to measure recovery against: the nominal uptake, else the reference's."""
+        if self.nominal is not None:
+            return Uptake(self.nominal, self.nominal, self.nominal, self.restored.volume_ml)
+        return self.reference
+
+    def recovery(self, measured: Uptake) -> tuple[float, float, float] | None:
+        """Return recovery coefficients of mean, maximum and peak; None without a truth above 0."""
+        truth = self.truth
+        if truth is None or not min(truth.mean, truth.highest) > 0.0:
+            return None
+        return recovery(measured, truth)
 
 
 @dataclass(frozen=True)
@@ -179,6 +246,7 @@ class Evaluation:
         regions: rows of planes, and of all planes where regions were given.
         noise: a row for each image.
         transfers: at given discs and edges, or at a phantom's.
+        contrasts: of given regions and of a phantom's inserts, in each image.
         residual: a row for each plane, where the input is known and on the same grid.
         uptake: PET figures of given regions.
         stain: H&E figures.
@@ -199,6 +267,7 @@ class Evaluation:
     regions: tuple[RegionRow, ...] = ()
     noise: tuple[NoiseRow, ...] = ()
     transfers: tuple[TransferRow, ...] = ()
+    contrasts: tuple[ContrastRow, ...] = ()
     residual: tuple[ResidualRow, ...] = ()
     uptake: tuple[UptakeRow, ...] = ()
     stain: tuple[StainRow, ...] = ()
@@ -234,73 +303,6 @@ class Evaluation:
             f"like noise; most in plane {worst.plane + 1}: {worst.check.reasons}."
         )
 
-    def to_dict(self) -> dict[str, object]:
-        """Return all figures as JSON knows them: no arrays of pixels, null for nan and infinity."""
-        return {
-            part.name: _plain(getattr(self, part.name))
-            for part in fields(self)
-            if part.name != "samples"
-        } | {"verdict": self.verdict}
-
-    def table(self) -> Iterator[dict[str, object]]:
-        """Yield one row for each plane and region, for CSV; each has the same columns.
-
-        The whole plane is the region `all`. A figure's column tells its window.
-        """
-        windows = {str(row.fidelity.window): None for row in self.fidelity}
-        for plane_row in self._plane_rows():
-            yield _csv_row(plane_row, windows)
-        for row in self.regions:
-            yield _csv_row(_region_cells(row), windows)
-
-    def _plane_rows(self) -> Iterator[dict[str, object]]:
-        """Yield cells of whole planes, one for each image and plane."""
-        cells: dict[tuple[str, int | None], dict[str, object]] = {}
-        for row in self.fidelity:
-            key = (row.image, row.plane)
-            start = {"image": row.image, "plane": row.plane, "region": "all"}
-            cells.setdefault(key, {**start, "pixels": row.fidelity.pixels})
-            cells[key] |= _fidelity_cells(row.fidelity)
-        yield from cells.values()
-
-
-_BASE_COLUMNS = (
-    "image", "plane", "region", "pixels", "mean", "sd", "against", "other_mean",
-    "bias", "bias_low", "bias_high",
-)  # fmt: skip
-
-
-def _csv_row(cells: Mapping[str, object], windows: Mapping[str, None]) -> dict[str, object]:
-    """Return cells under the same columns for every row, planes counted from 1."""
-    names = [*_BASE_COLUMNS]
-    for window in windows:
-        names += [f"{figure} {window}" for figure in ("psnr_db", "ssim", "rmse")]
-    row = {name: cells.get(name, "") for name in names}
-    plane = cells.get("plane")
-    row["plane"] = plane + 1 if isinstance(plane, int) else "all"
-    return row
-
-
-def _region_cells(row: RegionRow) -> dict[str, object]:
-    bias = row.bias
-    cells: dict[str, object] = {
-        "image": "restored", "plane": row.plane, "region": row.name, "pixels": bias.pixels,
-        "mean": bias.mean, "sd": bias.sd, "against": row.against, "other_mean": bias.other_mean,
-        "bias": bias.bias, "bias_low": bias.low, "bias_high": bias.high,
-    }  # fmt: skip
-    for fidelity in row.fidelity:
-        cells |= _fidelity_cells(fidelity)
-    return cells
-
-
-def _fidelity_cells(fidelity: Fidelity) -> dict[str, object]:
-    window = str(fidelity.window)
-    return {
-        f"psnr_db {window}": fidelity.psnr_db,
-        f"ssim {window}": fidelity.ssim,
-        f"rmse {window}": fidelity.rmse,
-    }
-
 
 def _excess(check: ResidualCheck) -> float:
     """Return how far the worst figure lies beyond its limit, as a ratio."""
@@ -308,54 +310,3 @@ def _excess(check: ResidualCheck) -> float:
         (abs(found.value) / max(found.limit, 1e-9) for found in check.findings if not found.passed),
         default=0.0,
     )
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON knows it; arrays of two axes (maps) are left out."""
-    if isinstance(value, Spectrum):
-        return _spectrum(value)
-    if isinstance(value, Transfer):
-        return _transfer(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {part.name: getattr(value, part.name) for part in fields(value)}
-        return {name: _plain(part) for name, part in parts.items() if not _is_map(part)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, np.ndarray):
-        return [_plain(part) for part in value.tolist()]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _spectrum(value: Spectrum) -> dict[str, object]:
-    return {
-        "variance": value.variance,
-        "raw_variance": value.raw_variance,
-        "integral": value.integral,
-        "peak_per_mm": value.peak_per_mm,
-        "mean_per_mm": value.mean_per_mm,
-        "mean_2d_per_mm": value.mean_2d_per_mm,
-        "anisotropy": value.anisotropy,
-        "patches": value.patches,
-        "patch_side_px": value.side_px,
-        "radial_per_mm": value.radial_per_mm.tolist(),
-        "radial_power": value.radial_power.tolist(),
-    }
-
-
-def _transfer(value: Transfer) -> dict[str, object]:
-    return {
-        "f50_per_mm": _plain(value.f50_per_mm),
-        "f10_per_mm": _plain(value.f10_per_mm),
-        "contrast": value.contrast,
-        "noise": value.noise,
-        "frequency_per_mm": value.frequency_per_mm.tolist(),
-        "transfer": value.transfer.tolist(),
-    }
-
-
-def _is_map(value: object) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim >= 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box
 
 RealArray = npt.NDArray[np.float64]
+
+BODY = "body"
+"""Name of the edge of a phantom's body."""
 
 _LOCAL = 9
 # Pixels in which the local deviation is this many times the plane's noise hold an edge.
@@ -58,6 +61,10 @@ class RegionSource(Protocol):
         """Known values of some labels, in the scan's unit."""
 
     @property
+    def backgrounds(self) -> Mapping[int, int]:
+        """Label of the background beside which a label's contrast is measured, where named."""
+
+    @property
     def lasting(self) -> bool:
         """Whether a label means the same region in every plane."""
 
@@ -75,6 +82,7 @@ class DrawnRegions:
         shapes: of each label.
         planes: of labels that are not on all of them.
         edges: round (disc) and straight (box) edges by name, to measure resolution at.
+        backgrounds: label of the background of some labels.
     """
 
     names: Mapping[int, str]
@@ -82,6 +90,7 @@ class DrawnRegions:
     shapes: Mapping[int, Disc | Box]
     planes: Mapping[int, frozenset[int]]
     edges: Mapping[str, Disc | Box] = field(default_factory=dict)
+    backgrounds: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def lasting(self) -> bool:
@@ -109,6 +118,7 @@ class MappedRegions:
         names: of labels; others are called by their number.
         nominal: known values of some labels, in the scan's unit.
         lasting: whether a label means the same region in every plane.
+        backgrounds: label of the background of some labels.
     """
 
     read: Callable[[int], npt.NDArray[np.generic]]
@@ -116,6 +126,7 @@ class MappedRegions:
     names: Mapping[int, str] = field(default_factory=dict)
     nominal: Mapping[int, float] = field(default_factory=dict)
     lasting: bool = True
+    backgrounds: Mapping[int, int] = field(default_factory=dict)
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions.
@@ -139,10 +150,11 @@ def regions_from_json(text: str) -> DrawnRegions:
     """Read regions drawn as discs and boxes, in pixels.
 
     The form: `{"regions": [{"name": "liver", "disc": [row, column, radius], "planes": [3, 4],
-    "nominal": 60}, {"name": "spine", "box": [top, left, height, width]}], "edges": [{"name":
-    "insert", "disc": [row, column, radius]}, {"name": "wall", "box": [top, left, height,
-    width]}]}`; `planes` (counted from 0; all of them if left out), `nominal` (the true value, if
-    known) and `edges` (round or straight, to measure resolution at) are optional.
+    "nominal": 60}, {"name": "lesion", "box": [top, left, height, width], "background": "liver"}],
+    "edges": [{"name": "insert", "disc": [row, column, radius]}, {"name": "wall", "box": [top,
+    left, height, width]}]}`; `planes` (counted from 0; all of them if left out), `nominal` (the
+    true value, if known), `background` (the region beside which contrast is measured; the ring
+    around it if left out) and `edges` (round or straight, to measure resolution at) are optional.
 
     Raises:
         UsageError: the text is no such JSON.
@@ -163,12 +175,29 @@ def regions_from_json(text: str) -> DrawnRegions:
             for label, entry in enumerate(entries)
             if "planes" in entry
         }
+        backgrounds = _backgrounds(entries, names)
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"the regions cannot be read: {type(error).__name__} ({error})",
             hint='Expected {"regions": [{"name": "liver", "disc": [row, column, radius]}]}.',
         ) from error
-    return DrawnRegions(names, nominal, dict(enumerate(drawn)), planes, edges)
+    return DrawnRegions(names, nominal, dict(enumerate(drawn)), planes, edges, backgrounds)
+
+
+def _backgrounds(entries: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> dict[int, int]:
+    """Return the label of each named background.
+
+    Raises:
+        ValueError: a background that is no region.
+    """
+    labels = {name: label for label, name in names.items()}
+    found = {}
+    for label, entry in enumerate(entries):
+        if "background" in entry:
+            if entry["background"] not in labels:
+                raise ValueError(f"the background {entry['background']!r} is no region")
+            found[label] = labels[entry["background"]]
+    return found
 
 
 def uniform_patches(

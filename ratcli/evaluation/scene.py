@@ -166,6 +166,14 @@ def read_scene(
     )
 
 
+def named_images(scene: Scene) -> dict[str, FloatArray]:
+    """Return all images of a scene by name, the reference among them."""
+    images = dict(scene.images)
+    if scene.reference is not None:
+        images[REFERENCE] = scene.reference
+    return images
+
+
 def automatic_regions(plane: FloatArray, unit: str | None) -> LabelArray:
     """Find regions in a plane and leave out their borders and those that are small.
 

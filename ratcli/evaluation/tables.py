@@ -66,6 +66,7 @@ class RegionTable:
         self._against = REFERENCE if comparison.reference is not None else INPUT
         self._rows: list[RegionRow] = []
         self._pooled, self._nominal = BiasTally(), BiasTally()
+        self._scores: dict[int, dict[Window, FidelityTally]] = {}
 
     def add(self, scene: Scene, maps: tuple[ErrorMaps, ...]) -> None:
         """Measure the regions of a scene."""
@@ -77,6 +78,7 @@ class RegionTable:
             return
         if self._given is not None and self._given.lasting:
             self._pooled.add(image, other.mean(axis=0), labels)
+            self._pool_scores(labels, maps)
         for label, bias in region_bias(image, other.mean(axis=0), labels).items():
             figures = _region_fidelity(maps, labels == label)
             self._rows.append(
@@ -86,7 +88,7 @@ class RegionTable:
     def rows(self) -> tuple[RegionRow, ...]:
         """Return rows of planes, then of all planes, then against nominal values."""
         pooled = [
-            RegionRow(self._name(label), None, self._against, bias)
+            RegionRow(self._name(label), None, self._against, bias, self._scores_of(label))
             for label, bias in self._pooled.result().items()
         ]
         nominal = [
@@ -94,6 +96,20 @@ class RegionTable:
             for label, bias in self._nominal.result().items()
         ]
         return (*self._rows, *pooled, *nominal)
+
+    def _pool_scores(self, labels: npt.NDArray[np.integer], maps: tuple[ErrorMaps, ...]) -> None:
+        for label in np.unique(labels[labels >= 0]).tolist():
+            tallies = self._scores.setdefault(label, {})
+            for each in maps:
+                tally = tallies.setdefault(each.window, FidelityTally(each.window))
+                tally.add_maps(each.inside(labels == label))
+
+    def _scores_of(self, label: int) -> tuple[Fidelity, ...]:
+        """Return a region's figures over all planes, none where no pixel of it was scored."""
+        try:
+            return tuple(tally.result() for tally in self._scores.get(label, {}).values())
+        except MeasurementError:
+            return ()
 
     def _add_nominal(
         self, image: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline
 from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.export import as_dict, as_rows
 from ratcli.evaluation.fidelity import WINDOWS, Window, rat_paper, rmse
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.roi import Disc, regions_from_json
@@ -139,7 +140,7 @@ def test_samples_are_kept_for_the_report(found: Evaluation) -> None:
 
 
 def test_the_result_is_json_without_pixels(found: Evaluation) -> None:
-    text = json.dumps(found.to_dict(), allow_nan=False)
+    text = json.dumps(as_dict(found), allow_nan=False)
     assert len(text) < 300_000
     content = json.loads(text)
     assert "samples" not in content
@@ -148,7 +149,7 @@ def test_the_result_is_json_without_pixels(found: Evaluation) -> None:
 
 
 def test_the_table_has_one_row_a_plane_and_region_with_equal_columns(found: Evaluation) -> None:
-    rows = list(found.table())
+    rows = list(as_rows(found))
     assert len({tuple(row) for row in rows}) == 1
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys())

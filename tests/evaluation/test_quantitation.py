@@ -9,7 +9,6 @@ from scipy.ndimage import gaussian_filter
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.quantitation import (
     BiasTally,
-    contrast_to_noise,
     linearity,
     region_bias,
     uniformity,
@@ -62,16 +61,6 @@ def test_a_region_of_few_pixels_has_no_interval() -> None:
     assert result.bias == 1.0
     assert math.isnan(result.low)
     assert not result.differs
-
-
-def test_contrast_to_noise_is_contrast_over_the_backgrounds_deviation() -> None:
-    background = np.random.default_rng(0).normal(0.0, 10.0, 40_000)
-    assert contrast_to_noise(np.full(9, 50.0), background) == pytest.approx(5.0, rel=0.02)
-
-
-def test_a_constant_background_has_no_contrast_to_noise() -> None:
-    with pytest.raises(MeasurementError, match="constant"):
-        contrast_to_noise(np.full(9, 50.0), np.zeros(9))
 
 
 def test_a_scale_error_shows_in_linearity() -> None:

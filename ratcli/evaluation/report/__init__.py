@@ -10,13 +10,16 @@ import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 
+from ratcli.evaluation.fidelity import Summary
+from ratcli.evaluation.patients import Figure
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.curves import plots
-from ratcli.evaluation.report.figures import tables
+from ratcli.evaluation.report.figures import patients_table, tables
 from ratcli.evaluation.report.pictures import Gallery, make_gallery
 from ratcli.evaluation.report.plots import colours, draw
 from ratcli.evaluation.results import Evaluation
@@ -54,7 +57,7 @@ class IndexEntry:
 
     Attributes:
         title: of the scan.
-        link: relative address of its report.
+        link: relative path of its report.
         found: its figures.
     """
 
@@ -87,18 +90,28 @@ def render(found: Evaluation, provenance: Provenance) -> str:
     )
 
 
-def render_index(entries: Sequence[IndexEntry], provenance: Provenance) -> str:
-    """Return a page that lists reports with their verdicts and first figures."""
+def render_index(
+    entries: Sequence[IndexEntry],
+    provenance: Provenance,
+    over: Mapping[Figure, Summary] | None = None,
+) -> str:
+    """Return a page that lists reports with their verdicts and first figures.
+
+    Args:
+        entries: the reports, in order.
+        provenance: title, version, settings.
+        over: figures over patients, shown above the list.
+    """
     rows = [
-        {
-            "title": entry.title,
-            "link": entry.link,
-            "cards": cards(entry.found),
-        }
+        {"title": entry.title, "link": quote(entry.link), "cards": cards(entry.found)}
         for entry in entries
     ]
     return _template("index.html.jinja").render(
-        title=provenance.title, rows=rows, provenance=provenance, style=_text("report.css")
+        title=provenance.title,
+        rows=rows,
+        over=patients_table(over) if over else None,
+        provenance=provenance,
+        style=_text("report.css"),
     )
 
 

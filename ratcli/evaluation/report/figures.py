@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ratcli.evaluation.fidelity import Fidelity
+from ratcli.evaluation.fidelity import Fidelity, Summary
+from ratcli.evaluation.patients import Figure
+from ratcli.evaluation.report.physics import (
+    contrast_table,
+    noise_table,
+    phantom_table,
+    stain_table,
+    transfer_table,
+    uptake_table,
+)
+from ratcli.evaluation.report.table import Table
 from ratcli.evaluation.report.words import digits_of, interval, number, signed, unit_of
 from ratcli.evaluation.results import Evaluation, RegionRow
 
 _MOST_REGIONS = 60
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts.
-
-    Attributes:
-        title: its name.
-        meaning: one sentence that tells how to read it.
-        header: names of the columns, with units.
-        rows: as many texts each.
-    """
-
-    title: str
-    meaning: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+_FIDELITY_DIGITS = (("psnr_db", 2), ("ssim", 4), ("rmse", 3))
 
 
 def tables(found: Evaluation) -> list[Table]:
@@ -37,15 +30,51 @@ def tables(found: Evaluation) -> list[Table]:
     made = [
         _fidelity_table(found),
         _residual_table(found),
-        _noise_table(found),
-        _transfer_table(found),
+        noise_table(found),
+        transfer_table(found),
+        contrast_table(found),
         _region_table(found),
-        _uptake_table(found),
-        _stain_table(found),
-        _phantom_table(found),
+        uptake_table(found),
+        stain_table(found),
+        phantom_table(found),
         _calibration_table(found),
     ]
     return [table for table in made if table.rows]
+
+
+def patients_table(over: Mapping[Figure, Summary]) -> Table:
+    """Return figures over patients, with their intervals."""
+    keys = dict.fromkeys((each.scale, each.region, each.image) for each in over)
+    rows = []
+    for scale, region, image in sorted(keys):
+        cells = []
+        for name, digits in (*_FIDELITY_DIGITS, ("bias", 2)):
+            summary = over.get(Figure(image, region, scale, name))
+            cells.append("–" if summary is None else _over(summary, digits))
+        counts = [
+            summary.count
+            for figure, summary in over.items()
+            if (figure.scale, figure.region, figure.image) == (scale, region, image)
+        ]
+        rows.append((scale, region, image, str(max(counts)), *cells))
+    return Table(
+        "Over patients",
+        "Mean ± standard deviation [95 % bootstrap interval of the mean], each patient counted "
+        "once. RMSE and bias in the unit of the window or of the values; the data range is the "
+        "window's width.",
+        (
+            "window or unit", "region", "image", "patients", "PSNR in dB", "SSIM", "RMSE", "bias",
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _over(summary: Summary, digits: int) -> str:
+    text = number(summary.mean, digits)
+    if math.isnan(summary.sd):
+        return text
+    spread = number(summary.sd, digits)
+    return f"{text} ± {spread} [{interval(summary.low, summary.high, digits)}]"
 
 
 def _fidelity_table(found: Evaluation) -> Table:
@@ -71,7 +100,7 @@ def _fidelity_table(found: Evaluation) -> Table:
 
 def _figures(pooled: Fidelity, planes: Sequence[Fidelity]) -> tuple[str, str, str]:
     cells = []
-    for name, digits in (("psnr_db", 2), ("ssim", 4), ("rmse", 3)):
+    for name, digits in _FIDELITY_DIGITS:
         values = np.array([getattr(plane, name) for plane in planes], np.float64)
         text = number(getattr(pooled, name), digits)
         if len(values) > 1 and np.isfinite(values).all():
@@ -104,65 +133,6 @@ def _residual_table(found: Evaluation) -> Table:
         ("figure", "largest", "in plane", "limit", "planes beyond"),
         tuple(rows),
     )
-
-
-def _noise_table(found: Evaluation) -> Table:
-    rows = []
-    for row in found.noise:
-        spectrum = row.spectrum
-        if spectrum is None:
-            cells = ("–",) * 6
-        else:
-            cells = (
-                number(math.sqrt(spectrum.integral), digits_of(found)),
-                number(spectrum.integral / spectrum.variance, 4),
-                number(spectrum.peak_per_mm, 3),
-                number(spectrum.mean_per_mm, 3),
-                number(spectrum.anisotropy),
-                f"{spectrum.patches} × {spectrum.side_px} px",
-            )
-        rows.append((row.image, number(row.level, digits_of(found)), *cells))
-    return Table(
-        "Noise",
-        "Level: the most frequent local standard deviation, median over planes. Spectrum: over "
-        "the same uniform patches in each image; its integral must equal their variance "
-        "about a plane fit. Anisotropy: power along horizontal over vertical frequencies.",
-        (
-            "image",
-            f"level in {unit_of(found)}",
-            f"√ integral in {unit_of(found)}",
-            "integral / variance",
-            "peak in 1/mm",
-            "mean in 1/mm",
-            "anisotropy",
-            "patches",
-        ),
-        tuple(rows),
-    )
-
-
-def _transfer_table(found: Evaluation) -> Table:
-    rows = tuple(
-        (
-            row.edge,
-            row.image,
-            number(row.transfer.contrast, 1),
-            number(abs(row.transfer.contrast) / max(row.transfer.noise, 1e-9), 0),
-            number(row.transfer.f50_per_mm, 3),
-            number(row.transfer.f10_per_mm, 3),
-        )
-        for row in found.transfers
-    )
-    return Table(
-        "Resolution (task transfer function)",
-        "Frequencies at which contrast falls to a half and to a tenth. Denoisers are not linear: "
-        "the figures hold for this contrast and dose. f10 needs a contrast far above the noise.",
-        (
-            "edge", "image", f"contrast in {unit_of(found)}", "contrast / noise of the edge spread",
-            "f50 in 1/mm", "f10 in 1/mm",
-        ),
-        rows,
-    )  # fmt: skip
 
 
 def _region_table(found: Evaluation) -> Table:
@@ -198,93 +168,6 @@ def _region_table(found: Evaluation) -> Table:
 
 def _rank(row: RegionRow) -> tuple[bool, bool, float]:
     return row.plane is not None, not row.bias.differs, -abs(row.bias.bias)
-
-
-def _uptake_table(found: Evaluation) -> Table:
-    rows = []
-    for row in found.uptake:
-        cells = [row.name, number(row.restored.volume_ml, 1)]
-        for name in ("mean", "highest", "peak"):
-            value = getattr(row.restored, name)
-            cells.append(number(value))
-            if row.reference is not None:
-                cells.append(signed(100.0 * (value / getattr(row.reference, name) - 1.0), 1))
-            else:
-                cells.append("–")
-        rows.append(tuple(cells))
-    unit = unit_of(found)
-    return Table(
-        "Uptake",
-        "Mean, maximum, and peak (highest mean of a 1 ml sphere) of each region, and how they "
-        "differ from the reference.",
-        (
-            "region", "volume in ml", f"mean in {unit}", "bias in %", f"max in {unit}",
-            "bias in %", f"peak in {unit}", "bias in %",
-        ),
-        tuple(rows),
-    )  # fmt: skip
-
-
-def _stain_table(found: Evaluation) -> Table:
-    rows = []
-    for image in dict.fromkeys(row.image for row in found.stain):
-        mine = [row for row in found.stain if row.image == image]
-        figures = np.array(
-            [
-                (
-                    row.stain.haematoxylin,
-                    row.stain.eosin,
-                    row.colour.mean,
-                    row.colour.high,
-                    row.sharpness,
-                )
-                for row in mine
-            ]
-        ).mean(axis=0)
-        rows.append(
-            (
-                image,
-                signed(figures[0], 4),
-                signed(figures[1], 4),
-                *(number(value, 2) for value in figures[2:]),
-            )
-        )
-    return Table(
-        "Stain, colour and sharpness",
-        "Change of the mean optical density of each stain over tissue; CIEDE2000 colour "
-        "difference (below 1 it is not seen); fine detail over the reference's (1: as sharp). "
-        "Means over views.",
-        (
-            "image", "haematoxylin", "eosin", "ΔE₀₀ mean", "ΔE₀₀ 95th percentile", "sharpness",
-        ),
-        tuple(rows),
-    )  # fmt: skip
-
-
-def _phantom_table(found: Evaluation) -> Table:
-    rows = []
-    for row in found.phantoms:
-        if row.uniformity is not None:
-            flat = row.uniformity
-            rows.append(
-                (row.image, "uniformity", number(flat.centre), signed(flat.deviation),
-                 number(flat.noise), "–")
-            )  # fmt: skip
-        if row.linearity is not None:
-            line = row.linearity
-            text = f"{number(line.slope, 4)} · x {signed(line.intercept)}, R² {line.r_squared:.5f}"
-            rows.append((row.image, "linearity", "–", signed(line.largest_deviation), "–", text))
-    unit = unit_of(found)
-    return Table(
-        "Phantom",
-        "Uniformity: the largest deviation of four discs 20 mm inside the edge from the centre. "
-        "Linearity: measured against nominal values.",
-        (
-            "image", "test", f"centre in {unit}", f"largest deviation in {unit}",
-            f"noise in {unit}", "line",
-        ),
-        tuple(rows),
-    )  # fmt: skip
 
 
 def _calibration_table(found: Evaluation) -> Table:

@@ -1,0 +1,144 @@
+"""An evaluation as JSON and as rows of a CSV. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ratcli.evaluation.fidelity import Fidelity
+from ratcli.evaluation.noise import Spectrum
+from ratcli.evaluation.resolution import Transfer
+from ratcli.evaluation.results import Contrast, Evaluation, RegionRow
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_BASE_COLUMNS = (
+    "image", "plane", "region", "pixels", "mean", "sd", "against", "other_mean",
+    "bias", "bias_low", "bias_high",
+)  # fmt: skip
+
+
+def as_dict(found: Evaluation) -> dict[str, object]:
+    """Return all figures as JSON knows them: no arrays of pixels, null for nan and infinity."""
+    return {
+        part.name: _plain(getattr(found, part.name))
+        for part in fields(found)
+        if part.name != "samples"
+    } | {"verdict": found.verdict}
+
+
+def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
+    """Yield one row for each plane and region, for CSV; each has the same columns.
+
+    The whole plane is the region `all`. A figure's column tells its window.
+    """
+    windows = {str(row.fidelity.window): None for row in found.fidelity}
+    for plane_row in _plane_rows(found):
+        yield _csv_row(plane_row, windows)
+    for row in found.regions:
+        yield _csv_row(_region_cells(row), windows)
+
+
+def _plane_rows(found: Evaluation) -> Iterator[dict[str, object]]:
+    """Yield cells of whole planes, one for each image and plane."""
+    cells: dict[tuple[str, int | None], dict[str, object]] = {}
+    for row in found.fidelity:
+        key = (row.image, row.plane)
+        start = {"image": row.image, "plane": row.plane, "region": "all"}
+        cells.setdefault(key, {**start, "pixels": row.fidelity.pixels})
+        cells[key] |= _fidelity_cells(row.fidelity)
+    yield from cells.values()
+
+
+def _csv_row(cells: Mapping[str, object], windows: Mapping[str, None]) -> dict[str, object]:
+    """Return cells under the same columns for every row, planes counted from 1."""
+    names = [*_BASE_COLUMNS]
+    for window in windows:
+        names += [f"{figure} {window}" for figure in ("psnr_db", "ssim", "rmse")]
+    row = {name: cells.get(name, "") for name in names}
+    plane = cells.get("plane")
+    row["plane"] = plane + 1 if isinstance(plane, int) else "all"
+    return row
+
+
+def _region_cells(row: RegionRow) -> dict[str, object]:
+    bias = row.bias
+    cells: dict[str, object] = {
+        "image": "restored", "plane": row.plane, "region": row.name, "pixels": bias.pixels,
+        "mean": bias.mean, "sd": bias.sd, "against": row.against, "other_mean": bias.other_mean,
+        "bias": bias.bias, "bias_low": bias.low, "bias_high": bias.high,
+    }  # fmt: skip
+    for fidelity in row.fidelity:
+        cells |= _fidelity_cells(fidelity)
+    return cells
+
+
+def _fidelity_cells(fidelity: Fidelity) -> dict[str, object]:
+    window = str(fidelity.window)
+    return {
+        f"psnr_db {window}": fidelity.psnr_db,
+        f"ssim {window}": fidelity.ssim,
+        f"rmse {window}": fidelity.rmse,
+    }
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON knows it; arrays of two axes (maps) are left out."""
+    if isinstance(value, Spectrum):
+        return _spectrum(value)
+    if isinstance(value, Transfer):
+        return _transfer(value)
+    if isinstance(value, Contrast):
+        return {**_parts(value), "cnr": _plain(value.cnr)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return _parts(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.ndarray):
+        return [_plain(part) for part in value.tolist()]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _parts(value: DataclassInstance) -> dict[str, object]:
+    parts = {part.name: getattr(value, part.name) for part in fields(value)}
+    return {name: _plain(part) for name, part in parts.items() if not _is_map(part)}
+
+
+def _spectrum(value: Spectrum) -> dict[str, object]:
+    return {
+        "variance": value.variance,
+        "raw_variance": value.raw_variance,
+        "integral": value.integral,
+        "peak_per_mm": value.peak_per_mm,
+        "mean_per_mm": value.mean_per_mm,
+        "mean_2d_per_mm": value.mean_2d_per_mm,
+        "anisotropy": value.anisotropy,
+        "patches": value.patches,
+        "patch_side_px": value.side_px,
+        "radial_per_mm": value.radial_per_mm.tolist(),
+        "radial_power": value.radial_power.tolist(),
+    }
+
+
+def _transfer(value: Transfer) -> dict[str, object]:
+    return {
+        "f50_per_mm": _plain(value.f50_per_mm),
+        "f10_per_mm": _plain(value.f10_per_mm),
+        "contrast": value.contrast,
+        "noise": value.noise,
+        "frequency_per_mm": value.frequency_per_mm.tolist(),
+        "transfer": value.transfer.tolist(),
+    }
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim >= 2

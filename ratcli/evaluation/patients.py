@@ -1,0 +1,72 @@
+"""Figures over patients: mean, spread and interval, each patient counted once. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ratcli.evaluation.fidelity import Fidelity, Summary, summarise
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.scene import RESTORED
+
+WHOLE = "all"
+FIDELITY_FIGURES = ("psnr_db", "ssim", "rmse")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a number is of.
+
+    Attributes:
+        image: `restored`, `input`, or a baseline's name.
+        region: a given region, `all` for the whole scan.
+        scale: window with its data range, or the unit of a bias.
+        name: `psnr_db`, `ssim`, `rmse` or `bias`.
+    """
+
+    image: str
+    region: str
+    scale: str
+    name: str
+
+
+def over_patients(found: Sequence[tuple[str, Evaluation]]) -> dict[Figure, Summary]:
+    """Summarise the figures of whole scans, and of given regions, over patients.
+
+    Args:
+        found: the patient and the figures of each scan; a patient with several scans counts once,
+            with the mean of them.
+
+    Returns:
+        For each figure its mean, standard deviation and 95 % bootstrap interval over the patients
+        that have it; infinite values are left out.
+    """
+    values: dict[Figure, dict[str, list[float]]] = {}
+    for patient, result in found:
+        for figure, value in _figures(result):
+            if math.isfinite(value):
+                values.setdefault(figure, {}).setdefault(patient, []).append(value)
+    return {
+        figure: summarise([float(np.mean(scans)) for scans in patients.values()])
+        for figure, patients in values.items()
+    }
+
+
+def _figures(found: Evaluation) -> Iterator[tuple[Figure, float]]:
+    for row in found.pooled:
+        yield from _of_fidelity(row.image, WHOLE, row.fidelity)
+    for region in found.regions:
+        if region.plane is not None or region.against == "nominal":
+            continue
+        unit = found.unit or "unknown unit"
+        yield Figure(RESTORED, region.name, unit, "bias"), region.bias.bias
+        for fidelity in region.fidelity:
+            yield from _of_fidelity(RESTORED, region.name, fidelity)
+
+
+def _of_fidelity(image: str, region: str, fidelity: Fidelity) -> Iterator[tuple[Figure, float]]:
+    for name in FIDELITY_FIGURES:
+        yield Figure(image, region, str(fidelity.window), name), getattr(fidelity, name)
