@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from ratcli.formats.dicom.elements import number, text, uid
+from ratcli.formats.dicom.elements import code, number, text, uid
 from ratcli.formats.dicom.files import DicomFile
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.values import ValueMap
@@ -21,7 +21,6 @@ _TEXTS = (
     ("ConvolutionKernel", "kernel"),
     ("Units", "PET units"),
     ("DecayCorrection", "decay correction"),
-    ("LossyImageCompression", "lossy compression"),
 )
 
 
@@ -37,6 +36,7 @@ def describe(file: DicomFile, layout: PixelLayout, maps: list[ValueMap]) -> dict
     facts = {
         "kind": uid_name(uid(dataset, "SOPClassUID")),
         "transfer syntax": uid_name(file.syntax),
+        "compression": _compression(file),
         "photometric interpretation": layout.photometric,
         "bits": f"{layout.stored} in {layout.allocated}, "
         f"{'signed' if layout.signed else 'unsigned'}",
@@ -60,6 +60,15 @@ def uid_name(value: str) -> str:
 def source_kind(dataset: Dataset) -> str:
     """Return the name of a header's SOP class, for messages."""
     return uid_name(uid(dataset, "SOPClassUID")) or "no SOP class"
+
+
+def _compression(file: DicomFile) -> str:
+    """Tell how the pixels are compressed now, and whether they ever lost something by it."""
+    name = "deflate" if file.syntax == DeflatedExplicitVRLittleEndian else "none"
+    if file.syntax.is_compressed:
+        name = "lossless" if "Lossless" in file.syntax.name else "lossy"
+    was_lossy = code(file.dataset, "LossyImageCompression") == "01"
+    return f"{name}, of lossy pixels" if was_lossy and name != "lossy" else name
 
 
 def _rescale(maps: list[ValueMap]) -> str:

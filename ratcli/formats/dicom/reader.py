@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.cache import FrameCache
-from ratcli.formats.dicom.codec import Frame
-from ratcli.formats.dicom.details import describe
+from ratcli.formats.dicom.codec import Frame, output_syntax
+from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.frames import FrameFile, to_rgb
@@ -148,6 +148,9 @@ class DicomReader:
             told = "RGB" if layout.samples > 1 else unit(dataset, modality or "")
             spacing = places[0].spacing_mm or (None, None)
             details = describe(first.file, layout, [plane.values for plane in self.planes])
+            written = output_syntax(first.file.syntax)
+            if written != first.file.syntax:
+                details["written in"] = uid_name(written)
         return ScanInfo(
             planes=len(self.planes),
             channels=layout.samples,

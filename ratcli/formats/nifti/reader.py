@@ -123,7 +123,7 @@ def _details(header: NiftiHeader, packed: bool) -> dict[str, str]:
     scaled = (header.slope, header.intercept) != (1.0, 0.0)
     order = "big" if header.fields.endianness == ">" else "little"
     return {
-        "version": f"NIfTI-{header.version}{', a pair of files' if header.paired else ''}",
+        "kind": f"NIfTI-{header.version}{', a pair of files' if header.paired else ''}",
         "voxels": " x ".join(str(size) for size in header.shape),
         "type": f"{header.dtype.name}, {order} endian",
         "scaling": f"{header.slope:g} x stored + {header.intercept:g}" if scaled else "none",

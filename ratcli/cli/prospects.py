@@ -1,0 +1,147 @@
+"""What `rat info` measures beyond the header: the range, and what each task would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ratcli.errors import UnsuitableInputError
+from ratcli.scan import Box, FloatArray, ScanInfo, ScanReader
+from ratcli.task import Task
+
+MOST_PIXELS = 1 << 24
+"""Most pixels that are read for a range: 64 planes of 512 x 512."""
+
+_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The lowest and the highest measured value; padding and what is not finite are left out.
+
+    Attributes:
+        lowest: in the scan's unit.
+        highest: in the scan's unit.
+        seen: share of the pixels that were looked at, up to 1.
+    """
+
+    lowest: float
+    highest: float
+    seen: float
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What `rat restore` would do with a scan.
+
+    Attributes:
+        task: name of the task.
+        fits: whether it would restore the scan.
+        text: what it would do, or why it would not.
+    """
+
+    task: str
+    fits: bool
+    text: str
+
+
+def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRange | None:
+    """Measure the range of a scan's values.
+
+    Of a scan with more pixels than are read, evenly spread planes are, or boxes of a plane.
+
+    Args:
+        reader: an open scan.
+        most_pixels: most pixels to read.
+
+    Returns:
+        The range, or None where no pixel is measured.
+
+    Raises:
+        UnreadableInputError: pixel data are damaged.
+    """
+    info = reader.info
+    lowest, highest, seen = np.inf, -np.inf, 0
+    for plane, box in _places(info, most_pixels):
+        values = reader.read(plane, box)
+        seen += values.shape[1] * values.shape[2]
+        measured = _measured(reader, plane, box, values)
+        if measured.size:
+            lowest = min(lowest, float(measured.min()))
+            highest = max(highest, float(measured.max()))
+    if lowest > highest:
+        return None
+    return ValueRange(lowest, highest, seen / (info.planes * info.height * info.width))
+
+
+def _places(info: ScanInfo, most_pixels: int) -> Iterator[tuple[int, Box | None]]:
+    """List planes, or boxes of the middle plane where a plane is too large to be read whole."""
+    pixels = info.height * info.width
+    if pixels <= most_pixels:
+        count = min(info.planes, max(1, most_pixels // pixels))
+        for number in range(count):
+            yield round(number * (info.planes - 1) / max(1, count - 1)), None
+        return
+    height, width = min(_SIDE, info.height), min(_SIDE, info.width)
+    across = max(1, int((most_pixels / (height * width)) ** 0.5))
+    for top in np.linspace(0, info.height - height, across).round():
+        for left in np.linspace(0, info.width - width, across).round():
+            yield info.planes // 2, Box(int(top), int(left), height, width)
+
+
+def _measured(reader: ScanReader, plane: int, box: Box | None, values: FloatArray) -> FloatArray:
+    padding = reader.padding(plane)[box.slices if box else ...]
+    measured: FloatArray = values[:, ~padding]
+    return measured[np.isfinite(measured)]
+
+
+def prospect(task: Task, reader: ScanReader) -> Prospect:
+    """Tell what a task would do with a scan, by the checks that `rat restore` makes.
+
+    Raises:
+        UnreadableInputError: pixel data are damaged.
+    """
+    info = reader.info
+    try:
+        task.check(info)
+    except UnsuitableInputError as error:
+        return Prospect(task.name, False, str(error))
+    try:
+        if info.unit is None:
+            _check_middle(task, reader)
+        conversion = _conversion(task, reader)
+    except UnsuitableInputError as error:
+        return Prospect(task.name, False, f"{error}. {error.hint}".strip(" ."))
+    planes = "1 plane" if info.planes == 1 else f"{info.planes} planes"
+    size = f"{info.height * task.scale} x {info.width * task.scale}"
+    finer = f", {task.scale} times as fine" if task.scale > 1 else ""
+    return Prospect(task.name, True, f"gives {planes} of {size} pixels{finer}{conversion}")
+
+
+def _check_middle(task: Task, reader: ScanReader) -> None:
+    info = reader.info
+    whole = info.height * info.width <= MOST_PIXELS
+    box = None if whole else Box(0, 0, min(_SIDE, info.height), min(_SIDE, info.width))
+    task.check_values(reader.read(info.planes // 2, box))
+
+
+def _conversion(task: Task, reader: ScanReader) -> str:
+    """Tell in which unit the network works.
+
+    Raises:
+        UnsuitableInputError: activity that cannot be converted to SUV.
+    """
+    unit, wanted = reader.info.unit, task.units[0]
+    if unit is None:
+        return f"; the file tells no unit, but its values look like {wanted}"
+    if unit == wanted:
+        low, high = task.window
+        return "" if wanted == "RGB" else f"; changes values from {low:g} to {high:g} {wanted}"
+    factor = getattr(reader, "suv_factor", None)
+    if factor is None:
+        raise UnsuitableInputError(
+            f"values are in {unit}, and the headers lack weight, dose or times that {wanted} needs"
+        )
+    return f"; 1 {wanted} is {1 / factor:.4g} {unit}"
