@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from child_memory import open_in_child
@@ -116,6 +117,22 @@ def test_an_rle_frame_with_too_few_segments_is_refused(tmp_path: Path) -> None:
     frame = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x00\x01" * 40
     path = with_codestream(tmp_path / "x", RLELossless, frame)
     assert "the pixel data is damaged" in refused(path)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("bytes_lost", [2, 40])
+def test_a_jpeg_frame_without_its_end_is_refused(
+    tmp_path: Path, lossless: bool, bytes_lost: int
+) -> None:
+    image = ramp(low=0, high=255).astype(np.uint8)
+    syntax = JPEG_70 if lossless else UID("1.2.840.10008.1.2.4.50")
+    layout = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
+    frame = imagecodecs.jpeg8_encode(image, lossless=lossless, predictor=1 if lossless else None)
+    whole = with_codestream(tmp_path / "whole", syntax, frame, **layout)
+    with open_scan(whole) as reader:
+        reader.read(0)
+    cut = with_codestream(tmp_path / "cut", syntax, frame[:-bytes_lost], **layout)
+    assert "the pixel data is damaged" in refused(cut)
 
 
 def test_run_lengths_beyond_the_frame_take_no_memory(tmp_path: Path) -> None:

@@ -191,6 +191,16 @@ def test_a_file_without_pixel_data_is_refused(tmp_path):
     assert "holds no pixel data" in refused(tmp_path / "a.tif", content)
 
 
+def test_a_jpeg_tile_without_its_end_is_refused(tmp_path):
+    image = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, compression="jpeg", tile=(32, 32))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        counts = list(file.pages[0].databytecounts)
+        file.pages[0].tags[325].overwrite([counts[0] - 5, *counts[1:]])
+    assert refused(path, path.read_bytes()) == "a compressed tile or strip ends early"
+
+
 def test_a_codec_that_runs_out_of_memory_is_an_error_of_the_file(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), compression="lzw")
 

@@ -19,7 +19,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ratcli.formats.dicom.codestream import CodestreamHeader, parse_jpeg, parse_jpeg2000
+from ratcli.formats.dicom.codestream import (
+    CodestreamHeader,
+    check_jpeg_end,
+    parse_jpeg,
+    parse_jpeg2000,
+)
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
 
 JPEG_LOSSLESS = (UID("1.2.840.10008.1.2.4.57"), UID("1.2.840.10008.1.2.4.70"))
@@ -96,6 +101,7 @@ def decode(data: bytes, syntax: UID, layout: PixelLayout) -> Frame:
     if syntax in _JPEG_LS:
         words = imagecodecs.jpegls_decode(data)
         return Frame(_shaped(words, layout), layout.photometric)
+    check_jpeg_end(data)
     space = None if layout.samples == 1 else _jpeg_space(header, syntax, layout)
     target = None if space is None else "RGB"
     words = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=target)

@@ -76,6 +76,19 @@ def parse_jpeg(data: bytes) -> CodestreamHeader:
     raise ValueError("no frame header")
 
 
+def check_jpeg_end(data: bytes) -> None:
+    """Refuse a JPEG without its end marker: decoders fill up what is missing without a word.
+
+    Raises:
+        ValueError: the codestream ends early.
+
+    Source: ITU-T T.81 B.1.1.3; within the coded data a marker cannot occur by chance.
+    """
+    scan = data.find(b"\xff\xda")
+    if scan < 0 or data.find(b"\xff\xd9", scan) < 0:
+        raise ValueError("a compressed frame ends early")
+
+
 def parse_jpeg2000(data: bytes) -> CodestreamHeader:
     """Read the SIZ marker of a JPEG 2000 codestream, bare or in a JP2 file.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.dicom.codestream import parse_jpeg, parse_jpeg2000
+from ratcli.formats.dicom.codestream import check_jpeg_end, parse_jpeg, parse_jpeg2000
 
-_JPEG = (6, 7, 33007, 34892)
+JPEG = 7
+"""Compression of tiles and strips that are each a JPEG; the old style (6) is not so regular."""
+
+_JPEG = (6, JPEG, 33007, 34892)
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _PNG, _WEBP, _LERC = 34933, 50001, 34887
 _JPEG_XL = (50002, 52546)
@@ -47,6 +50,20 @@ def check_declared_size(compression: int, data: bytes, height: int, width: int) 
             f"a compressed tile or strip declares {declared[0]} x {declared[1]} pixels, "
             f"but the page gives it {height} x {width}"
         )
+
+
+def check_jpeg_is_whole(data: bytes) -> None:
+    """Refuse a JPEG that ends early: its decoder fills up what is missing without a word.
+
+    Raises:
+        UnreadableInputError: it has no end marker.
+    """
+    try:
+        check_jpeg_end(data)
+    except ValueError as error:
+        raise UnreadableInputError(
+            "a compressed tile or strip ends early", hint="The file is truncated or damaged."
+        ) from error
 
 
 def _declared_size(compression: int, data: bytes) -> tuple[int, int] | None:

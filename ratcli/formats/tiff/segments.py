@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
-from ratcli.formats.tiff.codestream import check_declared_size, is_read
+from ratcli.formats.tiff.codestream import JPEG, check_declared_size, check_jpeg_is_whole, is_read
 from ratcli.formats.tiff.samples import JPEG_COMPRESSIONS
 from ratcli.scan import Box
 
@@ -167,6 +167,8 @@ class PagePixels:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         declared = (tables.get("jpegheader") or b"") + data
         check_declared_size(compression, declared, self.segment_height, self.segment_width)
+        if compression == JPEG:
+            check_jpeg_is_whole(data)
         try:
             segment, _, _ = page.decode(data, index, **tables)
         except RatError:
@@ -206,6 +208,8 @@ def segment_shape(page: Any) -> tuple[int, int]:
 
 def compression_name(page: Any) -> str:
     """Return the name of a page's compression, or its number where it has none."""
+    if page.compression == 1:  # in pages that tifffile copies from the first, a bare number
+        return "none"
     return str(getattr(page.compression, "name", page.compression)).lower()
 
 
