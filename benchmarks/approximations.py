@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from quality import SOFT, Pair, lower_dose, spread
+from held_out.cases import spread
+from held_out.ct import SOFT, Pair, lower_dose
 
 from ratcli.evaluation.fidelity import score
 from ratcli.network.checkpoint import build_network, read_state, settings_from

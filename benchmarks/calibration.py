@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from quality import lower_dose, spread
+from held_out.cases import spread
+from held_out.ct import lower_dose
 from scipy.ndimage import uniform_filter
 
 from ratcli.network.registry import find_weights

@@ -1,0 +1,1 @@
+"""How each task is judged on patients that no training saw."""
