@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -17,7 +18,7 @@ from dicom_scans import (
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
-from ratcli.errors import UnreadableInputError
+from ratcli.errors import OutputError, UnreadableInputError
 from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.scan import Box, Derivation
@@ -140,18 +141,70 @@ def test_a_compressed_slide_is_written_in_jpeg_2000_without_loss(tmp_path: Path)
 
 
 def test_another_decoder_agrees_on_the_compressed_tiles(tmp_path: Path) -> None:
-    openslide = pytest.importorskip("openslide", reason="OpenSlide 4 is not installed")
-    if openslide.__library_version__ < "4":
-        pytest.skip("this OpenSlide does not read DICOM")
     path = shared("formats", "dicom", "wsi", "sm_image_jpegls.dcm")
-    (tmp_path / "alone").mkdir()
     out = restore_slide(path, tmp_path / "alone" / "out.dcm", FINER, step=20)
-    slide = openslide.OpenSlide(out)
-    assert slide.dimensions == (200, 200)
-    assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.499 / 4)
-    region = np.asarray(slide.read_region((30, 40), 0, (100, 50)))[..., :3]
+    with open_in_openslide(out) as slide:
+        assert slide.dimensions == (200, 200)
+        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.499 / 4)
+        region = np.asarray(slide.read_region((30, 40), 0, (100, 50)))[..., :3]
     ours = open_scan(out).read(0, Box(40, 30, 50, 100))
     assert np.array_equal(region, np.rint(ours.transpose(1, 2, 0) * 255).astype(np.uint8))
+
+
+def open_in_openslide(path: Path) -> Any:
+    openslide = pytest.importorskip("openslide", reason="OpenSlide 4 is not installed")
+    return openslide.OpenSlide(path)
+
+
+def test_a_finer_slide_gets_the_levels_that_viewers_need(tmp_path: Path) -> None:
+    image = picture(250, 330)
+    image[:] = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    path = save_dicom(slide_dataset(image, tile=64), tmp_path / "in" / "in.dcm")
+    out = restore_slide(path, tmp_path / "out" / "a.dcm", FINER, step=70)
+    names = sorted(file.name for file in out.parent.iterdir())
+    assert names == ["a.dcm", "a_level1.dcm"]
+    with open_in_openslide(out) as slide:
+        assert slide.level_dimensions == ((1320, 1000), (330, 250))
+        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.4 / 4)
+        assert float(slide.properties["openslide.mpp-y"]) == pytest.approx(0.8 / 4)
+        coarse = np.asarray(slide.read_region((0, 0), 1, (330, 250)))[..., :3]
+    assert np.array_equal(coarse, image)  # every pixel was repeated 4 x 4
+
+
+def test_a_level_is_an_image_of_its_own_in_the_series_and_in_place(tmp_path: Path) -> None:
+    path = save_dicom(slide_dataset(picture(30, 330), tile=64), tmp_path / "in.dcm")
+    out = restore_slide(path, tmp_path / "a.dcm", FINER, step=70)
+    fine, coarse = pydicom.dcmread(out), pydicom.dcmread(tmp_path / "a_level1.dcm")
+    assert fine.SeriesInstanceUID == coarse.SeriesInstanceUID
+    assert fine.SOPInstanceUID != coarse.SOPInstanceUID
+    origin, before = (
+        item.TotalPixelMatrixOriginSequence[0] for item in (coarse, pydicom.dcmread(path))
+    )
+    assert origin.XOffsetInSlideCoordinateSystem == before.XOffsetInSlideCoordinateSystem
+    measures = coarse.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert list(measures.PixelSpacing) == [0.0008, 0.0004]
+    assert validator_errors(tmp_path / "a_level1.dcm") <= validator_errors(path)
+
+
+def test_a_real_slide_is_a_pyramid_in_openslide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ratcli.formats.dicom.slide_levels.LARGEST_LAST", 100)
+    path = shared("formats", "dicom", "wsi", "sm_image_jpegls.dcm")
+    out = restore_slide(path, tmp_path / "out" / "a.dcm", FINER, step=20)
+    with open_in_openslide(out) as slide:
+        assert slide.level_dimensions == ((200, 200), (50, 50))
+        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.499 / 4)
+        shown = np.asarray(slide.read_region((80, 40), 1, (30, 20)))[..., :3]
+    assert np.array_equal(shown, pixels(path)[10:30, 20:50])
+
+
+def test_a_level_whose_name_is_taken_keeps_the_slide_from_being_written(tmp_path: Path) -> None:
+    path = save_dicom(slide_dataset(picture(30, 330), tile=64), tmp_path / "in.dcm")
+    (tmp_path / "a_level1.dcm").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"a_level1\.dcm exists already"):
+        restore_slide(path, tmp_path / "a.dcm", FINER, step=70)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_level1.dcm", "in.dcm"]
 
 
 @pytest.mark.parametrize("name", ["sm_image.dcm", "boxes_0.dcm", "BPAEC_12_0"])

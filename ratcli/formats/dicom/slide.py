@@ -5,6 +5,7 @@ Source: PS3.3, C.8.12.4 (whole slide microscopy image), C.7.6.17.3 (order of TIL
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -83,14 +84,17 @@ class SlideGrid:
                 yield Tile(plane, down, across)
 
     def scaled(self, scale: int) -> SlideGrid:
-        """Return the grid of a slide `scale` times as fine, with tiles of the same size."""
-        return SlideGrid(
-            self.height * scale,
-            self.width * scale,
-            self.tile_rows,
-            self.tile_columns,
-            self.planes,
-        )
+        """Return the grid of a slide `scale` times as fine; a tile's sides are multiples of it.
+
+        Only then a tile of that grid is a whole number of pixels of a level as coarse as this.
+        """
+        rows, columns = (-(-side // scale) * scale for side in (self.tile_rows, self.tile_columns))
+        return SlideGrid(self.height * scale, self.width * scale, rows, columns, self.planes)
+
+    def coarser(self, step: int) -> SlideGrid:
+        """Return the grid of a slide that is coarser by a step, with tiles of the same size."""
+        height, width = -(-self.height // step), -(-self.width // step)
+        return dataclasses.replace(self, height=height, width=width)
 
 
 def overlap(one: Box, other: Box) -> Box:

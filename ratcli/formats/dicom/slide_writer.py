@@ -1,9 +1,8 @@
-"""Writing a derived whole-slide image tile by tile; memory holds the tiles that are not whole."""
+"""Writing a derived whole-slide image tile by tile, with the levels that viewers need."""
 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -15,32 +14,43 @@ from pydicom.valuerep import format_number_as_ds
 from typing_extensions import Self
 
 from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
-from ratcli.formats.dicom.codec import encode
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
 from ratcli.formats.dicom.deviation import refuse_colour
-from ratcli.formats.dicom.elements import items, numbers, text
+from ratcli.formats.dicom.elements import integer, items, numbers, text
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.groups import geometry
+from ratcli.formats.dicom.identity import derived_uid
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
 from ratcli.formats.dicom.pixels import append_pixels
 from ratcli.formats.dicom.references import method_codes, referenced_series, source_item
-from ratcli.formats.dicom.slide import SlideGrid, Tile, overlap, within
+from ratcli.formats.dicom.slide import SlideGrid
+from ratcli.formats.dicom.slide_levels import STEP, TileStore, level_grids, make_levels
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.scan import Box, Derivation, FloatArray
 
 _MAX_NATIVE_BYTES = 1 << 31
 
 
-@dataclasses.dataclass
-class _OpenTile:
-    """A tile that is not whole yet."""
+@dataclasses.dataclass(frozen=True)
+class _Output:
+    """A file in the making, and the level it gets.
 
-    words: WordArray
-    missing: int
+    Attributes:
+        level: its tiles.
+        partial: its file.
+        number: 0 for the finest level.
+    """
+
+    level: TileStore
+    partial: PartialFile
+    number: int
 
 
 class SlideWriter:
     """A derived slide being written, all tiles row by row (TILED_FULL).
+
+    A finer grid gets coarser levels, each a file of the same series beside the finest, as
+    `<name>_level1.dcm`; together they are what viewers show from near and far.
 
     Args:
         reader: the source.
@@ -58,16 +68,19 @@ class SlideWriter:
         refuse_input(path, [source.path for source in reader.sources])
         refuse_colour(derivation, reader.info.channels)
         self._reader, self._derivation = reader, derivation
-        self._grid = reader.grid.scaled(derivation.scale)
+        grid = reader.grid if derivation.scale == 1 else reader.grid.scaled(derivation.scale)
         source = reader.sources[0]
-        self._syntax = _syntax(source.file.syntax, self._grid, source.layout)
-        self._layout = _layout(source.layout, self._grid, self._syntax)
-        self._open: dict[Tile, _OpenTile] = {}
-        self._places: dict[int, tuple[int, int]] = {}
-        self._partial = PartialFile(path, overwrite=overwrite)
+        self._syntax = _syntax(source.file.syntax, grid, source.layout)
+        self._layout = _layout(source.layout, grid, self._syntax)
+        grids = level_grids(grid) if derivation.scale == STEP else [grid]
+        partials = [
+            PartialFile(_level_path(path, number), overwrite=overwrite)
+            for number in range(len(grids))
+        ]
         with output_errors(path):
-            # Without a name: it is gone with the process, however that ends.
-            self._spool = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+            self._finest = make_levels(grids, self._layout, self._syntax, path.parent)
+        levels = zip(self._finest.levels, partials, strict=True)
+        self._outputs = [_Output(*level, number) for number, level in enumerate(levels)]
 
     def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
         """Write a box of the output's grid; each pixel comes once.
@@ -75,18 +88,13 @@ class SlideWriter:
         Raises:
             OutputError: the disk is full.
         """
-        box = box or Box(0, 0, self._grid.height, self._grid.width)
+        grid = self._finest.grid
+        box = box or Box(0, 0, grid.height, grid.width)
         if values.shape != (self._layout.samples, box.height, box.width):
             raise ValueError(f"values {values.shape} do not fill the box {tuple(box)}")
         words = self._quantise(values)
-        for tile in self._grid.tiles(plane, box):
-            area = self._grid.box(tile)
-            part = overlap(area, box)
-            opened = self._tile(tile, area)
-            opened.words[within(part, area).slices] = words[within(part, box).slices]
-            opened.missing -= part.height * part.width
-            if opened.missing <= 0:
-                self._finish(tile)
+        with output_errors(self._outputs[0].partial.final):
+            self._finest.put(plane, box, words)
 
     def __enter__(self) -> Self:
         return self
@@ -98,19 +106,27 @@ class SlideWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is not None:
-                self._partial.discard()
-            elif len(self._places) < self._grid.frames:
-                self._partial.discard()
-                raise ValueError("a slide was closed before all of it was written")
-            else:
-                self._save()
-                self._partial.commit()
-        except BaseException:
-            self._partial.discard()
-            raise
+            if error is None:
+                self._finish()
         finally:
-            self._spool.close()
+            for output in self._outputs:
+                output.partial.discard()
+            self._finest.close()
+
+    def _finish(self) -> None:
+        if not self._finest.is_whole:
+            raise ValueError("a slide was closed before all of it was written")
+        for output in self._outputs:
+            self._save(output)
+        done: list[Path] = []
+        try:
+            for output in reversed(self._outputs):  # the finest last: where it is, all are
+                output.partial.commit()
+                done.append(output.partial.final)
+        except BaseException:
+            for path in done:
+                path.unlink(missing_ok=True)
+            raise
 
     def _quantise(self, values: FloatArray) -> WordArray:
         """Return words `(H, W, C)`; slides are stored as RGB from 0 to 1, or gray as it is."""
@@ -121,34 +137,25 @@ class SlideWriter:
         samples = np.clip(np.rint(values.astype(np.float64) * top), low, high).astype(np.int32)
         return self._layout.pack(samples.transpose(1, 2, 0))
 
-    def _tile(self, tile: Tile, area: Box) -> _OpenTile:
-        if tile not in self._open:
-            if self._grid.number(tile) in self._places:
-                raise ValueError(f"tile {tuple(tile)} was written before")
-            shape = (self._layout.rows, self._layout.columns, self._layout.samples)
-            white = self._layout.limits[1] if self._layout.samples > 1 else 0
-            words = self._layout.pack(np.full(shape, white, np.int32))
-            self._open[tile] = _OpenTile(words, area.height * area.width)
-        return self._open[tile]
-
-    def _finish(self, tile: Tile) -> None:
-        data = encode(self._open.pop(tile).words, self._syntax, self._layout)
-        with output_errors(self._partial.final):
-            place = self._spool.seek(0, 2)
-            self._spool.write(data)
-        self._places[self._grid.number(tile)] = place, len(data)
-
-    def _save(self) -> None:
-        source = self._reader.sources[0]
+    def _save(self, output: _Output) -> None:
+        source, level = self._reader.sources[0], output.level
         with guarded(source.path, "the header"):
             dataset = derive_header(source, self._derivation)
-            set_layout(dataset, self._layout)
-            _describe_slide(dataset, self._reader, self._derivation, self._grid)
+            set_layout(dataset, level.layout)
+            _describe_slide(dataset, self._reader, self._derivation, level.grid)
+            if output.number:
+                _describe_level(dataset, output.number, self._derivation)
+            coarser = STEP**output.number / self._derivation.scale
+            _set_spacing(dataset, self._reader, coarser)
             dataset.file_meta = file_meta(dataset, self._syntax)
-        places = [self._places[number] for number in range(self._grid.frames)]
-        with output_errors(self._partial.final):
-            dataset.save_as(self._partial.path, enforce_file_format=True)
-            append_pixels(self._partial.path, self._spool, places, self._syntax, self._layout)
+        with output_errors(output.partial.final):
+            path = output.partial.path
+            dataset.save_as(path, enforce_file_format=True)
+            append_pixels(path, level.spool, level.places, self._syntax, level.layout)
+
+
+def _level_path(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}_level{number}{path.suffix}") if number else path
 
 
 def _syntax(source: UID, grid: SlideGrid, layout: PixelLayout) -> UID:
@@ -162,7 +169,7 @@ def _layout(layout: PixelLayout, grid: SlideGrid, syntax: UID) -> PixelLayout:
     if layout.samples > 1:
         colour = "YBR_RCT" if syntax.is_compressed else "RGB"
         layout = dataclasses.replace(layout, photometric=colour, planar=False)
-    return dataclasses.replace(layout, frames=grid.frames)
+    return dataclasses.replace(layout, rows=grid.tile_rows, columns=grid.tile_columns)
 
 
 def _describe_slide(
@@ -188,8 +195,13 @@ def _describe_slide(
     group.DerivationImageSequence = Sequence([derived])
     dataset.SharedFunctionalGroupsSequence = Sequence([group])
     dataset.ReferencedSeriesSequence = Sequence([referenced_series(source)])
-    if derivation.scale > 1:
-        _scale_slide(dataset, reader, derivation.scale)
+
+
+def _describe_level(dataset: Dataset, number: int, derivation: Derivation) -> None:
+    """Make a coarser level an image of its own in the series."""
+    finest = str(dataset.SOPInstanceUID)
+    dataset.SOPInstanceUID = derived_uid(f"level {number} of\0{finest}", derivation)
+    dataset.InstanceNumber = (integer(dataset, "InstanceNumber") or 1) + number
 
 
 def _slide_type(old: str, derivation: Derivation) -> list[str]:
@@ -200,18 +212,24 @@ def _slide_type(old: str, derivation: Derivation) -> list[str]:
     return ["DERIVED", values[1], values[2], contrast]
 
 
-def _scale_slide(dataset: Dataset, reader: SlideReader, scale: int) -> None:
-    """Divide the spacing, and move the origin to the centre of the new first pixel."""
+def _set_spacing(dataset: Dataset, reader: SlideReader, coarser: float) -> None:
+    """Write the spacing, and move the origin to the centre of the new first pixel.
+
+    Args:
+        dataset: header of the derived image; changed.
+        reader: the source.
+        coarser: the new spacing in pixels of the source.
+    """
     spacing = geometry(reader.sources[0].file.dataset, 0).spacing_mm
-    if spacing is None:
+    if spacing is None or coarser == 1:
         return
     for group in items(dataset, "SharedFunctionalGroupsSequence"):
         for item in items(group, "PixelMeasuresSequence"):
-            item.PixelSpacing = [format_number_as_ds(value / scale) for value in spacing]
+            item.PixelSpacing = [format_number_as_ds(value * coarser) for value in spacing]
     directions = numbers(dataset, "ImageOrientationSlide")
     if directions is None or len(directions) != 6:
         return
-    shift = (1 - 1 / scale) / 2
+    shift = (1 - coarser) / 2
     for origin in items(dataset, "TotalPixelMatrixOriginSequence"):
         for axis, keyword in enumerate("XY"):
             name = f"{keyword}OffsetInSlideCoordinateSystem"

@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from ratcli.formats.pyramid import halve
 from ratcli.formats.quantise import StoredArray
 from ratcli.scan import Box
 
@@ -126,37 +127,6 @@ class Level:
         self._file.write(data)
         if self.smaller is not None:
             self.smaller.put(area.top // 2, area.left // 2, halve(segment))
-
-
-def halve(block: StoredArray) -> StoredArray:
-    """Return the means of 2 x 2 pixels; an odd last row or column counts twice."""
-    odd = (block.shape[0] % 2, block.shape[1] % 2)
-    if any(odd):
-        block = np.pad(block, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
-    is_small = block.dtype.kind in "iu" and block.dtype.itemsize <= 2
-    wide = np.dtype(np.int32 if is_small else np.float64)
-    sums = block[::2, ::2].astype(wide)
-    for rows, columns in ((0, 1), (1, 0), (1, 1)):
-        sums += block[rows::2, columns::2]
-    if is_small:
-        return ((sums + 2) >> 2).astype(block.dtype)
-    means = sums / 4
-    return (np.rint(means) if block.dtype.kind in "iu" else means).astype(block.dtype)
-
-
-def level_sizes(height: int, width: int, least: int) -> list[tuple[int, int]]:
-    """Return the sizes of the smaller versions of a plane, each half of the one before.
-
-    Args:
-        height: rows of the plane.
-        width: its columns.
-        least: how many to make even of a small plane.
-    """
-    sizes: list[tuple[int, int]] = []
-    while (len(sizes) < least or max(height, width) > 1024) and max(height, width) > 1:
-        height, width = -(-height // 2), -(-width // 2)
-        sizes.append((height, width))
-    return sizes
 
 
 def _paste_shared(

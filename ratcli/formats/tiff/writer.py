@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.pyramid import level_sizes
 from ratcli.formats.quantise import StoredArray, keep_untouched
 from ratcli.formats.tiff.derived import DerivedTags, plan_encoding, wants_pyramid
 from ratcli.formats.tiff.directory import (
@@ -19,7 +20,7 @@ from ratcli.formats.tiff.directory import (
     Directory,
     write_directories,
 )
-from ratcli.formats.tiff.levels import Level, level_sizes
+from ratcli.formats.tiff.levels import Level
 from ratcli.formats.tiff.reader import TiffReader
 from ratcli.scan import Box, Derivation, FloatArray
 

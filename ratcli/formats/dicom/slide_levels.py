@@ -1,0 +1,156 @@
+"""The levels of a slide in the making: tiles that are filled box by box, and smaller ones of them.
+
+Source: PS3.3, C.8.12.14 (multi-resolution pyramid): each level is an image of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from pydicom.uid import UID
+
+from ratcli.formats.dicom.codec import encode
+from ratcli.formats.dicom.layout import PixelLayout, WordArray
+from ratcli.formats.dicom.slide import SlideGrid, Tile, overlap, within
+from ratcli.formats.pyramid import LARGEST_LAST, halve
+from ratcli.scan import Box
+
+STEP = 4
+"""How much coarser each level is than the one before."""
+
+
+@dataclass
+class _OpenTile:
+    """A tile that is not whole yet."""
+
+    words: WordArray
+    missing: int
+
+
+class TileStore:
+    """One level. Memory holds the tiles that are not whole; the others wait in a spool, encoded.
+
+    Args:
+        grid: how the level is cut into tiles.
+        layout: of its frames.
+        syntax: transfer syntax of its frames.
+        folder: where a file without a name may be made.
+        smaller: the next level, which gets means of `STEP` x `STEP` pixels; or None.
+    """
+
+    def __init__(
+        self,
+        grid: SlideGrid,
+        layout: PixelLayout,
+        syntax: UID,
+        folder: Path,
+        smaller: TileStore | None = None,
+    ) -> None:
+        self.grid = grid
+        self.layout = dataclasses.replace(layout, frames=grid.frames)
+        self.smaller = smaller
+        self._syntax = syntax
+        self._open: dict[Tile, _OpenTile] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+        # Without a name: it is gone with the process, however that ends.
+        self.spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every pixel came."""
+        return len(self._places) == self.grid.frames
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Offset and length of each frame in the spool, in the order of the frames."""
+        return [self._places[number] for number in range(self.grid.frames)]
+
+    @property
+    def levels(self) -> Iterator[TileStore]:
+        """This level and the smaller ones."""
+        level: TileStore | None = self
+        while level is not None:
+            yield level
+            level = level.smaller
+
+    def put(self, plane: int, box: Box, words: WordArray) -> None:
+        """Place words `(H, W, samples)`; each pixel comes once.
+
+        Raises:
+            ValueError: a tile that was whole is written again.
+            OSError: the disk is full.
+        """
+        for tile in self.grid.tiles(plane, box):
+            area = self.grid.box(tile)
+            part = overlap(area, box)
+            opened = self._tile(tile, area)
+            opened.words[within(part, area).slices] = words[within(part, box).slices]
+            opened.missing -= part.height * part.width
+            if opened.missing <= 0:
+                self._finish(tile, area)
+
+    def close(self) -> None:
+        """Forget the tiles of all levels."""
+        for level in self.levels:
+            level.spool.close()
+
+    def _tile(self, tile: Tile, area: Box) -> _OpenTile:
+        if tile not in self._open:
+            if self.grid.number(tile) in self._places:
+                raise ValueError(f"tile {tuple(tile)} was written before")
+            shape = (self.layout.rows, self.layout.columns, self.layout.samples)
+            white = self.layout.limits[1] if self.layout.samples > 1 else 0
+            words = self.layout.pack(np.full(shape, white, np.int32))
+            self._open[tile] = _OpenTile(words, area.height * area.width)
+        return self._open[tile]
+
+    def _finish(self, tile: Tile, area: Box) -> None:
+        words = self._open.pop(tile).words
+        data = encode(words, self._syntax, self.layout)
+        place = self.spool.seek(0, 2)
+        self.spool.write(data)
+        self._places[self.grid.number(tile)] = place, len(data)
+        if self.smaller is not None:
+            small = halve(halve(self._samples(words[: area.height, : area.width])))
+            box = Box(area.top // STEP, area.left // STEP, *small.shape[:2])
+            self.smaller.put(tile.plane, box, self.smaller.layout.pack(small.astype(np.int32)))
+
+    def _samples(self, words: WordArray) -> np.ndarray[tuple[int, ...], np.dtype[np.integer]]:
+        """Return numbers to take means of: the words themselves where they are plain."""
+        plain = not self.layout.signed and self.layout.high_bit == self.layout.stored - 1
+        return words if plain else self.layout.unpack(words)
+
+
+def level_grids(finest: SlideGrid) -> list[SlideGrid]:
+    """Return the grids of a pyramid, the finest first."""
+    grids = [finest]
+    while max(grids[-1].height, grids[-1].width) > LARGEST_LAST:
+        grids.append(grids[-1].coarser(STEP))
+    return grids
+
+
+def make_levels(
+    grids: Sequence[SlideGrid], layout: PixelLayout, syntax: UID, folder: Path
+) -> TileStore:
+    """Make the finest level of a slide, and the coarser ones that it feeds.
+
+    Args:
+        grids: of the levels, the finest first.
+        layout: of their frames.
+        syntax: transfer syntax of the frames.
+        folder: where files without a name may be made.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    store: TileStore | None = None
+    for grid in reversed(grids):
+        store = TileStore(grid, layout, syntax, folder, store)
+    assert store is not None
+    return store
