@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ratcli.errors import InputNotFoundError, UsageError
-from ratcli.evaluation.baselines import BASELINES, Baseline
+from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed
 from ratcli.evaluation.evaluate import Settings
 from ratcli.evaluation.roi import MappedRegions, RegionSource, regions_from_json
 from ratcli.evaluation.window import Window, parse_window, windows_of
@@ -117,13 +117,15 @@ def _baselines(names: Sequence[str], window: Sequence[Window | None]) -> tuple[B
         if name in BASELINES:
             if window[0] is None:
                 raise UsageError("a baseline needs a window", hint="Give --window LOW,HIGH.")
-            made.append(Baseline(name, BASELINES[name].start, window[0]))
+            made.append(Baseline(name, BASELINES[name].usual, window[0]))
         elif Path(name).suffix == ".json":
             made.append(_tuned(Path(name)))
         else:
             raise UsageError(
                 f"there is no baseline '{name}'", hint=f"Known: {', '.join(BASELINES)}."
             )
+    for baseline in made:
+        check_installed(baseline.name)
     return tuple(made)
 
 

@@ -1,8 +1,10 @@
 """Classical methods in the same table as the network, each tuned on training scans only.
 
 Strengths are in multiples of each plane's own noise level, so that one setting serves quiet and
-noisy planes alike. BM3D runs where the user has installed it: its licence is non-commercial, so
-it is never a dependency. No torch here.
+noisy planes alike. The usual settings are what tuning found on the training slices of
+`recipes/ct-denoise.toml` at a quarter of the dose (`benchmarks/quality.py` prints them). BM3D
+runs where the user has installed it: its licence is non-commercial, so it is never a dependency.
+No torch here.
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ class Method:
         run: plane `(H, W)` float64, its noise level, settings -> `(H, W)`.
         grid: values to try for each setting, in rising order; the middle one is where to start.
         fine: the setting that is refined between grid values at the end.
+        usual: settings for who has no training scans to tune on.
     """
 
     run: Callable[[RealArray, float, Settings], RealArray]
     grid: Mapping[str, tuple[float, ...]]
     fine: str
+    usual: Settings
 
     @property
     def start(self) -> dict[str, float]:
@@ -92,6 +96,19 @@ def plane_noise(plane: FloatArray, window: Window) -> float:
 def installed(name: str) -> bool:
     """Tell whether a baseline can run here: only BM3D needs a package of its own."""
     return name != "bm3d" or importlib.util.find_spec("bm3d") is not None
+
+
+def check_installed(name: str) -> None:
+    """Refuse a baseline that cannot run here.
+
+    Raises:
+        UsageError: its package is not installed.
+    """
+    if not installed(name):
+        raise UsageError(
+            "BM3D was asked for, but the package bm3d is not installed",
+            hint="Its licence is non-commercial; if it fits your use: pip install bm3d.",
+        )
 
 
 def tune(name: str, pairs: Sequence[Pair], window: Window) -> Baseline:
@@ -207,18 +224,17 @@ def _total_variation(plane: RealArray, sd: float, settings: Settings) -> RealArr
 
 
 def _bm3d(plane: RealArray, sd: float, settings: Settings) -> RealArray:
-    if not installed("bm3d"):
-        raise UsageError(
-            "BM3D was asked for, but the package bm3d is not installed",
-            hint="Its licence is non-commercial; if it fits your use: pip install bm3d.",
-        )
+    check_installed("bm3d")
     smooth: RealArray = importlib.import_module("bm3d").bm3d(plane / sd, settings["strength"])
     return np.asarray(smooth).reshape(plane.shape) * sd
 
 
 BASELINES: dict[str, Method] = {
     "gaussian": Method(
-        _gaussian, {"sigma_px": (0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2)}, fine="sigma_px"
+        _gaussian,
+        {"sigma_px": (0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2)},
+        fine="sigma_px",
+        usual={"sigma_px": 0.77},
     ),
     "nl-means": Method(
         _nl_means,
@@ -229,9 +245,16 @@ BASELINES: dict[str, Method] = {
             "distance_px": (5, 8, 11),
         },
         fine="strength",
+        usual={"strength": 0.77, "sigma": 0.7, "patch_px": 5, "distance_px": 11},
     ),
     "total-variation": Method(
-        _total_variation, {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)}, fine="strength"
+        _total_variation,
+        {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)},
+        fine="strength",
+        usual={"strength": 0.8},
     ),
-    "bm3d": Method(_bm3d, {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)}, fine="strength"),
+    # Not tuned: it cannot be a dependency. Its authors' own noise level is a strength of 1.
+    "bm3d": Method(
+        _bm3d, {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)}, fine="strength", usual={"strength": 1.2}
+    ),
 }

@@ -103,12 +103,16 @@ class NoiseCollector:
     def _boxes(
         self, scene: Scene, within: tuple[float, float] | None, side: int
     ) -> tuple[Box, ...]:
-        """Find patches in the image that shows structure best; a simulated one has no noise."""
-        for image in (scene.reference, *scene.images.values()):
-            if image is None:
-                continue
+        """Find patches in the image that shows structure best.
+
+        A simulated one may have no noise, by which patches are told from structure: then in a
+        noisier one, where the first is flat.
+        """
+        best = cleanest(scene)[0]
+        others = [scene.images[RESTORED], *scene.images.values()]
+        for image, clean in ((best, None), *((other[0], best) for other in others)):
             try:
-                boxes = uniform_patches(image[0], side, within, scene.trusted)
+                boxes = uniform_patches(image, side, within, scene.trusted, clean)
             except MeasurementError:
                 continue
             if boxes:

@@ -138,7 +138,7 @@ class ResidualCheck:
     def verdict(self) -> str:
         """One sentence that says what was found."""
         if self.passed:
-            return "The residual looks like noise, and no region's mean has moved."
+            return "The residual looks like noise, and no region's mean left the input's."
         return f"The residual does not look like noise: {self.reasons}."
 
 
@@ -291,14 +291,16 @@ def _bias_finding(biases: dict[int, RegionBias], limits: Limits) -> Finding:
     worst = max(moved, key=lambda bias: abs(bias.bias), default=None)
     if worst is None:
         return Finding(
-            "region bias", 0.0, limits.bias, limits.unit, True, "no region's mean has moved"
+            "region bias", 0.0, limits.bias, limits.unit, True, "no region's mean left the input's"
         )
     limit = max(limits.bias, limits.bias_share * abs(worst.other_mean))
     passed = all(
         abs(bias.bias) <= max(limits.bias, limits.bias_share * abs(bias.other_mean))
         for bias in moved
     )
-    sentence = f"the mean of region {worst.label} moved by {worst.bias:+.3g} {limits.unit}"
+    sentence = (
+        f"the mean of region {worst.label} left the input's by {worst.bias:+.3g} {limits.unit}"
+    )
     return Finding("region bias", worst.bias, limit, limits.unit, passed, sentence)
 
 

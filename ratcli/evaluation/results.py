@@ -292,14 +292,16 @@ class Evaluation:
         """One sentence on the residual of the whole scan."""
         if not self.residual:
             return "The residual was not checked: the input on the same grid is not known."
+        count = len(self.residual)
         if not self.suspicious:
-            return (
-                f"In all {len(self.residual)} planes the residual looks like noise, and no "
-                "region's mean has moved."
-            )
+            where = "" if count == 1 else f"In all {count} planes "
+            sentence = "the residual looks like noise, and no region's mean left the input's."
+            return (where + sentence) if where else sentence.capitalize()
         worst = max(self.suspicious, key=lambda row: _excess(row.check))
+        if count == 1:
+            return worst.check.verdict
         return (
-            f"In {len(self.suspicious)} of {len(self.residual)} planes the residual does not look "
+            f"In {len(self.suspicious)} of {count} planes the residual does not look "
             f"like noise; most in plane {worst.plane + 1}: {worst.check.reasons}."
         )
 

@@ -30,6 +30,7 @@ BODY = "body"
 _LOCAL = 9
 # Pixels in which the local deviation is this many times the plane's noise hold an edge.
 _QUIETEST, _LOUDEST = 0.4, 1.7
+_CLEAN_SPREAD = 0.5
 _ROUNDEST_MISFIT = 0.06
 _SMALLEST_RADIUS_PX = 3.0
 
@@ -205,6 +206,7 @@ def uniform_patches(
     side: int,
     within: tuple[float, float] | None = None,
     mask: BoolArray | None = None,
+    clean: npt.NDArray[np.floating] | None = None,
 ) -> tuple[Box, ...]:
     """Find square patches over uniform material, which do not overlap.
 
@@ -217,6 +219,8 @@ def uniform_patches(
         side: of a patch in pixels, at least 12.
         within: only where the local mean lies in this range (soft tissue, for a CT plane).
         mask: `(H, W)`, true where to look.
+        clean: the same anatomy with less noise, whose smoothed values must spread less than a
+            half of the plane's noise: in a noisy plane alone, structure passes for noise.
 
     Raises:
         MeasurementError: the plane shows no noise.
@@ -233,7 +237,11 @@ def uniform_patches(
         good &= (mean > within[0]) & (mean < within[1])
     if mask is not None:
         good &= mask
-    return tuple(_pack(good, mean, side, 2.5 * level))
+    spreads = [(mean, 2.5 * level)]
+    if clean is not None:
+        quiet = ndimage.uniform_filter(clean.astype(np.float64), _LOCAL)
+        spreads.append((quiet, _CLEAN_SPREAD * level))
+    return tuple(_pack(good, spreads, side))
 
 
 def body_mask(plane: npt.NDArray[np.floating], above: float) -> BoolArray:
@@ -322,17 +330,24 @@ def _drawn(entry: Mapping[str, Any]) -> Disc | Box:
     return Box(top, left, height, width)
 
 
-def _pack(good: BoolArray, mean: RealArray, side: int, spread: float) -> list[Box]:
-    """Return boxes of good pixels whose mean spreads little, from the top, none overlapping."""
+def _pack(good: BoolArray, spreads: Sequence[tuple[RealArray, float]], side: int) -> list[Box]:
+    """Return boxes of good pixels, from the top, none overlapping.
+
+    Args:
+        good: `(H, W)`, true where a patch may lie.
+        spreads: smoothed values `(H, W)`, and how much they may spread over a patch.
+        side: of a patch.
+    """
     rows, columns = (size - side + 1 for size in good.shape)
     if rows < 1 or columns < 1:
         return []
     # Filters look around a pixel; the box's first pixel is half a side before it.
     half = side // 2
     where = (slice(half, half + rows), slice(half, half + columns))
-    whole = ndimage.minimum_filter(good, side)[where]
-    span = ndimage.maximum_filter(mean, side)[where] - ndimage.minimum_filter(mean, side)[where]
-    free = whole & (span < spread)
+    free = ndimage.minimum_filter(good, side)[where]
+    for mean, most in spreads:
+        span = ndimage.maximum_filter(mean, side) - ndimage.minimum_filter(mean, side)
+        free = free & (span[where] < most)
     boxes: list[Box] = []
     for top in range(rows):
         while free[top].any():

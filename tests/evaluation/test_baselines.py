@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
 from ratcli.errors import UsageError
-from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, installed, tune
+from ratcli.evaluation import baselines
+from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, tune
 from ratcli.evaluation.fidelity import WINDOWS, rmse
 
 SOFT = WINDOWS["ct-soft"]
@@ -60,10 +64,30 @@ def test_an_unknown_baseline_is_refused() -> None:
         tune("median", [_discs(1)], SOFT)
 
 
-@pytest.mark.skipif(installed("bm3d"), reason="bm3d is installed here")
-def test_bm3d_tells_how_to_get_it_where_it_is_missing() -> None:
-    with pytest.raises(UsageError, match="not installed"):
-        Baseline("bm3d", BASELINES["bm3d"].start, SOFT)(_discs(1)[0])
+def test_bm3d_tells_how_to_get_it_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "installed", lambda name: False)
+    with pytest.raises(UsageError, match="not installed") as told:
+        Baseline("bm3d", BASELINES["bm3d"].usual, SOFT)(_discs(1)[0])
+    assert "pip install bm3d" in told.value.hint
+
+
+def test_bm3d_gets_the_plane_in_units_of_its_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    module = types.ModuleType("bm3d")
+    module.bm3d = lambda plane, strength: given.append((plane, strength)) or plane / 2  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "bm3d", module)
+    monkeypatch.setattr(baselines, "installed", lambda name: True)
+    noisy, _ = _discs(1)
+    done = Baseline("bm3d", {"strength": 1.5}, SOFT)(noisy)
+    sd = baselines.plane_noise(noisy[0], SOFT)
+    assert given[0][1] == 1.5
+    np.testing.assert_allclose(given[0][0] * sd, noisy[0], rtol=1e-5)
+    np.testing.assert_allclose(done, noisy / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_usual_settings_set_what_the_grid_does(name: str) -> None:
+    assert set(BASELINES[name].usual) == set(BASELINES[name].grid)
 
 
 def test_bicubic_keeps_a_slope_away_from_the_border() -> None:

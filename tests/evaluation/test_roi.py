@@ -128,3 +128,13 @@ def test_a_label_map_of_another_size_is_refused() -> None:
     regions = MappedRegions(lambda plane: np.zeros((4, 4)))
     with pytest.raises(UsageError, match="4 x 4"):
         regions.labels(0, (8, 8))
+
+
+def test_structure_fainter_than_the_noise_is_no_uniform_patch() -> None:
+    rows, columns = np.indices((96, 96))
+    # Stripes of 12 pixels and +-20: lost in noise of 40, plain in the clean plane.
+    clean = 20.0 * np.sign(np.sin(np.pi * columns / 12.0))
+    noisy = clean + np.random.default_rng(0).normal(0.0, 40.0, clean.shape)
+    assert uniform_patches(noisy, 16)
+    assert not uniform_patches(noisy, 16, clean=clean)
+    assert uniform_patches(noisy, 16, clean=np.zeros_like(clean))

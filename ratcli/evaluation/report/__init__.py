@@ -122,10 +122,11 @@ def _windows(found: Evaluation) -> dict[str, tuple[float, float]]:
 def _size(found: Evaluation) -> str:
     planes = "1 plane" if found.planes == 1 else f"{found.planes} planes"
     size = f"{planes} of {found.height} × {found.width} pixels"
-    if all(step is None for step in found.spacing_mm):
+    between, *pitch = found.spacing_mm
+    if None in pitch:
         return f"{size}, spacing unknown"
-    steps = ("?" if step is None else f"{step:.3g}" for step in found.spacing_mm)
-    return f"{size}, {' × '.join(steps)} mm apart"
+    size += f" of {pitch[0]:.3g} × {pitch[1]:.3g} mm"
+    return size if between is None else f"{size}, {between:.3g} mm apart"
 
 
 def _data(gallery: Gallery) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ratcli.evaluation.report.words import digits_of, interval, number, plane_words, signed, unit_of
 from ratcli.evaluation.residual import LIMITS
@@ -36,11 +36,14 @@ def cards(found: Evaluation) -> list[Card]:
     ):
         if card is not None:
             result.append(card)
-    return result
+    # A number and its sign stay on one line.
+    return [replace(card, text=card.text.replace(" %", "\N{NO-BREAK SPACE}%")) for card in result]
 
 
 def _bias_card(found: Evaluation) -> Card | None:
-    rows = [row for row in found.regions if row.against != "nominal"]
+    every = [row for row in found.regions if row.against != "nominal"]
+    # Of given regions the whole one is judged: its planes are many, and chance moves some.
+    rows = [row for row in every if row.plane is None] or every
     if not rows:
         return None
     limits = LIMITS.get(found.unit or "")

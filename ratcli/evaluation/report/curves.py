@@ -22,11 +22,18 @@ def plots(found: Evaluation) -> list[Plot]:
 
 
 def _noise_plots(found: Evaluation) -> list[Plot]:
-    series = [_noise_series(row) for row in found.noise if row.spectrum is not None]
+    rows = [row for row in found.noise if row.spectrum is not None]
+    series = [_noise_series(row) for row in sorted(rows, key=lambda row: _place(row.image))]
     if not series:
         return []
     unit = unit_of(found)
     return [Plot("Noise power spectrum", "frequency in 1/mm", f"power in {unit}² mm²", series)]
+
+
+def _place(image: str) -> int:
+    """Sort images as the eye expects them: before, after, truth, then the rest."""
+    order = (INPUT, RESTORED, REFERENCE)
+    return order.index(image) if image in order else len(order)
 
 
 def _noise_series(row: NoiseRow) -> Series:
@@ -43,7 +50,7 @@ def _transfer_plots(found: Evaluation) -> list[Plot]:
             Series(
                 row.image, row.transfer.frequency_per_mm.tolist(), row.transfer.transfer.tolist()
             )
-            for row in found.transfers
+            for row in sorted(found.transfers, key=lambda row: _place(row.image))
             if row.edge == edge
         ]
         plots_of.append(
@@ -77,7 +84,7 @@ def _histogram_plots(found: Evaluation) -> list[Plot]:
         Series(name, middles.tolist(), (100.0 * np.histogram(pool, edges)[0] / pool.size).tolist())
         for name, pool in pools.items()
     ]
-    label = f"share of pixels in % a step of {edges[1] - edges[0]:.3g}"
+    label = f"share of pixels in %, steps of {edges[1] - edges[0]:.3g} {found.unit}"
     return [Plot("Histogram of the planes shown", f"value in {found.unit}", label, series)]
 
 

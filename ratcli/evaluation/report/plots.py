@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 16, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 16, 46
 _COLOURS = 6
 # The same image has the same colour in every plot.
 _COLOUR_OF = {"input": 0, "restored": 1, "reference": 2}
@@ -189,4 +189,6 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _label(value: float) -> str:
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    """Return a tick's number: no power of ten for what four digits and a few zeros tell."""
+    text = f"{value:.4g}" if abs(value) < 1e4 or abs(value) >= 1e6 else f"{value:.0f}"
+    return text.replace("-", "\N{MINUS SIGN}")
