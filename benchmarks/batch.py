@@ -21,11 +21,8 @@ import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
 
-from ratcli.api import restore_batch, restore_settings
+from ratcli.api import restoration, restore_settings
 from ratcli.batch.outcome import Outcome
-from ratcli.batch.plan import Selection
-from ratcli.batch.restoring import RestoreWork
-from ratcli.batch.session import BatchSettings
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "ct_phantom.dcm"
 
@@ -75,8 +72,8 @@ class Watch:
 
 
 def run(source: Path, out: Path, device: str, watch: Watch) -> None:
-    work = RestoreWork(restore_settings("ct-denoise", device=device))
-    restore_batch([source], Selection("", out), work, BatchSettings()).run(work, watch)
+    batch, work = restoration([source], restore_settings("ct-denoise", device=device), output=out)
+    batch.run(work, watch)
     failed = [outcome.error for outcome in watch.outcomes if outcome.status != "done"]
     if failed:
         sys.exit(failed[0])

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast, overload
 
 import numpy as np
 from typing_extensions import Unpack
 
 from ratcli.batch.arrays import AnyArray, ArrayReader, ArrayWriter
 from ratcli.batch.manifest import Header
-from ratcli.batch.memory import fit_tile, parse_bytes
+from ratcli.batch.memory import Budget, parse_bytes
 from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.batch.plan import IfExists, Selection, find_jobs
-from ratcli.batch.restoring import RestoreWork, restore_header
+from ratcli.batch.pool import threads_each
+from ratcli.batch.restoring import RestoreWork, RestoreWorker, restore_header
 from ratcli.batch.session import Batch, BatchSettings
+from ratcli.errors import UsageError
 from ratcli.formats import open_scan
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from ratcli.evaluation.evaluate import Settings as EvaluationSettings
     from ratcli.evaluation.results import Evaluation
     from ratcli.restore import Restorer, RestoreSettings
+
+LOG = logging.getLogger("ratcli.api")
 
 StrPath = str | os.PathLike[str]
 
@@ -62,6 +67,53 @@ class RestoreOptions(TypedDict, total=False):
     compile: bool
 
 
+class ScanOptions(TypedDict, total=False):
+    """Options for scans on disk; the words and defaults of `rat restore`.
+
+    Attributes:
+        output: a file for one scan, else a folder; beside the inputs without it.
+        if_exists: what to do about an output that is there: `error`, `skip` or `overwrite`.
+        recursive: whether folders inside a folder are searched.
+        series_uid: the only DICOM series wanted.
+        unit: unit of the values where a file does not tell it.
+        max_pixels: most pixels of a plane that is decoded.
+        save_residual: whether what was removed is written too.
+        uncertainty: whether the standard deviation of each pixel is written too.
+        cache: folder of partitions that were computed before.
+        manifest: file that keeps what became of each scan.
+        resume: whether to go on with the manifest's batch.
+        jobs: processes.
+        scheduler: address of a Dask scheduler.
+        fail_fast: whether the first failure ends the batch.
+    """
+
+    output: StrPath | None
+    if_exists: IfExists
+    recursive: bool
+    series_uid: str | None
+    unit: str | None
+    max_pixels: int | None
+    save_residual: bool
+    uncertainty: bool
+    cache: StrPath | None
+    manifest: StrPath | None
+    resume: bool
+    jobs: int
+    scheduler: str
+    fail_fast: bool
+
+
+class PathOptions(RestoreOptions, ScanOptions, total=False):
+    """Options of a restoration from disk to disk; see the two parts."""
+
+
+class Restoration(NamedTuple):
+    """A batch that is ready to run, and what it does with each scan."""
+
+    batch: Batch
+    work: RestoreWork
+
+
 @overload
 def restore(
     scan: AnyArray,
@@ -75,67 +127,67 @@ def restore(
 
 @overload
 def restore(
-    scan: StrPath,
+    scan: StrPath | Sequence[StrPath],
     *,
     task: str,
-    output: StrPath | None = None,
-    if_exists: IfExists = "error",
-    unit: str | None = None,
     regions: StrPath | None = None,
     memory: str = "",
-    **options: Unpack[RestoreOptions],
+    **options: Unpack[PathOptions],
 ) -> list[Path]: ...
 
 
 def restore(
-    scan: AnyArray | StrPath,
+    scan: AnyArray | StrPath | Sequence[StrPath],
     *,
     task: str,
-    output: StrPath | None = None,
-    if_exists: IfExists = "error",
-    unit: str | None = None,
     regions: AnyArray | StrPath | None = None,
     memory: str = "",
-    **options: Unpack[RestoreOptions],
+    **options: Unpack[PathOptions],
 ) -> FloatArray | list[Path]:
-    """Restore an array, or the scans in a file or folder.
+    """Restore an array, or the scans in files and folders.
 
     Args:
         scan: an array in the task's first unit: gray `(H, W)` or `(N, H, W)`, RGB `(H, W, 3)` or
-            `(N, H, W, 3)`, NaN where there is no measurement; or the path of a scan or folder.
+            `(N, H, W, 3)`, NaN where there is no measurement; or paths of scans and folders.
         task: `ct-denoise`, `pet-synthesis` or `pathology-sr`.
-        output: where a scan on disk goes, as `rat restore -o`; beside the input without it.
-        if_exists: what to do about an output that is there: `error`, `skip` or `overwrite`.
-        unit: unit of the values where a file does not tell it.
         regions: labels to use instead of a partition: an array `(H, W)` or `(N, H, W)` for an
             array, the path of a region map for a path.
-        memory: budget as `4GB`; chooses the tile where none is given, and one plane at a time.
-        options: see `RestoreOptions`.
+        memory: budget as `4GB`; chooses the tile where none is given, and the batch.
+        options: see `RestoreOptions`; for paths `ScanOptions` too.
 
     Returns:
-        For an array: float32 with its axes, `scale` times as fine. For a path: the outputs.
+        For an array: float32 with its axes, `scale` times as fine. For paths: the outputs.
 
     Raises:
-        RatError: as the command line tells it, with the exit code it would have.
+        RatError: as the command line tells it, with the exit code it would have. Of several scans
+            all others are done; what is wrong with each is logged.
         ValueError: the array has other axes than the task's.
+        TypeError: an option for scans on disk was given for an array.
     """
-    settings = restore_settings(task, memory=memory, **options)
+    kept = _taken(options, ScanOptions)
+    if kept.get("uncertainty"):
+        options.setdefault("views", 8)
+    network = cast(RestoreOptions, _taken(options, RestoreOptions))
+    network["threads"] = network.get("threads", 0) or threads_each(kept.get("jobs", 1))
+    settings = restore_settings(task, **network)
     if isinstance(scan, np.ndarray):
-        return _restore_array(scan, settings, None if regions is None else np.asarray(regions))
-    place = Selection(f"_{task}", None if output is None else Path(output))
-    map_file = Path(regions) if isinstance(regions, (str, os.PathLike)) else None
-    work = RestoreWork(settings, unit, map_file)
-    batch = restore_batch([Path(scan)], place, work, BatchSettings(if_exists))
-    outcomes = batch.run(work, _Silent())
+        if kept:
+            raise TypeError(f"an array takes no option {', '.join(sorted(kept))}")
+        labels = None if regions is None else np.asarray(regions)
+        return _restore_array(scan, settings, labels, memory)
+    map_file = regions if isinstance(regions, (str, os.PathLike)) else None
+    paths = [scan] if isinstance(scan, (str, os.PathLike)) else scan
+    batch, work = restoration(
+        paths, settings, regions=map_file, memory=memory, **cast(ScanOptions, kept)
+    )
+    outcomes = batch.run(work, _Logging())
     error = failure_of(outcomes)
     if error is not None:
         raise error
     return [Path(outcome.output) for outcome in outcomes]
 
 
-def restore_settings(
-    task: str, *, memory: str = "", **options: Unpack[RestoreOptions]
-) -> RestoreSettings:
+def restore_settings(task: str, **options: Unpack[RestoreOptions]) -> RestoreSettings:
     """Return settings of a restoration, in which defaults fill what is not given.
 
     Raises:
@@ -143,25 +195,67 @@ def restore_settings(
     """
     from ratcli.restore import RestoreSettings
 
-    chosen = get_task(task)
-    settings = RestoreSettings(task=chosen, **options)
-    if not memory:
-        return settings
-    tile = settings.tile or fit_tile(parse_bytes(memory), settings.weights or chosen.weights)
-    return replace(settings, tile=tile, batch=1)
+    return RestoreSettings(task=get_task(task), **options)
 
 
-def restore_batch(
-    inputs: Sequence[Path], place: Selection, work: RestoreWork, how: BatchSettings
-) -> Batch:
-    """Settle what a batch reads and writes; nothing is computed before it is run.
+def restoration(
+    inputs: Sequence[StrPath],
+    settings: RestoreSettings,
+    *,
+    regions: StrPath | None = None,
+    memory: str = "",
+    **options: Unpack[ScanOptions],
+) -> Restoration:
+    """Settle what a batch reads, does and writes; nothing is computed before it is run.
+
+    `rat restore` and `ratcli.restore` both come through here.
+
+    Args:
+        inputs: files, folders and archives.
+        settings: of the restoration.
+        regions: file of a region map to use instead of a partition.
+        memory: budget as `4GB`.
+        options: see `ScanOptions`.
 
     Raises:
-        RatError: an input is missing, or an output cannot be what is asked; see `find_jobs`.
+        RatError: an input is missing, an output cannot be what is asked, or options contradict.
     """
-    plan = find_jobs(inputs, place)
+    task = settings.task
+    residual = options.get("save_residual", False)
+    uncertainty = options.get("uncertainty", False)
+    if uncertainty and settings.views == 1:
+        raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")
+    if residual and task.scale != 1:
+        raise UsageError(
+            f"{task.name} makes a finer grid, so that input and output have no difference"
+        )
+    work = RestoreWork(
+        settings,
+        options.get("unit"),
+        _path(regions),
+        options.get("max_pixels") or DEFAULT_MAX_PIXELS,
+        _path(options.get("cache")),
+        parse_bytes(memory) if memory else 0,
+    )
+    place = Selection(
+        f"_{task.name}",
+        _path(options.get("output")),
+        options.get("recursive", False),
+        options.get("series_uid"),
+        residual,
+        uncertainty,
+    )
+    how = BatchSettings(
+        options.get("if_exists", "error"),
+        _path(options.get("manifest")),
+        options.get("resume", False),
+        options.get("jobs", 1),
+        options.get("scheduler", ""),
+        options.get("fail_fast", False),
+    )
+    plan = find_jobs([Path(path) for path in inputs], place)
     header = restore_header(work) if how.manifest is not None else Header()
-    return Batch(plan, header, how)
+    return Restoration(Batch(plan, header, how), work)
 
 
 def segment(
@@ -245,8 +339,17 @@ def _open(scan: AnyArray | StrPath, task: Task | None, unit: str | None) -> Scan
     return ArrayReader(scan, task)
 
 
-class _Silent:
-    """A listener that tells nobody."""
+def _path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path).absolute()
+
+
+def _taken(options: PathOptions, kind: type[RestoreOptions] | type[ScanOptions]) -> dict[str, Any]:
+    """Return the options of one kind."""
+    return {name: value for name, value in options.items() if name in kind.__annotations__}
+
+
+class _Logging:
+    """A listener that logs failures alone."""
 
     def check(self) -> None:
         return None
@@ -255,7 +358,8 @@ class _Silent:
         return None
 
     def finished(self, outcome: Outcome) -> None:
-        return None
+        if outcome.status == "failed":
+            LOG.error("%s", outcome.error)
 
 
 @functools.lru_cache(maxsize=2)
@@ -266,12 +370,17 @@ def _restorer(settings: RestoreSettings) -> Restorer:
 
 
 def _restore_array(
-    scan: AnyArray, settings: RestoreSettings, labels: AnyArray | None
+    scan: AnyArray, settings: RestoreSettings, labels: AnyArray | None, memory: str
 ) -> FloatArray:
     reader = ArrayReader(scan, settings.task)
     writer = ArrayWriter(reader.info, settings.task.scale)
     given = None if labels is None else _given(labels, reader.info)
-    _restorer(settings).restore(reader, writer, regions=given)
+    restorer = _restorer(settings)
+    if memory:
+        weights = settings.weights or settings.task.weights
+        budget = Budget.of(parse_bytes(memory), weights)
+        restorer = RestoreWorker(restorer, budget=budget).restorer_for(reader.info)
+    restorer.restore(reader, writer, regions=given)
     return writer.result(scan)
 
 

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 from ratcli.errors import DeviceError, UsageError
 from ratcli.network.registry import find_weights
+from ratcli.scan import ScanInfo
 
-# Measured on CPU, one thread, planes of 64 to 512 pixels: 0.8 GB for the interpreter, torch and the
-# network, up to 0.1 for planes on their way; then 1.35 kB for each pixel of a tile at width 32, in
-# proportion to the width.
-_BASE_BYTES = 900_000_000
-_PIXEL_BYTES = 1400
-_PIXEL_WIDTH = 32
+# Measured on CPU, one thread, as the peak of the resident size: 0.8 GB for the interpreter, torch
+# and the network; 1.35 kB for each pixel that goes through a network of width 32, in proportion to
+# the width; 0.12 kB for each pixel of a plane, which is partitioned, read ahead, written behind.
+_BASE_BYTES = 850_000_000
+_NETWORK_BYTES = 1400
+_NETWORK_WIDTH = 32
+_PLANE_BYTES = 130
 
 _STEP = 64
 _SMALLEST_TILE = 128
+_LARGEST_TILE = 1024
+_MOST_AT_ONCE = 8
+
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fits into a budget.
+
+    Attributes:
+        tile: side of the tiles on the output's grid; 0 for whole planes.
+        batch: most planes or tiles at once.
+    """
+
+    tile: int
+    batch: int
 
 
 def parse_bytes(text: str) -> int:
@@ -32,25 +51,58 @@ def parse_bytes(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def fit_tile(budget_bytes: int, weights: str) -> int:
-    """Return the side of the tiles that keep a process within a budget, one at a time.
+@dataclass(frozen=True)
+class Budget:
+    """Memory that a process, or the GPU, may take for a network.
 
-    Args:
-        budget_bytes: memory of the whole process, or of the GPU.
-        weights: name of the weights; a wider network takes more.
-
-    Raises:
-        DeviceError: not even the smallest tile fits.
-        WeightsError: there are no such weights.
+    Attributes:
+        limit_bytes: how much.
+        network_bytes: what the network takes for each pixel that goes through it.
     """
-    width = int(find_weights(weights).network.get("width", _PIXEL_WIDTH))
-    each = _PIXEL_BYTES * width / _PIXEL_WIDTH
-    pixels = (budget_bytes - _BASE_BYTES) / each
-    tile = int(math.sqrt(max(pixels, 0)) // _STEP * _STEP)
-    if tile < _SMALLEST_TILE:
-        least = (_BASE_BYTES + each * _SMALLEST_TILE**2) / 1e9
-        raise DeviceError(
-            f"{budget_bytes / 1e9:.2g} GB are too little for the network",
-            hint=f"It needs at least {least:.1f} GB.",
-        )
-    return tile
+
+    limit_bytes: int
+    network_bytes: float
+
+    @classmethod
+    def of(cls, limit_bytes: int, weights: str) -> Budget:
+        """Return the budget for weights of a name; a wider network takes more.
+
+        Raises:
+            WeightsError: there are no such weights.
+        """
+        width = int(find_weights(weights).network.get("width", _NETWORK_WIDTH))
+        return cls(limit_bytes, _NETWORK_BYTES * width / _NETWORK_WIDTH)
+
+    def fit(self, info: ScanInfo, scale: int = 1, tile: int = 0) -> Fit:
+        """Return the tile and the batch for the planes of a scan.
+
+        Args:
+            info: the scan.
+            scale: output pixels for each input pixel and axis.
+            tile: the tile that was asked for; 0 for the largest that fits, or whole planes.
+
+        Raises:
+            DeviceError: not even the smallest tile fits.
+        """
+        plane = _pixels(info, scale)
+        fixed = _BASE_BYTES + _PLANE_BYTES * info.channels * plane
+        free = (self.limit_bytes - fixed) / self.network_bytes
+        if not tile and free < plane:
+            side = int(math.sqrt(max(free, 0)) // _STEP * _STEP)
+            tile = min(max(side, _SMALLEST_TILE), _LARGEST_TILE)
+        each = min(tile**2, plane) if tile else plane
+        if free < each:
+            least_gb = (fixed + self.network_bytes * each) / 1e9
+            raise DeviceError(
+                f"{self.limit_bytes / 1e9:.2g} GB are too little for the network",
+                hint=f"It needs at least {math.ceil(10 * least_gb) / 10:.1f} GB for this scan.",
+            )
+        return Fit(tile, min(_MOST_AT_ONCE, int(free // each)))
+
+
+def _pixels(info: ScanInfo, scale: int) -> int:
+    """Return pixels on the output's grid that are in memory at once: of a plane, or of a block."""
+    from ratcli.restore.blocks import blocks_of
+
+    shapes = (block.shape or (info.height, info.width) for block in blocks_of(info, scale))
+    return scale**2 * max(height * width for height, width in shapes)

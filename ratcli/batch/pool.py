@@ -49,6 +49,13 @@ def run_pool(
     _Pool(jobs, work, settings, listener).run(processes)
 
 
+def threads_each(processes: int) -> int:
+    """Return the threads for each of several processes; 0, which means all, for one."""
+    if processes == 1:
+        return 0
+    return max(1, (os.cpu_count() or 1) // processes)
+
+
 class _Pool:
     def __init__(
         self, jobs: Iterable[Job], work: Work, settings: RunSettings, listener: Listener

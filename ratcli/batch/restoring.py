@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from ratcli import __version__
 from ratcli.batch.digest import file_digest
 from ratcli.batch.manifest import Header
+from ratcli.batch.memory import Budget, Fit
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
@@ -22,10 +24,12 @@ from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
 from ratcli.network.registry import find_weights
 from ratcli.partition.cache import CachedPartitioner
-from ratcli.scan import Derivation, ScanReader
+from ratcli.scan import Derivation, ScanInfo, ScanReader
 
 if TYPE_CHECKING:
     from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
+
+LOG = logging.getLogger("ratcli.batch")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class RestoreWork:
         regions: a region map to use instead of computing one, or None.
         max_pixels: most pixels to decode at once.
         cache: folder of partitions that were computed before, or None.
+        memory_bytes: budget that tile and batch have to fit into; 0 for none.
     """
 
     settings: RestoreSettings
@@ -45,6 +50,7 @@ class RestoreWork:
     regions: Path | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     cache: Path | None = None
+    memory_bytes: int = 0
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
@@ -65,7 +71,14 @@ class RestoreWork:
         partitioner = load_partitioner(self.settings)
         if self.cache is not None:
             partitioner = CachedPartitioner(partitioner, self.cache)
-        return RestoreWorker(Restorer.load(self.settings, partitioner), self.regions)
+        restorer = Restorer.load(self.settings, partitioner)
+        return RestoreWorker(restorer, self.regions, self._budget())
+
+    def _budget(self) -> Budget | None:
+        settings = self.settings
+        if not self.memory_bytes:
+            return None
+        return Budget.of(self.memory_bytes, settings.weights or settings.task.weights)
 
 
 class RestoreWorker:
@@ -74,15 +87,36 @@ class RestoreWorker:
     Args:
         restorer: the loaded network.
         regions: file of the region map, or None.
+        budget: what tile and batch have to fit into, or None.
     """
 
-    def __init__(self, restorer: Restorer, regions: Path | None) -> None:
+    def __init__(
+        self, restorer: Restorer, regions: Path | None = None, budget: Budget | None = None
+    ) -> None:
         self._restorer = restorer
         self._regions = regions
+        self._budget = budget
+        self._fitted: dict[Fit, Restorer] = {}
+
+    def restorer_for(self, info: ScanInfo) -> Restorer:
+        """Return the network with the tile and batch that fit the budget for a scan.
+
+        Raises:
+            DeviceError: not even the smallest tile fits.
+        """
+        if self._budget is None:
+            return self._restorer
+        settings = self._restorer.settings
+        fit = self._budget.fit(info, settings.task.scale, settings.tile)
+        if fit not in self._fitted:
+            size = f"tiles of {fit.tile} pixels" if fit.tile else "whole planes"
+            LOG.debug("within the memory given: %s, at most %d at once", size, fit.batch)
+            self._fitted[fit] = self._restorer.within(fit.tile, fit.batch)
+        return self._fitted[fit]
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
         """Restore a scan; see `Worker.run`."""
-        restorer = self._restorer
+        restorer = self.restorer_for(reader.info)
         with ExitStack() as stack:
             regions = None
             if self._regions is not None:
@@ -150,6 +184,7 @@ def restore_header(work: RestoreWork) -> Header:
         "precision": settings.precision,
         "tile": settings.tile,
         "tile_overlap": settings.tile_overlap,
+        "memory_bytes": work.memory_bytes or None,
         "views": settings.views,
         "unit": work.unit,
         "regions_sha256": file_digest(work.regions) if work.regions else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -152,13 +151,6 @@ def as_json_line(outcome: Outcome) -> str:
     else:
         del fields["seconds"]
     return json.dumps({name: value for name, value in fields.items() if value not in ("", None)})
-
-
-def threads_each(processes: int) -> int:
-    """Return the threads for each of several processes; 0, which means all, for one."""
-    if processes == 1:
-        return 0
-    return max(1, (os.cpu_count() or 1) // processes)
 
 
 def _tell_sum(outcomes: list[Outcome], seconds: float) -> None:

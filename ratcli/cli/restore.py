@@ -64,21 +64,14 @@ def restore(
     """Restore scans; each comes out in its own format, with its geometry."""
     if task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
-    suffix = f"_{get_task(task).name}"
+    get_task(task)
     if partition is not None:
         options.check_partition(partition)
-    if uncertainty and views == 1:
-        raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")
-    if save_residual and get_task(task).scale != 1:
-        raise UsageError(f"{task} makes a finer grid, so that input and output have no difference")
     talk = Talk(quiet, verbose, not no_progress, log_file, debug)
     with talking(talk):
-        from ratcli.api import RestoreOptions, restore_batch, restore_settings
-        from ratcli.batch.plan import Selection
-        from ratcli.batch.restoring import RestoreWork
-        from ratcli.batch.session import BatchSettings
-        from ratcli.cli.batching import run_batch, tell_plan, threads_each
-        from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+        from ratcli.api import RestoreOptions, restoration, restore_settings
+        from ratcli.batch.pool import threads_each
+        from ratcli.cli.batching import run_batch, tell_plan
 
         given: RestoreOptions = {
             "partition": partition or "",
@@ -93,14 +86,25 @@ def restore(
         }
         if tile_overlap is not None:
             given["tile_overlap"] = tile_overlap
-        settings = restore_settings(task, memory=memory, **given)
-        kept = cache.absolute() if cache else None
-        work = RestoreWork(settings, unit, regions, max_pixels or DEFAULT_MAX_PIXELS, kept)
-        batch = restore_batch(
+        batch, work = restoration(
             inputs,
-            Selection(suffix, output, recursive, series_uid, save_residual, uncertainty),
-            work,
-            BatchSettings(if_exists.value, manifest, resume, jobs, scheduler, fail_fast),
+            restore_settings(task, **given),
+            regions=regions,
+            memory=memory,
+            output=output,
+            if_exists=if_exists.value,
+            recursive=recursive,
+            series_uid=series_uid,
+            unit=unit,
+            max_pixels=max_pixels,
+            save_residual=save_residual,
+            uncertainty=uncertainty,
+            cache=cache,
+            manifest=manifest,
+            resume=resume,
+            jobs=jobs,
+            scheduler=scheduler,
+            fail_fast=fail_fast,
         )
         if dry_run:
             tell_plan(batch, work, talk, as_json=as_json)

@@ -85,9 +85,10 @@ def segment(
     with talking(talk):
         from ratcli.batch.manifest import Header
         from ratcli.batch.plan import Selection
+        from ratcli.batch.pool import threads_each
         from ratcli.batch.segmenting import SegmentWork
         from ratcli.batch.session import Batch, BatchSettings
-        from ratcli.cli.batching import run_batch, tell_plan, threads_each
+        from ratcli.cli.batching import run_batch, tell_plan
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 
         options.check_partition(partition or "superpixel")

@@ -135,9 +135,10 @@ def simulate(
     with talking(talk):
         from ratcli.batch.manifest import Header
         from ratcli.batch.plan import Selection, find_jobs
+        from ratcli.batch.pool import threads_each
         from ratcli.batch.session import Batch, BatchSettings
         from ratcli.batch.simulating import SimulateWork, simulate_header
-        from ratcli.cli.batching import run_batch, tell_plan, threads_each
+        from ratcli.cli.batching import run_batch, tell_plan
         from ratcli.degrade import Degradation
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -81,6 +81,11 @@ class Engine:
     def batch(self) -> int:
         """Planes or tiles that go through the network together."""
         return self._batch
+
+    def within(self, tile: int, batch: int) -> Engine:
+        """Return an engine of the same network with other tiles, and at most so many at once."""
+        most = min(batch, self._batch)
+        return Engine(self._network, self._device, replace(self._settings, tile=tile, batch=most))
 
     def restore(
         self, planes: Sequence[FloatArray], labels: Sequence[LabelArray]

@@ -80,6 +80,17 @@ class Restorer:
         """The device that the network runs on."""
         return self._engine.device_name
 
+    def within(self, tile: int, batch: int) -> Restorer:
+        """Return a restorer with the same network, for less memory.
+
+        Args:
+            tile: side of its tiles on the output's grid; 0 for whole planes.
+            batch: most planes or tiles that go through the network together.
+        """
+        overlap = min(self.settings.tile_overlap, tile // 2) if tile else self.settings.tile_overlap
+        settings = replace(self.settings, tile=tile, tile_overlap=overlap)
+        return Restorer(settings, self._engine.within(tile, batch), self._entry, self._partitioner)
+
     def derivation(self) -> Derivation:
         """Return what the writer of the restored scan records."""
         settings, entry = self.settings, self._entry

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ratcli.api import restore_settings
-from ratcli.batch.memory import fit_tile, parse_bytes
+from ratcli.batch.memory import Budget, Fit, parse_bytes
+from ratcli.batch.restoring import RestoreWork
 from ratcli.errors import DeviceError, UsageError
+from ratcli.scan import ScanInfo
 
 pytestmark = pytest.mark.usefixtures("tiny_weights")
+
+SLICE = ScanInfo(100, 1, 512, 512, (1.0, 1.0, 1.0), "CT", "HU", 16, "dicom")
+LARGE = replace(SLICE, height=2000, width=2000)
+GB = 10**9
+
+
+def fit(limit: float, info: ScanInfo = LARGE, tile: int = 0) -> Fit:
+    return Budget(int(limit * GB), network_bytes=1400).fit(info, tile=tile)
 
 
 @pytest.mark.parametrize(
@@ -25,25 +37,60 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         parse_bytes(text)
 
 
-def test_more_memory_gives_larger_tiles() -> None:
-    tiles = [fit_tile(size * 10**9, "ct-denoise") for size in (1, 2, 4)]
-    assert tiles == sorted(tiles)
-    assert tiles[0] >= 128
+def test_more_memory_gives_larger_tiles_up_to_whole_planes() -> None:
+    tiles = [fit(limit).tile for limit in (1.6, 2, 2.5, 8)]
+    assert 128 <= tiles[0] < tiles[1] < tiles[2]
+    assert tiles[3] == 0
+
+
+def test_small_planes_go_together_where_there_is_room() -> None:
+    assert fit(1.4, SLICE) == Fit(0, 1)
+    assert fit(2, SLICE) == Fit(0, 3)
+    assert fit(64, SLICE) == Fit(0, 8)
+
+
+def test_a_tile_that_was_asked_for_is_kept() -> None:
+    assert fit(2, LARGE, tile=256) == Fit(256, 6)
+
+
+def test_a_wider_network_gets_smaller_tiles() -> None:
+    narrow, wide = (Budget(3 * GB, each).fit(LARGE).tile for each in (1400, 2800))
+    assert wide < narrow
+
+
+def test_a_finer_grid_gets_smaller_tiles() -> None:
+    budget = Budget(3 * GB, 1400)
+    assert [budget.fit(SLICE, scale=scale).tile for scale in (1, 4)] == [0, 1024]
+
+
+def test_a_slide_needs_room_for_its_blocks_alone() -> None:
+    slide = replace(SLICE, channels=3, height=100_000, width=100_000)
+    assert fit(3, slide).tile >= 128
 
 
 def test_too_little_memory_is_told_with_what_is_needed() -> None:
     with pytest.raises(DeviceError) as caught:
-        fit_tile(10**8, "ct-denoise")
-    assert "at least 0.9 GB" in caught.value.hint
+        fit(0.1, SLICE)
+    assert "at least 1.0 GB for this scan" in caught.value.hint
 
 
-def test_a_budget_chooses_the_tile_unless_one_is_given() -> None:
-    chosen = restore_settings("ct-denoise", memory="1GB")
-    assert chosen.tile == fit_tile(10**9, "ct-denoise")
-    assert chosen.batch == 1
-    assert restore_settings("ct-denoise", memory="1GB", tile=256).tile == 256
+def test_the_network_of_a_process_is_shared_by_all_that_fits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    work = RestoreWork(restore_settings("ct-denoise", threads=1), memory_bytes=2 * GB)
+    worker = work.load()
+    with caplog.at_level(logging.DEBUG, "ratcli.batch"):
+        small, large = worker.restorer_for(SLICE), worker.restorer_for(LARGE)
+    assert (small.settings.tile, large.settings.tile > 0) == (0, True)
+    assert large.settings.tile_overlap < large.settings.tile
+    assert worker.restorer_for(replace(SLICE, planes=3)) is small
+    assert "whole planes, at most" in caplog.text
+    assert "tiles of" in caplog.text
 
 
-def test_a_budget_keeps_the_overlap_below_the_tile(tiny_weights: Path) -> None:
-    settings = restore_settings("ct-denoise", memory="0.91GB")
-    assert settings.tile_overlap < settings.tile
+def test_a_budget_does_not_reload_the_weights(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = RestoreWork(restore_settings("ct-denoise", threads=1), memory_bytes=2 * GB).load()
+    monkeypatch.setenv("RAT_HOME", str(tiny_weights / "nowhere"))
+    assert worker.restorer_for(LARGE).settings.tile > 0
