@@ -131,7 +131,7 @@ def test_a_label_map_of_another_size_is_refused() -> None:
 
 
 def test_structure_fainter_than_the_noise_is_no_uniform_patch() -> None:
-    rows, columns = np.indices((96, 96))
+    _, columns = np.indices((96, 96))
     # Stripes of 12 pixels and +-20: lost in noise of 40, plain in the clean plane.
     clean = 20.0 * np.sign(np.sin(np.pi * columns / 12.0))
     noisy = clean + np.random.default_rng(0).normal(0.0, 40.0, clean.shape)
