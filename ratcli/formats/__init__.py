@@ -248,19 +248,19 @@ def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource
     from ratcli.formats import dicom
 
     groups = dicom.find_series(paths, series_uid=series_uid)
-    folders = [_common_folder(group.paths) for group in groups if len(group.paths) > 1]
+    folders = [_common_folder(group.paths) for group in groups if group.is_folder]
     shared, seen = Counter(folders), Counter[Path]()
     sources = []
     for group in groups:
         name = split_name(group.paths[0])[0]
-        is_folder = len(group.paths) > 1
-        if is_folder:
+        if group.is_folder:
             folder = _common_folder(group.paths)
             seen[folder] += 1
             number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
             name = (folder.resolve().name or "scan").removesuffix(".zip") + number
-        notices, is_broken = group.notices, group.is_broken
-        sources.append(ScanSource(group.paths, "dicom", name, is_folder, notices, is_broken))
+        sources.append(
+            ScanSource(group.paths, "dicom", name, group.is_folder, group.notices, group.is_broken)
+        )
     return sources
 
 

@@ -237,6 +237,48 @@ def test_sparse_tiles_are_placed_by_their_positions_and_the_rest_is_white(
     assert np.array_equal(pixels(out), expected)
 
 
+def save_parts(folder: Path, image: np.ndarray, counts: tuple[int, ...] = (5, 4, 3)) -> Path:
+    """Write a slide of 8 x 8 tiles as a concatenation, its parts named against their order."""
+    tile_bytes, first = 8 * 8 * 3, 0
+    for number, count in enumerate(counts, start=1):
+        dataset = slide_dataset(
+            image,
+            SOPInstanceUID=uid("part", number),
+            ConcatenationUID=uid("whole"),
+            SOPInstanceUIDOfConcatenationSource=uid("source"),
+            InConcatenationNumber=number,
+            InConcatenationTotalNumber=len(counts),
+            ConcatenationFrameOffsetNumber=first,
+            NumberOfFrames=count,
+        )
+        dataset.PixelData = dataset.PixelData[first * tile_bytes : (first + count) * tile_bytes]
+        first += count
+        save_dicom(dataset, folder / f"{9 - number}.dcm")
+    return folder
+
+
+def test_a_slide_in_several_files_is_read_as_one_and_written_as_one(tmp_path: Path) -> None:
+    folder = save_parts(tmp_path / "in", picture())
+    (source,) = find_scans(folder)
+    assert (source.is_folder, source.notices) == (False, ())
+    with open_scan(source) as reader:
+        assert np.array_equal(np.rint(reader.read(0) * 255), picture().transpose(2, 0, 1))
+    out = restore_slide(folder, tmp_path / "out.dcm", DERIVATION)
+    assert np.array_equal(pixels(out), picture())
+    dataset = pydicom.dcmread(out)
+    assert "ConcatenationUID" not in dataset
+    assert dataset.NumberOfFrames == 12
+    sources = dataset.SharedFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    assert len(sources.SourceImageSequence) == 3
+
+
+def test_a_part_of_a_slide_alone_is_refused(tmp_path: Path) -> None:
+    folder = save_parts(tmp_path, picture())
+    (folder / "7.dcm").unlink()
+    with pytest.raises(UnreadableInputError, match="in 3 files, but 2 are here"):
+        open_scan(folder)
+
+
 def test_of_a_slide_in_a_folder_the_finest_level_is_read(tmp_path: Path) -> None:
     label = ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]
     levels = {"fine": (40, 40), "coarse": (20, 20), "label": (60, 60)}

@@ -112,6 +112,10 @@ def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
     dataset.SOPInstanceUID = derived_uid("\0".join(["instance", instance, *place]), derivation)
     series = series_uid(file) or instance
     dataset.SeriesInstanceUID = derived_uid(f"series\0{series}", derivation)
+    for keyword in ("ConcatenationUID", "SOPInstanceUIDOfConcatenationSource"):
+        whole = uid(dataset, keyword)
+        if whole:  # shared by the parts of one image, which are derived each on its own
+            setattr(dataset, keyword, derived_uid(f"{keyword}\0{whole}", derivation))
     if not uid(dataset, "StudyInstanceUID"):
         study = ["study of", series_uid(file) or instance]
         dataset.StudyInstanceUID = generate_uid(entropy_srcs=study)

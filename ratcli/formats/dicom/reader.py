@@ -175,8 +175,6 @@ def open_series(
         UnreadableInputError: a file is damaged, or is no image of the first one's size.
     """
     sources = [FrameFile(read_header(path), max_pixels) for path in paths]
-    if is_slide(sources[0].file.dataset):
-        return SlideReader(sources[0], max_pixels, assume_unit)
     first = sources[0].layout
     for source in sources[1:]:
         layout = source.layout
@@ -189,6 +187,8 @@ def open_series(
                 f"{source.path.name} has {layout.rows} x {layout.columns} pixels, but the "
                 f"series begins with {first.rows} x {first.columns}"
             )
+    if is_slide(sources[0].file.dataset):
+        return SlideReader(sources, max_pixels, assume_unit)
     return DicomReader(sources, assume_unit)
 
 

@@ -6,6 +6,7 @@ Source: PS3.16, CID 7202 (purpose of reference), CID 7203 (derivation), CID 7005
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -55,17 +56,19 @@ def source_item(source: FrameFile, derivation: Derivation, frame: int | None = N
     return item
 
 
-def referenced_series(source: FrameFile) -> Dataset:
-    """Return a reference to the source's series, for objects that list all they refer to.
+def referenced_series(sources: Iterable[FrameFile]) -> Dataset:
+    """Return a reference to the sources' series, for objects that list all they refer to.
 
     Source: PS3.3, C.12.2 (common instance reference).
     """
-    image = Dataset()
-    image.ReferencedSOPClassUID = sop_class(source.file)
-    image.ReferencedSOPInstanceUID = instance_uid(source.file)
-    series = Dataset()
-    series.SeriesInstanceUID = uid(source.file.dataset, "SeriesInstanceUID")
-    series.ReferencedInstanceSequence = Sequence([image])
+    series, images = Dataset(), []
+    for source in sources:
+        image = Dataset()
+        image.ReferencedSOPClassUID = sop_class(source.file)
+        image.ReferencedSOPInstanceUID = instance_uid(source.file)
+        images.append(image)
+        series.SeriesInstanceUID = uid(source.file.dataset, "SeriesInstanceUID")
+    series.ReferencedInstanceSequence = Sequence(images)
     return series
 
 

@@ -27,21 +27,24 @@ class Series:
         paths: in the order of the planes.
         notices: what is odd about the way the files belong together, one sentence each.
         is_broken: whether it is a file that cannot be read, kept so that opening it tells why.
+        is_folder: whether the files are images each, and not one image or parts of it.
     """
 
     paths: tuple[Path, ...]
     notices: tuple[str, ...] = ()
     is_broken: bool = False
+    is_folder: bool = False
 
 
 @dataclass(frozen=True)
 class _Member:
-    """What grouping and sorting need to know of a file."""
+    """What grouping and sorting need to know of a file; `image` is shared by a slide's parts."""
 
     path: Path
     series: str
     group: str
     instance: str
+    image: str
     shape: tuple[object, ...]
     distance_mm: float | None
     number: int
@@ -95,10 +98,9 @@ def _broken(path: Path) -> Series:
 
 def _member(file: DicomFile) -> _Member:
     dataset, path = file.dataset, file.path
-    series = uid(dataset, "SeriesInstanceUID")
     place = geometry(dataset, 0)
     multi_frame = (integer(dataset, "NumberOfFrames") or 1) > 1
-    group = series or _without_series_uid(file)
+    is_part = bool(uid(dataset, "ConcatenationUID"))
     shape: tuple[object, ...] = (
         uid(dataset, "SOPClassUID"),
         integer(dataset, "Rows"),
@@ -107,11 +109,18 @@ def _member(file: DicomFile) -> _Member:
         place.orientation and tuple(round(cosine, 2) for cosine in place.orientation),
         path if multi_frame else None,
     )
-    number = integer(dataset, "InstanceNumber") or 0
-    instance = uid(dataset, "SOPInstanceUID")
-    pixels = _slide_pixels(file)
-    is_broken = not multi_frame and not _is_whole(file)
-    return _Member(path, series, group, instance, shape, distance(place), number, pixels, is_broken)
+    return _Member(
+        path=path,
+        series=uid(dataset, "SeriesInstanceUID"),
+        group=uid(dataset, "SeriesInstanceUID") or _without_series_uid(file),
+        instance=uid(dataset, "SOPInstanceUID"),
+        image=uid(dataset, "ConcatenationUID") or str(path),
+        shape=shape,
+        distance_mm=distance(place),
+        number=integer(dataset, "InConcatenationNumber" if is_part else "InstanceNumber") or 0,
+        slide_pixels=_slide_pixels(file),
+        is_broken=not multi_frame and not _is_whole(file),
+    )
 
 
 def _lost_its_pixels(file: DicomFile) -> bool:
@@ -146,9 +155,14 @@ def _largest_levels(slides: list[_Member]) -> list[Series]:
     found = []
     for levels in groups.values():
         largest = max(levels, key=lambda member: member.slide_pixels)
-        others = len(levels) - 1
+        parts = sorted(
+            (member for member in levels if member.image == largest.image),
+            key=lambda member: member.number,
+        )
+        others = len({member.image for member in levels}) - 1
         notice = f"the slide's {others} coarser or other images were left out"
-        found.append(Series((largest.path,), (notice,) if others else ()))
+        paths = tuple(member.path for member in parts)
+        found.append(Series(paths, (notice,) if others else ()))
     return found
 
 
@@ -192,7 +206,8 @@ def _split(group: list[_Member]) -> list[Series]:
         unique, notices = _drop_copies(stack), list(shared)
         if copies := len(stack) - len(unique):
             notices.append(f"{copies} files are copies of another file and were left out")
-        found.append(Series(_ordered(unique), tuple(notices)))
+        paths = _ordered(unique)
+        found.append(Series(paths, tuple(notices), is_folder=len(paths) > 1))
     return found
 
 

@@ -6,7 +6,7 @@ Source: PS3.3, C.8.12.4 (whole slide microscopy image), C.7.6.17.3 (order of TIL
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -110,28 +110,40 @@ def within(box: Box, outer: Box) -> Box:
     return Box(box.top - outer.top, box.left - outer.left, box.height, box.width)
 
 
-def read_grid(source: FrameFile) -> tuple[SlideGrid, dict[Tile, int]]:
+def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[Tile, int]]:
     """Read how a slide is tiled.
 
+    Args:
+        sources: the file, or the parts of a concatenation in their order.
+
     Returns:
-        The grid, and the frame of each tile that is there.
+        The grid, and the frame of each tile that is there; frames count on through the parts.
 
     Raises:
-        UnreadableInputError: a slide in several files, or tiles that do not fit the grid.
+        UnreadableInputError: parts are missing, or tiles do not fit the grid.
     """
+    source = sources[0]
     dataset, layout, name = source.file.dataset, source.layout, source.path.name
-    if (integer(dataset, "InConcatenationTotalNumber") or 1) > 1:
-        raise UnreadableInputError(f"{name} is a part of a slide that was split into files")
+    parts = integer(dataset, "InConcatenationTotalNumber") or 1
+    if parts != len(sources):
+        raise UnreadableInputError(
+            f"{name} is a part of a slide in {parts} files, but {len(sources)} are here",
+            hint="Name the folder that holds all of them.",
+        )
     height = integer(dataset, "TotalPixelMatrixRows") or layout.rows
     width = integer(dataset, "TotalPixelMatrixColumns") or layout.columns
-    groups = items(dataset, "PerFrameFunctionalGroupsSequence")
+    groups = [
+        group
+        for part in sources
+        for group in items(part.file.dataset, "PerFrameFunctionalGroupsSequence")
+    ]
     full = code(dataset, "DimensionOrganizationType") == "TILED_FULL" or not groups
     paths = integer(dataset, "NumberOfOpticalPaths") or len(items(dataset, "OpticalPathSequence"))
     focal = integer(dataset, "TotalPixelMatrixFocalPlanes") or 1
     planes = max(1, paths) * focal if full else 1
     grid = SlideGrid(height, width, layout.rows, layout.columns, planes)
     if full:
-        return grid, _full_index(grid, layout.frames, name)
+        return grid, _full_index(grid, sum(part.layout.frames for part in sources), name)
     return _sparse_index(grid, groups, name)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
@@ -23,22 +26,25 @@ class SlideReader:
     """A tiled slide; a plane is the whole slide in one optical path and depth.
 
     Args:
-        source: the file.
+        sources: the file, or the parts of a concatenation in their order.
         max_pixels: most pixels to read at once.
         assume_unit: unit of gray values, where the header does not tell one.
 
     Attributes:
-        sources: the one file.
+        sources: the files.
         grid: how the slide is cut into tiles.
         suv_factor: None; for the sake of readers of other kinds.
     """
 
     suv_factor: float | None = None
 
-    def __init__(self, source: FrameFile, max_pixels: int, assume_unit: str | None) -> None:
-        self.sources = (source,)
-        with guarded(source.path, "the header"):
-            self.grid, self._index = read_grid(source)
+    def __init__(
+        self, sources: Sequence[FrameFile], max_pixels: int, assume_unit: str | None
+    ) -> None:
+        self.sources = tuple(sources)
+        with guarded(sources[0].path, "the header"):
+            self.grid, self._index = read_grid(sources)
+        self._ends = list(itertools.accumulate(source.layout.frames for source in sources))
         self._max_pixels = max_pixels
         self._cache = FrameCache()
         self._info = self._describe(assume_unit)
@@ -86,8 +92,10 @@ class SlideReader:
         self._cache.clear()
 
     def _tile(self, tile: Tile) -> FloatArray:
-        source, number = self.sources[0], self._index[tile]
-        frame = self._cache.get(number, lambda: source.frame(number))
+        number = self._index[tile]
+        part = bisect.bisect_right(self._ends, number)
+        source, first = self.sources[part], self._ends[part] - self.sources[part].layout.frames
+        frame = self._cache.get(number, lambda: source.frame(number - first))
         if source.layout.samples > 1:
             return to_rgb(frame, source.layout)
         return source.layout.unpack(frame.words[..., 0])[None].astype(np.float32)

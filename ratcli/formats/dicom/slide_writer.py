@@ -29,6 +29,13 @@ from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.scan import Box, Derivation, FloatArray
 
 _MAX_NATIVE_BYTES = 1 << 31
+_ONE_FILE = (
+    "ConcatenationUID",
+    "SOPInstanceUIDOfConcatenationSource",
+    "InConcatenationNumber",
+    "InConcatenationTotalNumber",
+    "ConcatenationFrameOffsetNumber",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +187,9 @@ def _describe_slide(
     dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = grid.height, grid.width
     dataset.DimensionOrganizationType = "TILED_FULL"
     dataset.ImageType = _slide_type(text(dataset, "ImageType"), derivation)
-    for keyword in ("PerFrameFunctionalGroupsSequence", "PyramidUID", "PyramidLabel"):
+    for keyword in (*_ONE_FILE, "PerFrameFunctionalGroupsSequence", "PyramidUID", "PyramidLabel"):
         if keyword in dataset:
             delattr(dataset, keyword)
-    source = reader.sources[0]
     shared = items(dataset, "SharedFunctionalGroupsSequence")
     group = shared[0] if shared else Dataset()
     for item in items(group, "WholeSlideMicroscopyImageFrameTypeSequence"):
@@ -191,10 +197,12 @@ def _describe_slide(
     derived = Dataset()
     derived.DerivationDescription = derivation.description[:1024]
     derived.DerivationCodeSequence = method_codes(derivation) or Sequence()
-    derived.SourceImageSequence = Sequence([source_item(source, derivation)])
+    references = [source_item(part, derivation) for part in reader.sources]
+    dataset.SourceImageSequence = Sequence(references)
+    derived.SourceImageSequence = Sequence(references)
     group.DerivationImageSequence = Sequence([derived])
     dataset.SharedFunctionalGroupsSequence = Sequence([group])
-    dataset.ReferencedSeriesSequence = Sequence([referenced_series(source)])
+    dataset.ReferencedSeriesSequence = Sequence([referenced_series(reader.sources)])
 
 
 def _describe_level(dataset: Dataset, number: int, derivation: Derivation) -> None:
