@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ratcli.scan import Box, ScanInfo
 
@@ -20,13 +20,11 @@ class Block:
         read: what is read, with a margin.
         write: where it is written, on the input's grid.
         inner: the part of what was read that is written.
-        is_last: whether it is the last of its plane.
     """
 
     read: Box | None = None
     write: Box | None = None
     inner: Box | None = None
-    is_last: bool = True
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -50,7 +48,6 @@ def blocks_of(info: ScanInfo, scale: int) -> list[Block]:
         for left in range(0, width, side):
             write = Box(top, left, min(side, height - top), min(side, width - left))
             found.append(_with_margin(write, height, width))
-    found[-1] = replace(found[-1], is_last=True)
     return found
 
 
@@ -60,4 +57,4 @@ def _with_margin(write: Box, height: int, width: int) -> Block:
     right = min(width, write.left + write.width + BLOCK_MARGIN)
     read = Box(top, left, bottom - top, right - left)
     inner = Box(write.top - top, write.left - left, write.height, write.width)
-    return Block(read, write, inner, is_last=False)
+    return Block(read, write, inner)

@@ -16,6 +16,7 @@ from ratcli.task import Task
 
 RegionsOf = Callable[[int], Regions]
 PlaneProgress = Callable[[int, int], None]
+"""Told how many planes are done, and of how many; of planes that are cut, how many blocks."""
 
 
 class BlockRestorer(Protocol):
@@ -94,8 +95,9 @@ class ScanRun:
 
     def run(self, restorer: BlockRestorer, batch: int, progress: PlaneProgress | None) -> None:
         """Restore and write every block, `batch` of them at a time."""
-        planes = self._reader.info.planes
-        for group in self._groups(batch):
+        blocks = blocks_of(self._reader.info, self._task.scale)
+        done, total = 0, self._reader.info.planes * len(blocks)
+        for group in self._groups(blocks, batch):
             parts = [self._read(plane, block) for plane, block in group]
             restored = restorer.restore_blocks(
                 [part.values * self._factor for part in parts],
@@ -104,13 +106,13 @@ class ScanRun:
             )
             for part, block in zip(parts, restored, strict=True):
                 self._write(part, block)
+            done += len(group)
             if progress is not None:
-                progress(group[-1][0] + (group[-1][1].is_last), planes)
+                progress(done, total)
 
-    def _groups(self, batch: int) -> Iterator[list[tuple[int, Block]]]:
+    def _groups(self, blocks: Sequence[Block], batch: int) -> Iterator[list[tuple[int, Block]]]:
         """Yield blocks of equal shape, in reading order, at most `batch` together."""
         group: list[tuple[int, Block]] = []
-        blocks = blocks_of(self._reader.info, self._task.scale)
         for plane in range(self._reader.info.planes):
             for block in blocks:
                 if group and (len(group) == batch or block.shape != group[-1][1].shape):

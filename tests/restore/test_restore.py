@@ -88,6 +88,17 @@ def test_progress_counts_every_plane(load: Load) -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_progress_counts_the_blocks_of_a_plane_that_is_cut(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_ABOVE_PIXELS", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_SIDE", 64)
+    told: list[tuple[int, int]] = []
+    scan = MemoryScan(slices(1, 100, 70))
+    load().restore(scan, scan, progress=lambda done, of: told.append((done, of)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 @pytest.mark.parametrize("batch", [2, 8])
 def test_a_batch_gives_what_single_planes_give(load: Load, batch: int) -> None:
     alone, together = MemoryScan(slices(3)), MemoryScan(slices(3))
