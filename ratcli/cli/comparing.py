@@ -90,8 +90,9 @@ def settings_for(restored: ScanReader, asked: Asked) -> Settings:
     """
     unit = restored.info.unit
     factor = 1.0
-    if unit == "Bq/ml":
-        # Only DICOM tells dose and weight; other readers have no such attribute.
+    if unit in ("Bq/ml", None):
+        # Only DICOM tells dose and weight (or, in counts, Philips' own factor); other readers have
+        # no such attribute.
         told: float | None = getattr(restored, "suv_factor", None)
         factor = asked.suv_factor or told or 1.0
         unit = "SUV" if factor != 1.0 else unit

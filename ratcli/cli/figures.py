@@ -10,11 +10,15 @@ from rich.table import Table
 
 from ratcli.evaluation.fidelity import Summary
 from ratcli.evaluation.patients import WHOLE, Figure
-from ratcli.evaluation.report.physics import contrast_table, uptake_table
+from ratcli.evaluation.report.physics import contrast_table
 from ratcli.evaluation.report.table import Table as ReportTable
+from ratcli.evaluation.report.words import number, signed
 from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.scene import INPUT, RESTORED
 
 _FIGURES = {"psnr_db": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "rmse": ("RMSE", 3)}
+
+UPTAKE_FIGURES = {"mean": "mean", "highest": "maximum", "peak": "peak"}
 
 
 def print_scan(name: str, found: Evaluation) -> None:
@@ -28,7 +32,7 @@ def print_scan(name: str, found: Evaluation) -> None:
         _transfers(found),
         _as_rich(contrast_table(found)),
         _regions(found),
-        _as_rich(uptake_table(found)),
+        _uptake(found),
     ):
         if table.row_count:
             console.print(table)
@@ -157,11 +161,32 @@ def _regions(found: Evaluation) -> Table:
     return table
 
 
+def _uptake(found: Evaluation) -> Table:
+    """Return uptake in given regions: a row for mean, maximum and peak, as a terminal is narrow."""
+    table = Table(title="Uptake (bias against the reference; recovery of the true uptake)")
+    for column in ("region", "image", "figure"):
+        table.add_column(column)
+    for column in (f"in {found.unit or 'unknown unit'}", "bias in %", "recovery"):
+        table.add_column(column, justify="right")
+    for row in found.uptake:
+        for image, measured in ((INPUT, row.input), (RESTORED, row.restored)):
+            if measured is None:
+                continue
+            recovered = row.recovery(measured) or (math.nan,) * 3
+            for name, share in zip(UPTAKE_FIGURES, recovered, strict=True):
+                value = getattr(measured, name)
+                true = math.nan if row.reference is None else getattr(row.reference, name)
+                bias = 100.0 * (value / true - 1.0) if true > 0.0 else math.nan
+                words = (UPTAKE_FIGURES[name], number(value), signed(bias, 1), number(share, 3))
+                table.add_row(_plain(row.name), image, *words)
+    return table
+
+
 def _as_rich(made: ReportTable) -> Table:
     """Return a table of the report for the terminal."""
     table = Table(title=made.title)
-    for number, column in enumerate(made.header):
-        table.add_column(column, justify="left" if number == 0 else "right")
+    for place, column in enumerate(made.header):
+        table.add_column(column, justify="left" if place == 0 else "right")
     for row in made.rows:
         table.add_row(*(_plain(cell) for cell in row))
     return table

@@ -33,6 +33,7 @@ from ratcli.evaluation.scene import (
     Scene,
     named_images,
     read_scene,
+    unit_after,
     views_of,
 )
 from ratcli.evaluation.tables import (
@@ -57,7 +58,8 @@ class Settings:
         windows: in which to score; those of the scan's unit where empty.
         baselines: to run on the input.
         protocol: `native`, or `rat-paper`: 8-bit Y of one window, as the authors' script scores.
-        suv_factor: SUV for each Bq/ml; 1 leaves the unit as it is.
+        suv_factor: SUV for each Bq/ml, or for each unit of a scan that tells none; 1 leaves the
+            unit as it is.
         shown: most planes to keep for the report.
         phantom: look for a round body and round inserts, and measure uniformity and resolution.
     """
@@ -103,7 +105,7 @@ class _Run:
     def __init__(self, comparison: Comparison, settings: Settings) -> None:
         info = comparison.restored.info
         self._comparison, self._settings = comparison, settings
-        self._unit = _unit(info.unit, settings.suv_factor)
+        self._unit = unit_after(info.unit, settings.suv_factor)
         self._gray = info.channels == 1
         self._pitch_mm = _pitch(info.spacing_mm)
         self._scores = ScoreTable(_windows(comparison, settings, self._unit), settings.protocol)
@@ -244,10 +246,6 @@ class _Run:
             uncertainty=scene.uncertainty,
             places=() if check is None else check.places,
         )
-
-
-def _unit(unit: str | None, suv_factor: float) -> str | None:
-    return "SUV" if unit == "Bq/ml" and suv_factor != 1.0 else unit
 
 
 def _pitch(spacing_mm: tuple[float | None, float | None, float | None]) -> float | None:

@@ -91,7 +91,7 @@ class Scene:
         mask: `(H, W)`, true where every image holds a measurement.
         labels: `(H, W)` regions, -1 outside them.
         uncertainty: float32 `(H, W)` or None.
-        unit: of the values, as the restored scan's file tells it.
+        unit: of the values.
     """
 
     view: View
@@ -155,15 +155,21 @@ def read_scene(
         None if reader is None else _read(reader, view.plane, view.box, factor)
         for reader in (comparison.reference, comparison.uncertainty)
     )
+    unit = unit_after(restored.info.unit, factor)
     return Scene(
         view=view,
         images=images,
         reference=reference,
         mask=_mask(comparison, view),
-        labels=_labels(comparison, view, images[RESTORED]),
+        labels=_labels(comparison, view, images[RESTORED], unit),
         uncertainty=None if uncertainty is None else uncertainty[0],
-        unit=restored.info.unit,
+        unit=unit,
     )
+
+
+def unit_after(unit: str | None, suv_factor: float) -> str | None:
+    """Return the unit of values that were multiplied with a factor: SUV of activity or counts."""
+    return "SUV" if unit in ("Bq/ml", None) and suv_factor != 1.0 else unit
 
 
 def named_images(scene: Scene) -> dict[str, FloatArray]:
@@ -239,11 +245,13 @@ def _mask(comparison: Comparison, view: View) -> BoolArray:
     return result
 
 
-def _labels(comparison: Comparison, view: View, restored: FloatArray) -> LabelArray:
+def _labels(
+    comparison: Comparison, view: View, restored: FloatArray, unit: str | None
+) -> LabelArray:
     """Return the given regions of a view, or automatic ones."""
     info = comparison.restored.info
     if comparison.regions is None:
-        return automatic_regions(restored, info.unit)
+        return automatic_regions(restored, unit)
     labels = comparison.regions.labels(view.plane, (info.height, info.width))
     return labels if view.box is None else labels[view.box.slices]
 
