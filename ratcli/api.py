@@ -264,6 +264,8 @@ def segment(
     task: str,
     partition: str = "",
     unit: str | None = None,
+    device: str = "auto",
+    cache: StrPath | None = None,
 ) -> LabelArray:
     """Find the regions of an array or of a scan on disk; nothing is written.
 
@@ -272,6 +274,8 @@ def segment(
         task: the task whose units the values are in, and whose partition is the default.
         partition: how regions are found, as `--partition`.
         unit: unit of the values where a file does not tell it.
+        device: where a partition by a network is computed.
+        cache: folder of partitions that were computed before.
 
     Returns:
         Labels from 0, int32 `(H, W)` for one plane, `(N, H, W)` for several.
@@ -279,19 +283,18 @@ def segment(
     Raises:
         RatError: the scan is not what the task is for, or there is no such partition.
     """
-    from ratcli.partition import get_partitioner
-    from ratcli.restore import check, unit_factor
+    from ratcli.batch.segmenting import labelled_planes
+    from ratcli.partition.cache import CachedPartitioner
+    from ratcli.restore import RestoreSettings, check, load_partitioner
 
     chosen = get_task(task)
-    partitioner = get_partitioner(partition or chosen.partition)
+    partitioner = load_partitioner(RestoreSettings(chosen, partition=partition, device=device))
+    if cache is not None:
+        partitioner = CachedPartitioner(partitioner, Path(cache))
     with _open(scan, chosen, unit) as reader:
         check(chosen, reader)
-        factor = np.float32(unit_factor(chosen, reader))
-        planes = []
-        for plane in range(reader.info.planes):
-            values = reader.read(plane) * factor
-            values[:, reader.padding(plane)] = chosen.window[0]
-            planes.append(partitioner.partition(chosen.normalise(values)).labels)
+        found = labelled_planes(reader, chosen, partitioner)
+        planes = [plane.regions.labels for plane in found]
     return planes[0] if len(planes) == 1 else np.stack(planes)
 
 

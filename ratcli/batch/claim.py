@@ -49,6 +49,13 @@ def claimed(output: Path) -> Iterator[None]:
             os.close(handle)
 
 
+def sweep(output: Path) -> None:
+    """Remove what a killed process left of an output, unless another process is writing it."""
+    if os.path.lexists(claim_path(output)):
+        with contextlib.suppress(OutputError), claimed(output):
+            pass
+
+
 def remove_partials(output: Path) -> None:
     """Remove unfinished versions of an output; call it while the output is claimed."""
     partial = re.compile(

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import errno
+import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ratcli.errors import DeviceError, OutputError, PartialFailureError, RatError
+
+LOG = logging.getLogger("ratcli.batch")
+
+TRACE = 5
+"""Level of tracebacks: below all that is told without `--debug`, since they may quote a header."""
 
 Status = Literal["planned", "done", "skipped", "failed"]
 Fact = str | int | float | bool | None
@@ -62,16 +69,22 @@ def told_error(error: BaseException) -> RatError:
     """Return an error as one that can be told: its text holds nothing of a patient or a path."""
     if isinstance(error, RatError):
         return error
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return DeviceError(
             "the machine's memory is not enough", hint="Use a smaller --tile or fewer --jobs."
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return OutputError(f"the output cannot be written: {(error.strerror or '').lower()}")
+    LOG.log(TRACE, "%s", "".join(traceback.format_exception(error)).rstrip())
     return RatError(
         f"internal error ({type(error).__name__})",
         hint="This is a fault of rat; the same command with --debug shows where.",
     )
+
+
+def _is_torch_out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch's CPU allocator gave up, for which it has no class of its own."""
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:

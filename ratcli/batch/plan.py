@@ -36,6 +36,7 @@ class Job:
         overwrite: whether what has that name may be replaced.
         residual: where the difference to the input goes, None where it is not wanted.
         uncertainty: where standard deviations go, None where they are not wanted.
+        beside: what else the job may write, as pictures and tables.
     """
 
     source: ScanSource
@@ -44,12 +45,18 @@ class Job:
     overwrite: bool = False
     residual: Path | None = None
     uncertainty: Path | None = None
+    beside: tuple[Path, ...] = ()
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """All that the job writes."""
+        """All scans that the job writes."""
         every = (self.output, self.residual, self.uncertainty)
         return tuple(path for path in every if path is not None)
+
+    @property
+    def claims(self) -> tuple[Path, ...]:
+        """All names that the job needs for itself."""
+        return (*self.outputs, *self.beside)
 
 
 @dataclass(frozen=True)
@@ -191,7 +198,7 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
     if if_exists == "overwrite":
         return Plan(tuple(replace(job, overwrite=True) for job in plan.jobs), plan.outcomes)
     taken = [
-        job for job in plan.jobs if not job.overwrite and any(map(os.path.lexists, job.outputs))
+        job for job in plan.jobs if not job.overwrite and any(map(os.path.lexists, job.claims))
     ]
     if not taken:
         return plan
@@ -207,10 +214,6 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
         f"{taken[0].output.name} exists already{others}",
         hint="Choose another place with -o, or --if-exists skip or overwrite.",
     )
-
-
-def _is_taken(job: Job) -> bool:
-    return not job.overwrite and any(os.path.lexists(path) for path in job.outputs)
 
 
 def _told_apart(jobs: Sequence[Job]) -> Iterator[Job]:

@@ -124,8 +124,8 @@ class Runner:
             worker = self._load()
             started = time.monotonic()
             try:
-                for output in job.outputs:
-                    stack.enter_context(claimed(output))
+                for path in job.claims:
+                    stack.enter_context(claimed(path))
                 unfinished = worker.run(job, scan.reader, progress)
             except Exception as error:
                 return _failed(job, error)

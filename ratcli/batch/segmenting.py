@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from ratcli.partition.cache import CachedPartitioner
 from ratcli.partition.display import soft_picture
 from ratcli.partition.overlay import draw_regions
 from ratcli.partition.propagate import Propagator
-from ratcli.regions import LabelArray
+from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, FloatArray, ScanReader
 from ratcli.task import Task
 from ratcli.tasks import TASKS, get_task
@@ -101,6 +102,13 @@ class SegmentWork:
             hint="CT in HU, PET in SUV or Bq/ml, and RGB pathology are understood.",
         )
 
+    def beside(self, output: Path) -> tuple[Path, ...]:
+        """Return what may be written beside a region map."""
+        stem = split_name(output)[0]
+        names = [f"{stem}_preview.png", f"{stem}_preview"] if self.preview else []
+        names += [f"{stem}.csv"] if self.table else []
+        return tuple(output.with_name(name) for name in names)
+
     def load(self) -> SegmentWorker:
         """Load the partitioner; see `Work.load`."""
         options: dict[str, Any] = {}
@@ -112,6 +120,33 @@ class SegmentWork:
         if self.cache is not None:
             partitioner = CachedPartitioner(partitioner, self.cache)
         return SegmentWorker(self, partitioner)
+
+
+class LabelledPlane(NamedTuple):
+    """A plane `(C, H, W)` in the task's first unit and in the network's, and its regions."""
+
+    values: FloatArray
+    normal: FloatArray
+    regions: Regions
+
+
+def labelled_planes(
+    reader: ScanReader | ReadAhead, task: Task, partitioner: Partitioner
+) -> Iterator[LabelledPlane]:
+    """Find the regions of each plane; where nothing was measured, they see the window's low end.
+
+    Raises:
+        UnsuitableInputError: activity whose headers lack what SUV needs.
+        UnreadableInputError: pixel data are damaged.
+    """
+    from ratcli.restore import unit_factor
+
+    factor = np.float32(unit_factor(task, reader))
+    for plane in range(reader.info.planes):
+        values = reader.read(plane) * factor
+        values[:, reader.padding(plane)] = task.window[0]
+        normal = task.normalise(values)
+        yield LabelledPlane(values, normal, partitioner.partition(normal))
 
 
 class SegmentWorker:
@@ -128,10 +163,7 @@ class SegmentWorker:
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
         """Find the regions of a scan; see `Worker.run`."""
-        from ratcli.restore import unit_factor
-
         task = self._work.task_of(reader)
-        factor = np.float32(unit_factor(task, reader))
         planes, counts = reader.info.planes, []
         follow = Propagator().follow if self._work.propagate else None
         with ExitStack() as stack:
@@ -147,17 +179,12 @@ class SegmentWorker:
             extras = self._extras(job, reader)
             for extra in extras:
                 stack.enter_context(extra)
-            for plane in range(planes):
-                values = reader.read(plane) * factor
-                hidden = reader.padding(plane)
-                values[:, hidden] = task.window[0]
-                normal = task.normalise(values)
-                regions = self._partitioner.partition(normal)
-                labels = follow(regions.labels) if follow else regions.labels
+            for plane, found in enumerate(labelled_planes(reader, task, self._partitioner)):
+                labels = follow(found.regions.labels) if follow else found.regions.labels
                 writer.write(plane, labels)
                 for extra in extras:
-                    extra.add(plane, values, normal, labels)
-                counts.append(regions.count)
+                    extra.add(plane, found.values, found.normal, labels)
+                counts.append(found.regions.count)
                 progress(plane + 1, planes)
             facts: dict[str, Fact] = {
                 "planes": planes,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ratcli.batch import manifest as manifests
-from ratcli.batch.claim import claimed
+from ratcli.batch.claim import claimed, sweep
 from ratcli.batch.manifest import Header, Manifest
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import IfExists, Job, Plan, settle_existing
@@ -96,6 +96,9 @@ class Batch:
             if self._settings.manifest is not None:
                 stack.enter_context(claimed(self._settings.manifest))
                 manifest = manifests.begin(self._settings.manifest, self._header, self.plan)
+            for job in self.every_job:
+                for path in job.claims:
+                    sweep(path)
             record = _Record(listener, manifest)
             for outcome in self.plan.outcomes:
                 record.finished(outcome)

@@ -48,7 +48,9 @@ class Talk:
         """Least level that reaches stderr."""
         if self.quiet:
             return logging.ERROR
-        return logging.DEBUG if self.verbose or self.debug else logging.INFO
+        if self.debug:
+            return logging.NOTSET + 1
+        return logging.DEBUG if self.verbose else logging.INFO
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def talking(talk: Talk) -> Iterator[None]:
     root = logging.getLogger("ratcli")
     handlers = _handlers(talk)
     before = (root.level, root.propagate)
-    root.setLevel(logging.DEBUG)
+    root.setLevel(min(talk.level, logging.DEBUG))
     root.propagate = False
     for handler in handlers:
         root.addHandler(handler)

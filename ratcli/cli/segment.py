@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -92,11 +92,6 @@ def segment(
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 
         options.check_partition(partition or "superpixel")
-        plan = find_region_jobs(
-            inputs,
-            Selection("_regions", output, recursive, series_uid),
-            kind.value if kind else None,
-        )
         work = SegmentWork(
             partition=partition or "superpixel",
             task=task,
@@ -110,18 +105,30 @@ def segment(
             table=with_table,
             max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
         )
+        plan = find_region_jobs(
+            inputs,
+            Selection("_regions", output, recursive, series_uid),
+            kind.value if kind else None,
+            work.beside,
+        )
         how = BatchSettings(if_exists=if_exists.value, processes=jobs, fail_fast=fail_fast)
         run = tell_plan if dry_run else run_batch
         run(Batch(plan, Header(), how), work, talk, as_json=as_json)
 
 
-def find_region_jobs(inputs: Sequence[Path], place: object, kind: str | None) -> Plan:
+def find_region_jobs(
+    inputs: Sequence[Path],
+    place: object,
+    kind: str | None,
+    beside: Callable[[Path], tuple[Path, ...]] = lambda output: (),
+) -> Plan:
     """List the scans in the inputs, and a file for the region map of each.
 
     Args:
         inputs: what was named on the command line.
         place: a `Selection`.
         kind: format of the region maps; None for that of each scan.
+        beside: tells what is written beside a region map.
 
     Raises:
         UsageError: the output's suffix is that of another format.
@@ -137,13 +144,15 @@ def find_region_jobs(inputs: Sequence[Path], place: object, kind: str | None) ->
     suffix = split_name(wanted)[1].lower() if wanted and not wanted.is_dir() else ""
     plan = find_jobs(inputs, replace(place, output=None) if suffix else place)
     if suffix and wanted is not None:
-        return Plan((_named(plan.jobs, wanted, suffix, kind),), plan.outcomes)
+        job = _named(plan.jobs, wanted, suffix, kind)
+        return Plan((replace(job, beside=beside(job.output)),), plan.outcomes)
     jobs = []
     for job in plan.jobs:
         stem = job.output.name if job.source.is_folder else split_name(job.output)[0]
         stem = stem if stem.endswith("_regions") else f"{stem}_regions"
         name = stem + SUFFIXES[kind or job.source.format]
-        jobs.append(replace(job, output=job.output.with_name(name)))
+        output = job.output.with_name(name)
+        jobs.append(replace(job, output=output, beside=beside(output)))
     _refuse_meeting(jobs)
     return Plan(tuple(jobs), plan.outcomes)
 
@@ -168,9 +177,10 @@ def _named(jobs: Sequence[Job], wanted: Path, suffix: str, kind: str | None) -> 
 def _refuse_meeting(jobs: Sequence[Job]) -> None:
     seen: dict[Path, Job] = {}
     for job in jobs:
-        other = seen.setdefault(job.output, job)
-        if other is not job:
-            raise OutputError(
-                f"{other.name} and {job.name} would both be written to {job.output.name}",
-                hint="Segment them in two calls, each with its own -o.",
-            )
+        for path in job.claims:
+            other = seen.setdefault(path, job)
+            if other is not job:
+                raise OutputError(
+                    f"{other.name} and {job.name} would both be written to {path.name}",
+                    hint="Segment them in two calls, each with its own -o.",
+                )

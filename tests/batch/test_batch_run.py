@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from batch_scans import AddOne, Heard, make_scan, values_of
 
-from ratcli.batch.claim import claim_path, claimed
+from ratcli.batch.claim import claim_path, claimed, sweep
 from ratcli.batch.manifest import Header
-from ratcli.batch.outcome import Outcome, failure_of
-from ratcli.batch.plan import Selection, find_jobs
+from ratcli.batch.outcome import TRACE, Outcome, failure_of, told_error
+from ratcli.batch.plan import IfExists, Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.errors import OutputError, WeightsError
 
@@ -202,6 +204,48 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         ".00.nii.b.01234567.rat-partial",
         "00.nii",
     ]
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "overwrite"])
+def test_what_a_kill_left_of_a_whole_output_is_removed(tmp_path: Path, if_exists: IfExists) -> None:
+    make_folder(tmp_path / "in", 1)
+    run(tmp_path)
+    claim_path(tmp_path / "out" / "00.nii").touch()
+    (tmp_path / "out" / ".00.nii.01234567.rat-partial").write_text("half")
+    run(tmp_path, settings=BatchSettings(if_exists))
+    assert_nothing_hidden(tmp_path)
+
+
+def test_what_a_kill_left_is_removed_where_the_input_broke_since(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 1)
+    (tmp_path / "out").mkdir()
+    claim_path(tmp_path / "out" / "00.nii").touch()
+    (tmp_path / "out" / ".00.nii.01234567.rat-partial").write_text("half")
+    break_scan(tmp_path / "in" / "00.nii")
+    assert statuses(run(tmp_path)) == {"00.nii": "failed"}
+    assert_nothing_hidden(tmp_path)
+
+
+def test_a_claim_that_is_held_is_not_swept_away(tmp_path: Path) -> None:
+    output = tmp_path / "00.nii"
+    with claimed(output):
+        sweep(output)
+        assert claim_path(output).exists()
+
+
+def test_too_little_memory_for_torch_is_no_fault_of_rat() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 48)
+    assert told_error(caught.value).exit_code == 6
+
+
+def test_a_fault_of_rat_is_traced_below_all_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(TRACE, "ratcli.batch"):
+        told = told_error(ZeroDivisionError("of SECRET"))
+    assert "SECRET" not in str(told)
+    (record,) = caplog.records
+    assert record.levelno < logging.DEBUG
+    assert "ZeroDivisionError: of SECRET" in record.getMessage()
 
 
 def test_an_input_that_vanishes_fails_alone(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What `rat segment` writes beside its region maps is planned and claimed like they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from ratcli.batch.claim import claim_path
+from ratcli.cli.app import main
+
+Output = pytest.CaptureFixture[str]
+
+
+def write_tiff(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.linspace(-900, 900, 48 * 40, dtype=np.float32).reshape(48, 40))
+    return path
+
+
+def segment(*words: object) -> int:
+    return main(["segment", *map(str, words), "--unit", "HU", "--threads", "1", "-q"])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def test_tables_of_two_scans_never_meet(tmp_path: Path, capsys: Output) -> None:
+    folder = tmp_path / "in"
+    write_tiff(folder / "a.tif")
+    write_tiff(folder / "a.tiff")
+    words = (folder, "-o", tmp_path / "out", "--table")
+    assert segment(*words) == 5
+    assert "would both be written to a_regions" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_is_there_stops_the_run_before_it_begins(
+    tmp_path: Path, capsys: Output
+) -> None:
+    scan = write_tiff(tmp_path / "a.tif")
+    (tmp_path / "a_regions_preview.png").write_text("mine")
+    assert segment(scan, "--preview") == 5
+    assert "exists already" in capsys.readouterr().err
+    assert names(tmp_path) == ["a.tif", "a_regions_preview.png"]
+
+
+def test_what_a_kill_left_of_a_picture_is_removed(tmp_path: Path) -> None:
+    scan = write_tiff(tmp_path / "a.tif")
+    claim_path(tmp_path / "a_regions_preview.png").touch()
+    (tmp_path / ".a_regions_preview.png.01234567.rat-partial").write_text("half")
+    assert segment(scan, "--preview", "--table") == 0
+    assert names(tmp_path) == [
+        "a.tif",
+        "a_regions.csv",
+        "a_regions.tif",
+        "a_regions_preview.png",
+    ]
