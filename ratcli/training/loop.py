@@ -20,7 +20,7 @@ from ratcli.errors import OutputError, RatError, UnreadableInputError
 from ratcli.network.rat import RAT
 from ratcli.training import parallel
 from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, RECIPE, Curve, load, save
-from ratcli.training.loss import focal_region_loss
+from ratcli.training.loss import degradation_size, focal_region_loss
 from ratcli.training.material import Batch, Example, Pool, Source
 from ratcli.training.recipe import Recipe, recipe_text
 from ratcli.training.stopwatch import NoStopwatch, Stopwatch
@@ -251,6 +251,9 @@ class Trainer:
         with watch.part("forward"):
             with self._autocast():
                 restored = self.network(degraded, labels)
+            if recipe.balanced:
+                size = degradation_size(degraded, clean)
+                restored, clean = restored / size, clean / size
             loss = focal_region_loss(restored, clean, labels, recipe.beta, recipe.epsilon)
         with watch.part("backward"):
             self._optimiser.zero_grad(set_to_none=True)

@@ -53,3 +53,18 @@ def focal_region_loss(
         highest = parallel.largest(means.max())
         weight = means / highest.clamp(min=torch.finfo(torch.float32).tiny)
     return (error * (1 + beta * weight[:, None])).mean()
+
+
+def degradation_size(degraded: Tensor, clean: Tensor, least: float = 0.004) -> Tensor:
+    """Return what degrading changed in each example, root mean square, `(B, 1, 1, 1)`.
+
+    Errors over it weigh a quiet example like a noisy one; a mean of plain errors is decided by the
+    noisiest, and lets a network blur the quiet ones.
+
+    Args:
+        degraded: `(B, C, H, W)` in the network's units.
+        clean: of the same shape.
+        least: what is taken for an example that was hardly changed.
+    """
+    squared = (degraded.float() - clean.float()).square().mean((1, 2, 3), keepdim=True)
+    return (squared + least**2).sqrt()

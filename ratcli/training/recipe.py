@@ -43,6 +43,8 @@ class Recipe:
         ema: decay of the averaged parameters, which are what ships.
         beta: weight of hard regions in the focal region loss.
         epsilon: Charbonnier's epsilon; 0 for absolute differences.
+        balanced: errors over what degrading changed in each example, so that quiet ones count
+            too; epsilon is a share of that, then. Not where the task changes the grid.
         pool: prepared planes from which patches are cut.
         refresh: planes of the pool replaced after each step.
         procedural: share of procedural planes among the material.
@@ -75,6 +77,7 @@ class Recipe:
     ema: float = 0.999
     beta: float = 1.0
     epsilon: float = 0.0
+    balanced: bool = False
     pool: int = 64
     refresh: int = 1
     procedural: float = 0.3
@@ -138,7 +141,7 @@ def _check_kinds(recipe: Recipe, name: str) -> None:
         if usual is dataclasses.MISSING:
             continue
         kinds = (int, float) if isinstance(usual, float) else type(usual)
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(usual, bool):
             raise UsageError(
                 f"the recipe {name} sets {item.name} to {value!r}, but it is like {usual!r}"
             )

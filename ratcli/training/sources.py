@@ -80,8 +80,8 @@ def default_recipe(task: Task) -> Recipe:
         heads=4,
         scale=task.scale,
     )
-    epsilon = 0.02 if task.name == "pet-synthesis" else 0.0
+    is_pet = task.name == "pet-synthesis"
     return Recipe(
         task.name, network, learning_rate=8e-4, patch=96, late_steps=600, late_patch=192,
-        epsilon=epsilon, validate=250,
+        epsilon=0.5 if is_pet else 0.0, balanced=is_pet, validate=250,
     )  # fmt: skip

@@ -108,6 +108,13 @@ def test_a_network_of_other_channels_is_refused(tmp_path: Path) -> None:
         prepare(recipe, tmp_path, tmp_path / "run", CPU)
 
 
+def test_a_task_of_another_grid_cannot_be_balanced(tmp_path: Path) -> None:
+    network = NetworkSettings(channels=3, width=8, scale=4)
+    recipe = replace(RECIPE, task="pathology-sr", network=network, balanced=True)
+    with pytest.raises(UsageError, match="cannot be balanced"):
+        prepare(recipe, tmp_path, tmp_path / "run", torch.device("cpu"))
+
+
 def test_tuning_begins_with_installed_weights(tiny_weights: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path / "data", 2)
     recipe = tune_from(RECIPE, "ct-denoise", is_network_given=False)
