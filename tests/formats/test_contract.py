@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from dicom_scans import dicom_dataset, save_dicom, save_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
+from test_dicom_enhanced import ENHANCED_CT, enhanced_dataset
+from test_dicom_identity import COMPRESSED, NATIVE, rgb_dataset, save_in
+from test_dicom_slide import picture, save_parts, slide_dataset
 
 from ratcli.formats import create_scan, open_scan
 from ratcli.scan import Box, Derivation
@@ -205,22 +209,104 @@ def dicom_files(draw):
         "PhotometricInterpretation": draw(st.sampled_from(["MONOCHROME1", "MONOCHROME2"])),
     }
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    return rng.integers(low, high, shape, endpoint=True), elements
+    syntax = draw(st.sampled_from([*NATIVE, *COMPRESSED]))
+    return rng.integers(low, high, shape, endpoint=True), elements, syntax
 
 
 @QUICK
 @given(made=dicom_files(), tile=st.sampled_from([None, 7]))
 def test_any_dicom_keeps_the_contract(tmp_path, made, tile):
-    stored, elements = made
+    stored, elements, syntax = made
     source, target = tmp_path / "a.dcm", tmp_path / "b.dcm"
-    save_dicom(dicom_dataset(stored, **elements), source)
+    save_in(dicom_dataset(stored, **elements), source, syntax)
     check_contract(source, target, tile=tile)
     before, after = dcmread(source), dcmread(target)
-    np.testing.assert_array_equal(after.pixel_array, before.pixel_array)
+    assert after.file_meta.TransferSyntaxUID == before.file_meta.TransferSyntaxUID == syntax
+    np.testing.assert_array_equal(stored_in(target), stored_in(source))
+
+
+def stored_in(path):
+    with open_scan(path) as reader:
+        return reader.layout(0).unpack(reader.frame(0).words)
 
 
 def test_a_dicom_series_keeps_the_contract(tmp_path):
     check_contract(save_series(tmp_path / "a"), tmp_path / "b")
+
+
+def save_enhanced(folder):
+    return save_dicom(enhanced_dataset("CT", ENHANCED_CT), folder / "a.dcm")
+
+
+def save_colours(folder):
+    return save_dicom(rgb_dataset(np.arange(72).reshape(4, 6, 3), 8, 1), folder / "a.dcm")
+
+
+def save_dicom_slide(folder):
+    return save_dicom(slide_dataset(picture()), folder / "a.dcm")
+
+
+def save_split_slide(folder):
+    return save_parts(folder / "a.dcm", picture())
+
+
+def save_zip(folder):
+    save_series(folder / "series")
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for path in sorted((folder / "series").iterdir()):
+            archive.write(path, path.name)
+    return folder / "a.zip"
+
+
+def save_pair(folder):
+    image = nib.Nifti1Pair(np.arange(60, dtype=np.int16).reshape(5, 4, 3), np.diag([2, 3, 4, 1]))
+    nib.save(image, folder / "a.hdr")
+    return folder / "a.hdr"
+
+
+def save_palette(folder):
+    colormap = (np.arange(768) * 257 % 65536).astype(np.uint16).reshape(3, 256)
+    index = np.arange(600, dtype=np.uint8).reshape(20, 30)
+    options = {"photometric": "palette", "colormap": colormap}
+    tifffile.imwrite(folder / "a.tif", index, **options)
+    return folder / "a.tif"
+
+
+def save_planar(folder):
+    image = np.arange(3 * 20 * 30, dtype=np.uint16).reshape(3, 20, 30)
+    options = {"photometric": "rgb", "planarconfig": "separate", "bigtiff": True}
+    tifffile.imwrite(folder / "a.tif", image, **options)
+    return folder / "a.tif"
+
+
+def save_pyramid(folder):
+    image = np.arange(64 * 96 * 3, dtype=np.uint8).reshape(64, 96, 3)
+    with tifffile.TiffWriter(folder / "a.tif") as file:
+        options = {"tile": (16, 16), "photometric": "rgb", "metadata": None}
+        file.write(image, resolution=(4e4, 4e4), resolutionunit="centimeter", **options)
+        file.write(image[::2, ::2], subfiletype=1, **options)
+    return folder / "a.tif"
+
+
+MADE_KINDS = {
+    "DICOM, enhanced": save_enhanced,
+    "DICOM in colour planes": save_colours,
+    "DICOM slide": save_dicom_slide,
+    "DICOM slide in several files": save_split_slide,
+    "DICOM series in a zip archive": save_zip,
+    "NIfTI in two files": save_pair,
+    "TIFF with a palette": save_palette,
+    "TIFF in colour planes, BigTIFF": save_planar,
+    "TIFF pyramid": save_pyramid,
+}
+
+
+@pytest.mark.parametrize("tile", [None, 7])
+@pytest.mark.parametrize("kind", MADE_KINDS)
+def test_a_made_file_of_each_kind_keeps_the_contract(tmp_path, kind, tile):
+    source = MADE_KINDS[kind](tmp_path)
+    suffix = "" if source.suffix == ".zip" else source.suffix
+    check_contract(source, tmp_path / f"b{suffix}", tile=tile)
 
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
