@@ -1,11 +1,12 @@
-"""Every file of a folder through its reader and an identity write: one row for each kind.
+"""Every file of a folder through `rat info` and an identity restore: one row for each kind.
 
     python benchmarks/formats.py ../shared/data [--only tiff] [--json benchmarks/results/f.json]
 
-A file is read, or refused with a reason, or it crashed the reader (which must not happen). What
-was read is written by its format's writer without a change, read again and compared: values (PET
-within half a slope, as its slopes are computed anew), geometry, and the verdict of the format's
-validators: nothing that they did not say of the source, too.
+A file is read, or refused with a reason, or it crashed the reader (which must not happen). Of what
+was read, all that `rat info` tells is measured; then its format's writer writes it without a
+change, and it is read again and compared: values (PET within half a slope, as its slopes are
+computed anew), geometry, and the verdict of the format's validators: nothing that they did not say
+of the source, too.
 """
 
 from __future__ import annotations
@@ -29,13 +30,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ratcli.cli.prospects import measure_range, prospect
 from ratcli.errors import RatError
 from ratcli.formats import ScanSource, create_scan, find_scans, open_scan, sniff
 from ratcli.scan import Derivation, ScanInfo, ScanReader
+from ratcli.tasks import TASKS
 
 IDENTITY = Derivation("identity", "Nothing was changed.", "identity", version="benchmark")
 STORED_PET_STEPS = 32767
 CHECKED_FILES = 3  # of a series, by a validator
+HEAD = (
+    "files", "scans", "read", "refused", "crashed", "fit", "values=", "geom.=", "valid", "bad",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Result:
         files: files it is made of.
         outcome: `read`, `refused` or `crashed`.
         reason: why it was refused, or where it crashed.
+        tasks: those that would restore it, as `rat info` tells.
         values: whether the values are equal after an identity write.
         geometry: whether size, spacing and unit are.
         verdict: `good`, `bad`, `no tool`, or empty where nothing was written.
@@ -58,6 +65,7 @@ class Result:
     files: int
     outcome: str
     reason: str = ""
+    tasks: tuple[str, ...] = ()
     values: bool | None = None
     geometry: bool | None = None
     verdict: str = ""
@@ -73,7 +81,7 @@ def main() -> None:
     print_table(results)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1))
+        options.json.write_text(json.dumps(report(results), indent=1) + "\n")
     sys.exit(any(result.outcome == "crashed" for result in results))
 
 
@@ -126,8 +134,10 @@ def examine(source: ScanSource, kind: str, name: str) -> Result:
     try:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "out" + source.suffix) if source.format != "none" else Path(folder)
+            tasks = tell_tasks(target)
             values, geometry = write_and_compare(target, out)
-            return Result(kind, name, files, "read", "", values, geometry, verdict(source, out))
+            told = verdict(source, out)
+            return Result(kind, name, files, "read", "", tasks, values, geometry, told)
     except RatError as error:
         reason = f"{type(error).__name__}: {error}".replace(source.paths[0].name, "FILE")
         return Result(kind, name, files, "refused", reason)
@@ -137,6 +147,15 @@ def examine(source: ScanSource, kind: str, name: str) -> Result:
         where = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} in {Path(where.filename).name}:{where.lineno}"
         return Result(kind, name, files, "crashed", reason)
+
+
+def tell_tasks(source: ScanSource | Path) -> tuple[str, ...]:
+    """Find out what `rat info` tells beyond the header: the range, and the tasks that fit."""
+    with open_scan(source) as reader:
+        measure_range(reader)
+        verdicts = [prospect(task, reader) for task in TASKS.values()]
+    assert all(verdict.text for verdict in verdicts)
+    return tuple(verdict.task for verdict in verdicts if verdict.fits)
 
 
 def write_and_compare(source: ScanSource | Path, out: Path) -> tuple[bool, bool]:
@@ -225,15 +244,40 @@ def tiff_faults(path: Path) -> set[str]:
     return faults
 
 
-def print_table(results: Iterable[Result]) -> None:
-    """Print one row for each kind, then the reasons of refusals, then crashes and differences."""
-    results = list(results)
+def report(results: list[Result]) -> dict[str, object]:
+    """Return the table, the reasons of refusals, and all that is not as it should be."""
+    reasons = Counter(result.reason for result in results if result.outcome == "refused")
+    odd = [
+        result
+        for result in results
+        if result.outcome == "crashed"
+        or (result.outcome == "read" and not (result.values and result.geometry))
+        or result.verdict == "bad"
+    ]
+    table = [
+        {"kind": kind, **dict(zip(HEAD, counts(group), strict=True))}
+        for kind, group in by_kind(results)
+    ]
+    return {
+        "rows": table,
+        "refused": dict(reasons.most_common()),
+        "odd": [asdict(result) for result in odd],
+    }
+
+
+def by_kind(results: list[Result]) -> list[tuple[str, list[Result]]]:
+    """Return the rows: the results of each kind, and all."""
     rows: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         rows[result.kind].append(result)
-    head = ("files", "scans", "read", "refused", "crashed", "values=", "geom.=", "valid", "bad")
-    print(f"{'kind':38}" + "".join(f"{name:>9}" for name in head))
-    for kind, group in [*sorted(rows.items()), ("all", results)]:
+    return [*sorted(rows.items()), ("all", results)]
+
+
+def print_table(results: Iterable[Result]) -> None:
+    """Print one row for each kind, then the reasons of refusals, then crashes and differences."""
+    results = list(results)
+    print(f"{'kind':38}" + "".join(f"{name:>9}" for name in HEAD))
+    for kind, group in by_kind(results):
         print(f"{kind:38}" + "".join(f"{count:9}" for count in counts(group)))
     reasons = Counter(result.reason for result in results if result.outcome == "refused")
     print("\nrefused, because")
@@ -257,6 +301,7 @@ def counts(group: list[Result]) -> tuple[int, ...]:
         outcomes["read"],
         outcomes["refused"],
         outcomes["crashed"],
+        sum(bool(result.tasks) for result in group),
         sum(bool(result.values) for result in group),
         sum(bool(result.geometry) for result in group),
         sum(result.verdict == "good" for result in group),
