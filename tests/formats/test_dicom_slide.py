@@ -199,6 +199,20 @@ def test_a_real_slide_is_a_pyramid_in_openslide(
     assert np.array_equal(shown, pixels(path)[10:30, 20:50])
 
 
+def test_wsidicom_opens_the_folder_as_one_pyramid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wsidicom = pytest.importorskip("wsidicom", reason="wsidicom is not installed")
+    monkeypatch.setattr("ratcli.formats.dicom.slide_levels.LARGEST_LAST", 100)
+    path = shared("formats", "dicom", "wsi", "sm_image_jpegls.dcm")
+    out = restore_slide(path, tmp_path / "out" / "a.dcm", FINER, step=20)
+    with wsidicom.WsiDicom.open(out.parent) as slide:
+        assert [level.size.to_tuple() for level in slide.pyramid] == [(200, 200), (50, 50)]
+        assert slide.mpp.width == pytest.approx(0.499 / 4)
+        shown = np.asarray(slide.read_region((10, 20), 0, (30, 25)))
+    assert np.array_equal(shown, pixels(out)[20:45, 10:40])
+
+
 def test_a_level_whose_name_is_taken_keeps_the_slide_from_being_written(tmp_path: Path) -> None:
     path = save_dicom(slide_dataset(picture(30, 330), tile=64), tmp_path / "in.dcm")
     (tmp_path / "a_level1.dcm").write_bytes(b"mine")
