@@ -1,4 +1,4 @@
-"""Names for files that are not scans, so that an error can say what was found."""
+"""Words for what was found: kinds of files that are not scans, and numbers of things."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def describe_bytes(head: bytes) -> str:
         if head[offset : offset + len(magic)] == magic:
             return name
     return "a text file" if _is_text(head) else "of an unknown kind"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and a noun, as `1 gap` and `2 gaps`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _is_text(head: bytes) -> bool:

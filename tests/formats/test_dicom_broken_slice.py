@@ -32,8 +32,8 @@ def test_a_truncated_slice_stands_apart_and_the_gap_is_told(tmp_path: Path) -> N
     sources = {source.name: source for source in find_scans(tmp_path)}
     rest = sources[tmp_path.name]
     assert [path.name for path in rest.paths] == ["slice4.dcm", "slice3.dcm", "slice1.dcm"]
-    assert rest.notices == ("1 files of the series cannot be read",)
-    assert "1 gaps between planes" in open_scan(rest).info.notices[0]
+    assert rest.notices == ("1 file of the series cannot be read",)
+    assert "1 gap between planes" in open_scan(rest).info.notices[0]
     assert sources["slice2"].is_broken
     with pytest.raises(UnreadableInputError, match=r"slice2\.dcm: the pixel data end early"):
         open_scan(sources["slice2"])
@@ -49,7 +49,7 @@ def test_a_slice_without_pixels_stands_apart(tmp_path: Path) -> None:
     del dataset.PixelData
     dataset.save_as(tmp_path / "slice2.dcm")
     rest = max(find_scans(tmp_path), key=lambda source: len(source.paths))
-    assert rest.notices == ("1 files of the series cannot be read",)
+    assert rest.notices == ("1 file of the series cannot be read",)
 
 
 def test_a_slice_cut_off_within_its_header_is_not_lost_in_silence(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_slice_cut_off_within_its_header_is_not_lost_in_silence(tmp_path: Path
     path.write_bytes(path.read_bytes().partition(b"\x28\x00\x10\x00")[0])
     assert "Rows" not in dcmread(path)
     rest, broken = sorted(find_scans(tmp_path), key=lambda source: source.is_broken)
-    assert rest.notices == ("1 files of the series cannot be read",)
+    assert rest.notices == ("1 file of the series cannot be read",)
     assert (broken.name, broken.is_broken) == ("slice2", True)
 
 

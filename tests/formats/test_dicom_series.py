@@ -64,11 +64,11 @@ def test_oblique_planes_follow_their_normal(tmp_path: Path) -> None:
 
 def test_a_gap_is_told(tmp_path: Path) -> None:
     folder = save_at(tmp_path, [(0, 0, z) for z in (0, 2, 4, 10, 12)])
-    assert "1 gaps between planes: up to 6.00 mm where 2.00 mm is usual" in notices(folder)
+    assert "1 gap between planes: up to 6.00 mm where 2.00 mm is usual" in notices(folder)
 
 
 def test_a_real_gap_is_told() -> None:
-    assert "gaps between planes" in notices(shared("formats", "dicom", "missing_slices"))
+    assert "1 gap between planes" in notices(shared("formats", "dicom", "missing_slices"))
 
 
 def test_uneven_spacing_is_told(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_uneven_spacing_is_told(tmp_path: Path) -> None:
 
 def test_two_planes_at_one_position_are_told_and_both_kept(tmp_path: Path) -> None:
     folder = save_at(tmp_path, [(0, 0, z) for z in (0, 2, 2, 4)])
-    assert "1 planes lie at the position of another" in notices(folder)
+    assert "1 plane lies at the position of another" in notices(folder)
     assert open_dicom(folder).info.planes == 4
 
 
@@ -90,7 +90,7 @@ def test_gantry_tilt_is_told(tmp_path: Path) -> None:
 def test_a_copy_of_a_file_is_left_out_and_told(tmp_path: Path) -> None:
     save_series(tmp_path)
     (tmp_path / "copy.dcm").write_bytes((tmp_path / "slice1.dcm").read_bytes())
-    assert "1 files are copies of another file" in notices(tmp_path)
+    assert "1 duplicate file was left out" in notices(tmp_path)
     assert open_dicom(tmp_path).info.planes == 4
 
 

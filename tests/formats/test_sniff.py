@@ -116,7 +116,12 @@ def test_a_damaged_file_is_a_source_of_its_own_and_fails_when_opened(tmp_path: P
 
 def test_plans_and_structures_in_a_folder_are_left_out(tmp_path: Path) -> None:
     save_series(tmp_path)
-    plan = dicom_dataset(ramp(), Modality="RTPLAN", SeriesInstanceUID=uid("plan"))
+    plan = dicom_dataset(
+        ramp(),
+        Modality="RTPLAN",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.481.5",
+        SeriesInstanceUID=uid("plan"),
+    )
     del plan.PixelData, plan.Rows, plan.Columns
     save_dicom(plan, tmp_path / "plan.dcm")
     assert len(find_scans(tmp_path)) == 1

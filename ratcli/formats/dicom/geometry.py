@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ratcli.formats.kinds import counted
+
 Vector = npt.NDArray[np.float64]
 
 _TILT_DEGREES = 0.1
@@ -68,7 +70,8 @@ def notices(planes: Sequence[PlaneGeometry]) -> list[str]:
         return ["positions of planes are missing, so that their order follows the numbering"]
     found = []
     if doubles := len(planes) - 1 - steps.size:
-        found.append(f"{doubles} planes lie at the position of another plane")
+        lies = "lies" if doubles == 1 else "lie"
+        found.append(f"{counted(doubles, 'plane')} {lies} at the position of another plane")
     found += _spacing_notices(steps)
     tilt = _tilt_degrees(planes)
     if tilt > _TILT_DEGREES:
@@ -98,7 +101,7 @@ def _spacing_notices(steps: Vector) -> list[str]:
     if gaps.any():
         widest = float(steps.max())
         return [
-            f"{int(gaps.sum())} gaps between planes: up to {widest:.2f} mm "
+            f"{counted(int(gaps.sum()), 'gap')} between planes: up to {widest:.2f} mm "
             f"where {usual:.2f} mm is usual"
         ]
     if float(np.abs(steps - usual).max()) > _UNEVEN_MM + 0.01 * usual:

@@ -17,6 +17,7 @@ from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import distance
 from ratcli.formats.dicom.groups import geometry
 from ratcli.formats.dicom.slide import is_slide
+from ratcli.formats.kinds import counted
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _split(group: list[_Member]) -> list[Series]:
     found = [_broken(member.path) for member in group if member.is_broken]
     shared = []
     if found:
-        shared.append(f"{len(found)} files of the series cannot be read")
+        shared.append(f"{counted(len(found), 'file')} of the series cannot be read")
     if len({shape[:5] for shape in stacks}) > 1:
         shared.append(
             f"the series holds images of {len(stacks)} sizes or directions, "
@@ -205,7 +206,8 @@ def _split(group: list[_Member]) -> list[Series]:
     for stack in stacks.values():
         unique, notices = _drop_copies(stack), list(shared)
         if copies := len(stack) - len(unique):
-            notices.append(f"{copies} files are copies of another file and were left out")
+            were = "was" if copies == 1 else "were"
+            notices.append(f"{counted(copies, 'duplicate file')} {were} left out")
         paths = _ordered(unique)
         found.append(Series(paths, tuple(notices), is_folder=len(paths) > 1))
     return found
