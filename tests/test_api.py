@@ -9,7 +9,13 @@ import pytest
 import tifffile
 
 import ratcli
-from ratcli.errors import InputNotFoundError, OutputError, UsageError
+from ratcli.errors import (
+    DeviceError,
+    InputNotFoundError,
+    OutputError,
+    PartialFailureError,
+    UsageError,
+)
 
 
 def plane(height: int = 48, width: int = 40) -> np.ndarray:
@@ -70,6 +76,49 @@ def test_a_file_is_restored_beside_itself(tmp_path: Path, tiny_weights: Path) ->
     assert tifffile.imread(outputs[0]).shape == (48, 40)
 
 
+def test_several_paths_are_one_batch_that_can_go_on(tmp_path: Path, tiny_weights: Path) -> None:
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", plane())
+    paths = [tmp_path / "a.tif", str(tmp_path / "b.tif")]
+    kept = {"manifest": tmp_path / "run.json", "resume": True, "output": tmp_path / "out"}
+    first = ratcli.restore(paths, task="ct-denoise", unit="HU", threads=1, **kept)
+    assert first == [tmp_path / "out" / "a.tif", tmp_path / "out" / "b.tif"]
+    made = [path.stat().st_mtime_ns for path in first]
+    assert ratcli.restore(paths, task="ct-denoise", unit="HU", threads=1, **kept) == first
+    assert [path.stat().st_mtime_ns for path in first] == made
+
+
+def test_one_broken_scan_is_logged_and_the_others_are_done(
+    tmp_path: Path, tiny_weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", plane())
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:2000])
+    with pytest.raises(PartialFailureError, match="1 of 2 inputs failed"):
+        ratcli.restore(tmp_path, task="ct-denoise", unit="HU", output=tmp_path / "out", threads=1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.tif"]
+    assert "a.tif" in caplog.text
+
+
+def test_an_uncertainty_comes_with_eight_views(tmp_path: Path, tiny_weights: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", plane())
+    options = {"task": "ct-denoise", "unit": "HU", "threads": 1}
+    ratcli.restore(tmp_path / "a.tif", uncertainty=True, **options)
+    assert (tmp_path / "a_ct-denoise_uncertainty.tif").is_file()
+    with pytest.raises(UsageError, match="needs 8 views"):
+        ratcli.restore(tmp_path / "a.tif", uncertainty=True, views=1, **options)
+
+
+def test_an_array_has_no_place_on_disk(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="takes no option output"):
+        ratcli.restore(plane(), task="ct-denoise", output=tmp_path)
+
+
+def test_a_budget_too_small_for_an_array_is_told(tiny_weights: Path) -> None:
+    with pytest.raises(DeviceError, match="too little for the network"):
+        ratcli.restore(plane(), task="ct-denoise", memory="10MB", threads=1)
+
+
 def test_errors_are_those_of_the_command_line(tmp_path: Path, tiny_weights: Path) -> None:
     with pytest.raises(InputNotFoundError):
         ratcli.restore(tmp_path / "gone.tif", task="ct-denoise")
@@ -94,6 +143,13 @@ def test_regions_of_a_file_are_those_of_its_values(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "scan.tif", plane() * 3)
     found = ratcli.segment(tmp_path / "scan.tif", task="ct-denoise", unit="HU")
     np.testing.assert_array_equal(found, ratcli.segment(plane() * 3, task="ct-denoise"))
+
+
+def test_a_cache_keeps_the_regions_of_an_array(tmp_path: Path) -> None:
+    fresh = ratcli.segment(plane() * 3, task="ct-denoise", cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    kept = ratcli.segment(plane() * 3, task="ct-denoise", cache=tmp_path)
+    np.testing.assert_array_equal(kept, fresh)
 
 
 def test_a_restored_array_is_evaluated() -> None:
