@@ -45,6 +45,7 @@ class RestoreOptions(TypedDict, total=False):
     Attributes:
         partition: how regions are found; without it the task's way.
         weights: name of the weights; without it the task's.
+        beside: names of further weights, whose results are averaged with those.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; only `auto` falls back.
         strength: 1 restored, 0 as it was.
         precision: `fp32` or `bf16`.
@@ -64,6 +65,7 @@ class RestoreOptions(TypedDict, total=False):
     tile_overlap: int
     threads: int
     views: int
+    beside: tuple[str, ...]
     compile: bool
 
 
@@ -223,7 +225,7 @@ def restoration(
     task = settings.task
     residual = options.get("save_residual", False)
     uncertainty = options.get("uncertainty", False)
-    if uncertainty and settings.views == 1:
+    if uncertainty and settings.samples == 1:
         raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")
     if residual and task.scale != 1:
         raise UsageError(

@@ -179,6 +179,7 @@ def restore_header(work: RestoreWork) -> Header:
         "task": settings.task.name,
         "weights": weights.name,
         "weights_sha256": weights.sha256,
+        **{f"weights_beside_{name}": find_weights(name).sha256 for name in settings.beside},
         "partition": settings.partition or settings.task.partition,
         "strength": settings.strength,
         "precision": settings.precision,

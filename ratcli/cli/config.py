@@ -62,7 +62,7 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
 def _by_parameter(settings: dict[str, Any], context: typer.Context, path: Path) -> dict[str, Any]:
     """Rename settings from the words of the command line to those of the function."""
     names = {
-        option.removeprefix("--"): parameter.name or ""
+        option.removeprefix("--"): parameter
         for parameter in context.command.params
         for option in parameter.opts
         if option.startswith("--") and option not in ("--config", "--help")
@@ -74,5 +74,8 @@ def _by_parameter(settings: dict[str, Any], context: typer.Context, path: Path) 
             near = difflib.get_close_matches(word, names, n=1)
             hint = f"Did you mean {near[0]}?" if near else "Options stand there without dashes."
             raise UsageError(f"{path.name} sets '{name}', which is no option", hint=hint)
-        chosen[names[word]] = value
+        parameter = names[word]
+        # An option that may be given again takes one value from a file as well.
+        several = getattr(parameter, "multiple", False) and not isinstance(value, list)
+        chosen[parameter.name or ""] = [value] if several else value
     return chosen

@@ -134,7 +134,8 @@ Uncertainty = Annotated[
     bool,
     typer.Option(
         "--uncertainty",
-        help="Write the standard deviation of each pixel too, beside the output; takes 8 views.",
+        help="Write the standard deviation of each pixel too, beside the output; takes 8 views, "
+        "of each of several --weights.",
     ),
 ]
 Report = Annotated[
@@ -203,11 +204,11 @@ RegionMap = Annotated[
     ),
 ]
 Weights = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--weights",
         metavar="NAME",
-        help="Weights of that name. Without it, the task's.",
+        help="Weights of that name. Without it, the task's. Given again: the mean of them all.",
         rich_help_panel=MODEL,
         show_default=False,
     ),

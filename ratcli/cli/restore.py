@@ -75,7 +75,8 @@ def restore(
 
         given: RestoreOptions = {
             "partition": partition or "",
-            "weights": weights or "",
+            "weights": weights[0] if weights else "",
+            "beside": tuple(weights[1:]) if weights else (),
             "device": device,
             "strength": strength,
             "precision": precision.value,

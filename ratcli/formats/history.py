@@ -9,8 +9,9 @@ from ratcli.scan import ScanReader
 
 _SOFTWARE = 305
 _MADE = re.compile(
-    r"rat \d[\w.+-]*, [\w-]+, weights [\w.+-]+ \(SHA-256 [0-9a-f]{64}\), strength [\w.+-]+, "
-    r"regions by [\w-]+(?:, mean of [\w ]+ views)?"
+    r"rat \d[\w.+-]*, [\w-]+, weights [\w.+-]+ \(SHA-256 [0-9a-f]{64}\)"
+    r"(?: and [\w.+-]+ \(SHA-256 [0-9a-f]{64}\))*, strength [\w.+-]+, regions by [\w-]+"
+    r"(?:, mean of [\w ]+ views)?"
 )
 
 

@@ -17,7 +17,7 @@ from ratcli.partition import Partitioner, get_partitioner
 from ratcli.regions import LabelArray, Regions
 from ratcli.restore.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
-from ratcli.restore.views import VIEWS, deviation_of, mean_of_views
+from ratcli.restore.views import deviation_of, mean_of_views
 from ratcli.scan import BoolArray, Derivation, FloatArray, ScanReader, ScanWriter
 from ratcli.task import Task
 
@@ -30,6 +30,7 @@ class Restorer:
         engine: the loaded network.
         entry: the weights it was made of.
         partitioner: labels planes.
+        others: engines and weights whose results are averaged with the first one's.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Restorer:
         engine: Engine,
         entry: WeightsEntry,
         partitioner: Partitioner,
+        others: Sequence[tuple[Engine, WeightsEntry]] = (),
     ) -> None:
         self.settings = settings
         self._engine = engine
         self._entry = entry
         self._partitioner = partitioner
+        self._others = tuple(others)
 
     @classmethod
     def load(cls, settings: RestoreSettings, partitioner: Partitioner | None = None) -> Restorer:
@@ -57,23 +60,20 @@ class Restorer:
             DeviceError: no such device.
             UsageError: no such partition.
         """
-        task = settings.task
-        entry = find_weights(settings.weights or task.weights)
-        if entry.task != task.name:
-            raise WeightsError(f"the weights '{entry.name}' are for {entry.task}, not {task.name}")
-        engine = load_engine(
-            entry,
-            EngineSettings(
-                settings.device,
-                settings.threads,
-                settings.precision,
-                settings.tile,
-                settings.tile_overlap,
-                settings.batch,
-                settings.compile,
-            ),
-        )
-        return cls(settings, engine, entry, partitioner or load_partitioner(settings))
+        names = (settings.weights or settings.task.weights, *settings.beside)
+        entries = [_entry_of(settings.task, name) for name in names]
+        loaded = [(_load_engine(settings, entry), entry) for entry in entries]
+        partitioner = partitioner or load_partitioner(settings)
+        return cls(settings, *loaded[0], partitioner, loaded[1:])
+
+    @property
+    def _entries(self) -> list[WeightsEntry]:
+        return [self._entry, *(entry for _, entry in self._others)]
+
+    @property
+    def _uncertainty_scale(self) -> float:
+        """Return the factor of the weights; of several, none of which was measured, the largest."""
+        return max(entry.uncertainty_scale for entry in self._entries)
 
     @property
     def device_name(self) -> str:
@@ -89,31 +89,34 @@ class Restorer:
         """
         overlap = min(self.settings.tile_overlap, tile // 2) if tile else self.settings.tile_overlap
         settings = replace(self.settings, tile=tile, tile_overlap=overlap)
-        return Restorer(settings, self._engine.within(tile, batch), self._entry, self._partitioner)
+        others = [(engine.within(tile, batch), entry) for engine, entry in self._others]
+        engine = self._engine.within(tile, batch)
+        return Restorer(settings, engine, self._entry, self._partitioner, others)
 
     def derivation(self) -> Derivation:
         """Return what the writer of the restored scan records."""
-        settings, entry = self.settings, self._entry
+        settings, entries = self.settings, self._entries
         several = settings.views != 1
+        weights = " and ".join(f"{entry.name} (SHA-256 {entry.sha256})" for entry in entries)
         return Derivation(
             task=settings.task.name,
             description=(
-                f"rat {__version__}, {settings.task.name}, weights {entry.name} "
-                f"(SHA-256 {entry.sha256}), strength {settings.strength:g}, "
-                f"regions by {self._partitioner.name}"
+                f"rat {__version__}, {settings.task.name}, weights {weights}, "
+                f"strength {settings.strength:g}, regions by {self._partitioner.name}"
                 f"{f', mean of {settings.views} views' if several else ''}"
             ),
             label=settings.task.label,
             method=settings.task.method,
             scale=settings.task.scale,
             version=__version__,
-            weights_sha256=entry.sha256,
+            weights_sha256=entries[0].sha256,
             settings=(
                 settings.task.name,
                 f"strength={settings.strength!r}",
                 f"precision={settings.precision}",
                 f"tile={settings.tile},{settings.tile_overlap}",
                 *([f"views={settings.views}"] if several else []),
+                *(f"beside={entry.sha256}" for entry in entries[1:]),
                 *self._partitioner.settings,
             ),
         )
@@ -130,11 +133,13 @@ class Restorer:
 
     def uncertainty_derivation(self) -> Derivation:
         """Return what the writer of the standard deviations records."""
-        whole, scale = self.derivation(), self._entry.uncertainty_scale
+        whole, scale = self.derivation(), self._uncertainty_scale
+        views = f"{self.settings.views} view{'s' if self.settings.views > 1 else ''}"
+        weights = f" by each of {len(self._entries)} weights" if self._others else ""
         return replace(
             whole,
             description=(
-                f"standard deviation of each pixel, from {VIEWS} views, times {scale:g}: "
+                f"standard deviation of each pixel, from {views}{weights}, times {scale:g}: "
                 f"{whole.description}"
             ),
             label=f"{whole.label} uncertainty",
@@ -160,7 +165,7 @@ class Restorer:
             regions: gives the regions of a plane, on the input's grid, in place of the partitioner.
             residual: gets input minus output; for tasks that keep the grid.
             uncertainty: gets the standard deviation of each pixel; its `Derivation.method` is
-                `uncertainty`. Needs several views.
+                `uncertainty`. Needs several views or weights.
             progress: called after each step with the planes done and all planes.
 
         Raises:
@@ -168,11 +173,11 @@ class Restorer:
             UnreadableInputError: pixel data are damaged.
             OutputError: the output cannot be written.
             DeviceError: too little memory, even for the smallest tile.
-            ValueError: an uncertainty is wanted of one view.
+            ValueError: an uncertainty is wanted of one view by one network.
         """
         task = self.settings.task
-        if uncertainty is not None and self.settings.views == 1:
-            raise ValueError("an uncertainty needs several views")
+        if uncertainty is not None and self.settings.samples == 1:
+            raise ValueError("an uncertainty needs several views or weights")
         check(task, reader)
         outputs = Outputs(writer, residual, uncertainty)
         run = ScanRun(task, reader, outputs, unit_factor(task, reader), regions)
@@ -232,10 +237,11 @@ class Restorer:
     def _through_network(
         self, planes: list[FloatArray], labels: list[LabelArray]
     ) -> tuple[list[FloatArray], list[FloatArray] | None]:
-        """Return restored planes, and variances where there are several views."""
-        if self.settings.views == 1:
+        """Return restored planes, and variances where there are several views or weights."""
+        if self.settings.samples == 1:
             return self._engine.restore(planes, labels), None
-        return mean_of_views(self._engine.restore, planes, labels)
+        networks = [self._engine.restore, *(engine.restore for engine, _ in self._others)]
+        return mean_of_views(networks, planes, labels, self.settings.views)
 
     def _native(
         self, values: FloatArray, kept: BoolArray, restored: FloatArray, normal: FloatArray
@@ -250,7 +256,7 @@ class Restorer:
     def _deviation(self, kept: BoolArray, variance: FloatArray) -> FloatArray:
         """Return calibrated deviations in the task's unit; 0 where nothing changes."""
         task, settings = self.settings.task, self.settings
-        gain = np.float32(task.gain * settings.strength * self._entry.uncertainty_scale)
+        gain = np.float32(task.gain * settings.strength * self._uncertainty_scale)
         deviation: FloatArray = gain * deviation_of(variance, task.scale)
         return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 
@@ -258,6 +264,28 @@ class Restorer:
         enlarged = self._engine.enlarge(normal)
         blended: FloatArray = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
         return blended
+
+
+def _entry_of(task: Task, name: str) -> WeightsEntry:
+    entry = find_weights(name)
+    if entry.task != task.name:
+        raise WeightsError(f"the weights '{entry.name}' are for {entry.task}, not {task.name}")
+    return entry
+
+
+def _load_engine(settings: RestoreSettings, entry: WeightsEntry) -> Engine:
+    return load_engine(
+        entry,
+        EngineSettings(
+            settings.device,
+            settings.threads,
+            settings.precision,
+            settings.tile,
+            settings.tile_overlap,
+            settings.batch,
+            settings.compile,
+        ),
+    )
 
 
 def load_partitioner(settings: RestoreSettings) -> Partitioner:

@@ -18,6 +18,7 @@ class RestoreSettings:
         task: the task.
         partition: name of the partitioner; empty for the task's default.
         weights: name of the weights; empty for the task's default.
+        beside: names of further weights of the task, whose results are averaged with those.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         strength: 0 gives the input back, 1 the restored scan.
         precision: `fp32` or `bf16`.
@@ -41,6 +42,12 @@ class RestoreSettings:
     batch: int = 0
     compile: bool = False
     views: int = 1
+    beside: tuple[str, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """How often a plane is restored: views times weights. One sample has no spread."""
+        return self.views * (1 + len(self.beside))
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -53,6 +60,9 @@ class RestoreSettings:
             raise UsageError(
                 f"tiles of {self.tile} pixels cannot overlap by {self.tile_overlap} pixels"
             )
+        names = (self.weights or self.task.weights, *self.beside)
+        if len(set(names)) < len(names):
+            raise UsageError("the same weights are named twice, which tells nothing more")
 
 
 @dataclass(frozen=True)

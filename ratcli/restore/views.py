@@ -51,27 +51,33 @@ def turn_back(plane: npt.NDArray[_Sample], view: int) -> npt.NDArray[_Sample]:
 
 
 def mean_of_views(
-    restore: RestorePlanes, planes: Sequence[FloatArray], labels: Sequence[LabelArray]
+    networks: Sequence[RestorePlanes],
+    planes: Sequence[FloatArray],
+    labels: Sequence[LabelArray],
+    views: int = VIEWS,
 ) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Restore planes in their eight views, and average what comes back.
+    """Restore planes in their views by one or several networks, and average what comes back.
 
-    The mean moves from view to view (Welford), so that it is exact where all views agree.
+    The mean moves from one to the next (Welford), so that it is exact where all agree.
 
     Args:
-        restore: takes planes of one shape and their labels; see `Engine.restore`.
+        networks: each takes planes of one shape and their labels; see `Engine.restore`.
         planes: `(C, H, W)` each, of one shape.
         labels: `(s*H, s*W)` each.
+        views: how many, from the plane as it is.
 
     Returns:
-        For each plane the mean, and the variance (seven degrees of freedom), `(C, s*H, s*W)`.
+        For each plane the mean, and the variance (one degree of freedom less than there are views
+        times networks), `(C, s*H, s*W)`.
     """
-    means: list[FloatArray] = restore(planes, labels)
+    ways = [(network, view) for view in range(views) for network in networks]
+    means: list[FloatArray] = networks[0](planes, labels)
     squares = [np.zeros_like(mean) for mean in means]
-    for view in range(1, VIEWS):
-        turned = restore([turn(p, view) for p in planes], [turn(x, view) for x in labels])
+    for count, (network, view) in enumerate(ways[1:], start=2):
+        turned = network([turn(p, view) for p in planes], [turn(x, view) for x in labels])
         for index, restored in enumerate(turned):
-            _include(means, squares, index, turn_back(restored, view), view + 1)
-    return means, [square / np.float32(VIEWS - 1) for square in squares]
+            _include(means, squares, index, turn_back(restored, view), count)
+    return means, [square / np.float32(max(len(ways) - 1, 1)) for square in squares]
 
 
 def deviation_of(variance: FloatArray, scale: int) -> FloatArray:

@@ -42,7 +42,7 @@ def test_labels_are_turned_with_their_plane() -> None:
         assert all(np.array_equal(p[0], x) for p, x in zip(planes, labels, strict=True))
         return list(planes)
 
-    means, variances = mean_of_views(restore, [plane], [plane[0].astype(np.int32)])
+    means, variances = mean_of_views([restore], [plane], [plane[0].astype(np.int32)])
     assert np.array_equal(means[0], plane)
     assert not variances[0].any()
 
@@ -56,7 +56,7 @@ def test_mean_and_variance_are_those_of_the_views() -> None:
         seen.append(turn_back(planes[0] + ramp, len(seen)))
         return [planes[0] + ramp]
 
-    means, variances = mean_of_views(restore, [plane], [np.zeros(plane.shape[1:], np.int32)])
+    means, variances = mean_of_views([restore], [plane], [np.zeros(plane.shape[1:], np.int32)])
     views = np.array(seen, np.float64)
     # float32 at a few hundred HU: steps of 3e-5
     np.testing.assert_allclose(means[0], views.mean(0), atol=2e-4)
@@ -175,3 +175,20 @@ def test_result_residual_and_uncertainty_get_identifiers_of_their_own(load: Load
     ]
     assert len({(one.method, one.settings) for one in made}) == 3
     assert len({one.label for one in made}) == 3
+
+
+def test_two_networks_are_averaged_and_their_difference_is_spread() -> None:
+    plane = slices()[0]
+
+    def brighter(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        return [plane + 6 for plane in planes]
+
+    def same(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        return list(planes)
+
+    labels = np.zeros(plane.shape[1:], np.int32)
+    means, variances = mean_of_views([same, brighter], [plane], [labels], views=1)
+    np.testing.assert_allclose(means[0], plane + 3, atol=1e-3)
+    np.testing.assert_allclose(variances[0], 18.0, rtol=1e-3)  # of 0 and 6, one degree of freedom
+    _, variances = mean_of_views([same, brighter], [plane], [labels])
+    np.testing.assert_allclose(variances[0], 16 * 9 / 15, rtol=1e-3)
