@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ratcli.network.plan import BIN_TOKENS, RegionPlan
+
+Engine = Callable[[Tensor, RegionPlan], Tensor]
+
+log = logging.getLogger(__name__)
+
+# Engines that this machine's GPU turned out not to run.
+_refused: set[Engine] = set()
 
 # While training on CPU, regions up to this size keep their weights for the backward pass.
 EXPLICIT_TOKENS = 1024
@@ -50,39 +60,70 @@ def from_windows(tokens: Tensor, shape: tuple[int, int, int], window: int) -> Te
     return tokens.transpose(2, 3).reshape(batch, height, width, channels)
 
 
-def region_attention(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
+def region_attention(qkv: Tensor, plan: RegionPlan) -> Tensor:
     """Attend inside each region.
 
     Logits are scaled by `heads ** -0.5`, as published (not by the head's width).
 
     Args:
-        qkv: `(N, 3*C)` in the plan's sorted order; queries, keys, values side by side.
+        qkv: `(N, 3, heads, d)` in the plan's sorted order: queries, keys, values. On a CPU memory
+            that holds one head after the other is fastest.
         plan: the regions.
-        heads: attention heads; C is a multiple.
 
     Returns:
-        `(N, C)` in sorted order.
+        `(N, heads*d)` in sorted order.
 
     Source: Zhu et al., Region Attention Transformer, MICCAI 2024, R-MSA; pairs in different
     regions get a weight of exactly zero.
     """
-    engine = _varlen if _has_varlen(qkv) else _loop
-    return engine(qkv, plan, heads)
+    engine = _engine_for(qkv)
+    if engine is loop or engine in _refused:
+        return loop(qkv, plan)
+    try:
+        return engine(qkv, plan)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        # Which kernels a GPU runs depends on its age, the head's width and torch's build.
+        log.warning(
+            "region by region, as this GPU refused all at once: %s", str(error).split("\n", 1)[0]
+        )
+        _refused.add(engine)
+        return loop(qkv, plan)
 
 
-def _loop(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
+def window_attention(qkv: Tensor, tokens: int, heads: int) -> Tensor:
+    """Attend inside each run of so many tokens, all in one batched product.
+
+    Args:
+        qkv: `(N, 3*C)` in window order.
+        tokens: tokens of a window; N is a multiple.
+        heads: attention heads.
+
+    Returns:
+        `(N, C)` in window order.
+    """
+    q, k, v = _split_heads(qkv.view(-1, tokens, 3, heads, qkv.shape[-1] // (3 * heads)))
+    if qkv.device.type == "cpu" and not torch.is_grad_enabled():
+        out = F.scaled_dot_product_attention(q, k, v, scale=heads**-0.5)
+    else:
+        out = _attend_small(q, k, v, heads**-0.5)
+    return _join_heads(out).flatten(0, 1)
+
+
+def loop(qkv: Tensor, plan: RegionPlan) -> Tensor:
     """Small regions in padded rows, each larger one in a call of its own."""
-    scale = heads**-0.5
+    scale = qkv.shape[2] ** -0.5
     packed = plan.packed_tokens
     parts = []
     if plan.bins is not None:
-        rows = qkv[:packed].index_select(0, plan.bins.slots).view(-1, BIN_TOKENS, qkv.shape[1])
-        q, k, v = _split_heads(rows, heads)
+        rows = qkv[:packed].index_select(0, plan.bins.slots)
+        q, k, v = _split_heads(rows.unflatten(0, (-1, BIN_TOKENS)))
         out = _attend_small(q, k, v, scale, plan.bins.mask)
         parts.append(_join_heads(out).flatten(0, 1).index_select(0, plan.bins.places))
     regions = qkv[packed:].split(list(plan.sizes[plan.small :])) if packed < len(qkv) else ()
     for tokens in regions:
-        q, k, v = _split_heads(tokens[None], heads)
+        q, k, v = _split_heads(tokens[None])
         if torch.is_grad_enabled() and len(tokens) <= EXPLICIT_TOKENS:
             out = _attend_small(q, k, v, scale)
         else:
@@ -105,28 +146,48 @@ def _attend_small(
     return weights
 
 
-def _varlen(qkv: Tensor, plan: RegionPlan, heads: int) -> Tensor:
+def varlen(qkv: Tensor, plan: RegionPlan) -> Tensor:
     """All regions in one flash attention call with cumulative lengths; half precision on CUDA."""
     from torch.nn.attention.varlen import varlen_attn
 
-    q, k, v = (part.reshape(len(qkv), heads, -1).contiguous() for part in qkv.chunk(3, dim=-1))
+    q, k, v = (part.contiguous() for part in qkv.unbind(1))
     # varlen_attn scales by the head's width; queries carry the published scale.
-    q = q * (heads**-0.5 * q.shape[-1] ** 0.5)
+    q = q * (q.shape[-1] / q.shape[-2]) ** 0.5
     starts, longest = plan.offsets, plan.longest
     out: Any = varlen_attn(q, k, v, starts, starts, longest, longest)
     return out.flatten(1)
 
 
-def _has_varlen(qkv: Tensor) -> bool:
-    half = qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16)
-    return half and importlib.util.find_spec("torch.nn.attention.varlen") is not None
+def jagged(qkv: Tensor, plan: RegionPlan) -> Tensor:
+    """All regions in one call over nested tensors, without padding; float32 on CUDA."""
+    q, k, v = (
+        torch.nested.nested_tensor_from_jagged(
+            part.contiguous(),
+            plan.offsets.long(),
+            min_seqlen=min(plan.sizes),
+            max_seqlen=plan.longest,
+        ).transpose(1, 2)
+        for part in qkv.unbind(1)
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The PyTorch API of nested tensors is in prototype")
+        out: Any = F.scaled_dot_product_attention(q, k, v, scale=qkv.shape[2] ** -0.5)
+    return out.transpose(1, 2).values().flatten(1)
 
 
-def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, ...]:
-    """Split `(R, N, 3*C)` into q, k, v of `(R, heads, N, C/heads)`."""
-    rows, tokens, width = qkv.shape
-    parts = qkv.view(rows, tokens, 3, heads, width // (3 * heads))
-    return parts.permute(2, 0, 3, 1, 4).unbind(0)
+def _engine_for(qkv: Tensor) -> Engine:
+    """Return what attends fastest on the device of `(N, 3, heads, d)`."""
+    if not qkv.is_cuda:
+        return loop
+    half = qkv.dtype in (torch.float16, torch.bfloat16)
+    flash = torch.cuda.get_device_capability(qkv.device)[0] >= 8 and qkv.shape[-1] % 8 == 0
+    found = importlib.util.find_spec("torch.nn.attention.varlen") is not None
+    return varlen if half and flash and found else jagged
+
+
+def _split_heads(qkv: Tensor) -> tuple[Tensor, ...]:
+    """Split `(R, N, 3, heads, d)` into q, k, v of `(R, heads, N, d)`."""
+    return qkv.permute(2, 0, 3, 1, 4).unbind(0)
 
 
 def _join_heads(out: Tensor) -> Tensor:
@@ -151,7 +212,8 @@ class RegionAttention(nn.Module):
     def forward(self, x: Tensor, plan: RegionPlan) -> Tensor:
         """Map `(N, C)` tokens in window order to the same shape and order."""
         x = permute_rows(x, plan.order, plan.inverse)
-        x = region_attention(self.qkv(x), plan, self.heads)
+        qkv = self.qkv(x).view(len(x), 3, self.heads, -1)
+        x = region_attention(qkv, plan)
         return permute_rows(self.project(x), plan.inverse, plan.order)
 
 
@@ -173,7 +235,4 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, C)` tokens in window order to the same shape and order."""
-        qkv = self.qkv(x).view(-1, self.tokens, 3 * x.shape[-1])
-        q, k, v = _split_heads(qkv, self.heads)
-        out = _attend_small(q, k, v, self.heads**-0.5)
-        return self.project(_join_heads(out).flatten(0, 1))
+        return self.project(window_attention(self.qkv(x), self.tokens, self.heads))

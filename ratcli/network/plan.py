@@ -54,6 +54,17 @@ class RegionPlan:
     offsets: Tensor
     bins: Bins | None
 
+    def to(self, device: torch.device) -> RegionPlan:
+        """Return the plan on a device."""
+        return RegionPlan(
+            self.order.to(device),
+            self.inverse.to(device),
+            self.sizes,
+            self.small,
+            self.offsets.to(device),
+            _moved(self.bins, device),
+        )
+
     @property
     def packed_tokens(self) -> int:
         """Tokens at the head of the sorted order that belong to small regions."""
@@ -98,9 +109,7 @@ def make_plan(labels: Tensor, window: int, max_region_tokens: int = 0) -> Region
     offsets = torch.zeros(len(sizes) + 1, dtype=torch.int32)
     offsets[1:] = torch.cumsum(counts[by_size], 0)
     bins = _pack(sizes[:small]) if small else None
-    return RegionPlan(
-        order.to(device), inverse.to(device), sizes, small, offsets.to(device), _moved(bins, device)
-    )
+    return RegionPlan(order, inverse, sizes, small, offsets, bins).to(device)
 
 
 def windowed(grid: Tensor, window: int) -> Tensor:

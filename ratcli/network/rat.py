@@ -172,7 +172,7 @@ class RAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        image, labels = _pad(image, labels, self.settings.multiple)
+        image, labels = pad_to_multiple(image, labels, self.settings.multiple)
         stride = self.settings.stride
         plan = make_plan(
             labels[:, ::stride, ::stride], self.settings.window, self.settings.max_region_tokens
@@ -203,7 +203,7 @@ class RAT(nn.Module):
         return image + self.ending(x)
 
 
-def _pad(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
+def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
     """Extend image and labels at the bottom and right by their last row and column."""
     down, right = (-image.shape[-2] % multiple, -image.shape[-1] % multiple)
     if not down and not right:

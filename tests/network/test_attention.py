@@ -8,8 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ratcli.network.attention import from_windows, region_attention, to_windows
-from ratcli.network.plan import make_plan, windowed
+from ratcli.network import attention
+from ratcli.network.attention import (
+    Engine,
+    from_windows,
+    jagged,
+    loop,
+    region_attention,
+    to_windows,
+    window_attention,
+)
+from ratcli.network.plan import RegionPlan, make_plan, windowed
 
 HEADS = 2
 
@@ -21,9 +30,9 @@ def dense_attention(qkv: Tensor, keys: Tensor) -> Tensor:
     return (logits.softmax(-1) @ v).transpose(0, 1).flatten(1)
 
 
-def attend(tokens: Tensor, labels: Tensor) -> Tensor:
+def attend(tokens: Tensor, labels: Tensor, engine: Engine = region_attention) -> Tensor:
     plan = make_plan(labels, window=4)
-    out = region_attention(tokens[plan.order], plan, HEADS)
+    out = engine(tokens[plan.order].unflatten(1, (3, HEADS, -1)), plan)
     return out[plan.inverse]
 
 
@@ -41,17 +50,19 @@ def label_maps() -> dict[str, Tensor]:
         "one region": torch.zeros(1, 12, 16, dtype=torch.int64),
         "all singletons": torch.arange(2 * 8 * 12).view(2, 8, 12),
         "a hole": ring,
-        "many regions": torch.randint(0, 100, (1, 32, 32), generator=generator),
+        "many regions": torch.randint(0, 1000, (1, 48, 48), generator=generator),
         "other partitions in a batch": torch.randint(0, 5, (3, 16, 16), generator=generator),
     }
 
 
+# Nested tensors are for GPUs; on a CPU they give the same numbers.
+@pytest.mark.parametrize("engine", [loop, jagged])
 @pytest.mark.parametrize("name", list(label_maps()))
-def test_every_partition_agrees_with_the_dense_formula(name: str) -> None:
+def test_every_partition_agrees_with_the_dense_formula(name: str, engine: Engine) -> None:
     labels = label_maps()[name]
     tokens = torch.randn(labels.numel(), 3 * 8 * HEADS, generator=torch.Generator().manual_seed(2))
     expected = dense_attention(tokens, keys_of(labels))
-    assert torch.allclose(attend(tokens, labels), expected, atol=1e-5)
+    assert torch.allclose(attend(tokens, labels, engine), expected, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -72,14 +83,16 @@ def test_random_partitions_agree_with_the_dense_formula(
     assert torch.allclose(attend(tokens, labels), expected, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_dense_formula() -> None:
-    labels = label_maps()["other partitions in a batch"]
+@pytest.mark.parametrize("engine", [loop, jagged])
+@pytest.mark.parametrize("name", ["one region", "a hole", "other partitions in a batch"])
+def test_gradients_are_those_of_the_dense_formula(name: str, engine: Engine) -> None:
+    labels = label_maps()[name]
     generator = torch.Generator().manual_seed(3)
     tokens = torch.randn(labels.numel(), 12 * HEADS, generator=generator, dtype=torch.float64)
     weight = torch.randn(labels.numel(), 4 * HEADS, generator=generator, dtype=torch.float64)
     grads = []
     for function in (
-        lambda x: attend(x, labels),
+        lambda x: attend(x, labels, engine),
         lambda x: dense_attention(x, keys_of(labels)),
     ):
         x = tokens.clone().requires_grad_()
@@ -92,9 +105,44 @@ def test_gradients_are_those_of_the_dense_formula() -> None:
 def test_gradients_agree_with_finite_differences_in_float64() -> None:
     labels = torch.tensor([[[0, 0, 1, 1], [0, 2, 2, 1], [3, 2, 2, 1], [3, 3, 1, 1]]])
     plan = make_plan(labels, window=4)
-    qkv = torch.randn(16, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    generator = torch.Generator().manual_seed(4)
+    qkv = torch.randn(16, 3, HEADS, 2, dtype=torch.float64, generator=generator)
     qkv.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: region_attention(x, plan, HEADS), (qkv,))
+    assert torch.autograd.gradcheck(lambda x: region_attention(x, plan), (qkv,))
+
+
+def test_an_engine_that_a_gpu_refuses_gives_way_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(qkv: Tensor, plan: RegionPlan) -> Tensor:
+        raise RuntimeError("no kernel image is available\nfor this device")
+
+    monkeypatch.setattr(attention, "_engine_for", lambda qkv: refuses)
+    monkeypatch.setattr(attention, "_refused", set())
+    labels = label_maps()["a hole"]
+    tokens = torch.randn(labels.numel(), 3 * 4 * HEADS, generator=torch.Generator().manual_seed(5))
+    for _ in range(2):
+        assert torch.equal(attend(tokens, labels), attend(tokens, labels, loop))
+    assert [record.message for record in caplog.records] == [
+        "region by region, as this GPU refused all at once: no kernel image is available"
+    ]
+
+
+def test_want_of_memory_is_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(qkv: Tensor, plan: RegionPlan) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(attention, "_engine_for", lambda qkv: starved)
+    labels = label_maps()["a hole"]
+    with pytest.raises(torch.OutOfMemoryError):
+        attend(torch.zeros(labels.numel(), 3 * 4 * HEADS), labels)
+
+
+def test_window_attention_is_the_same_with_and_without_gradients() -> None:
+    qkv = torch.randn(64, 3 * 4 * HEADS, generator=torch.Generator().manual_seed(6))
+    learning = window_attention(qkv.clone().requires_grad_(), 16, HEADS)
+    with torch.inference_mode():
+        assert torch.allclose(window_attention(qkv, 16, HEADS), learning, atol=1e-6)
 
 
 def test_regions_over_the_limit_are_split_and_others_stay_whole() -> None:

@@ -139,14 +139,14 @@ def test_tiles_of_an_identity_network_show_no_seam(load: Load, tile: int) -> Non
 def test_little_memory_halves_batch_then_tile_and_goes_on(
     load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    restorer = load(batch=4, tile_overlap=16)
+    restorer = load(batch=4)
     network = restorer._engine._network
     inner, most = network.forward, 2 * 64 * 64
 
-    def starved(image: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        if image.numel() > most:
+    def starved(image: torch.Tensor, labels: torch.Tensor, tile: int) -> torch.Tensor:
+        if len(image) * (tile or image.shape[-1]) ** 2 > most:
             raise torch.OutOfMemoryError
-        return inner(image, labels)
+        return inner(image, labels, tile)
 
     monkeypatch.setattr(network, "forward", starved)
     scan = MemoryScan(slices(4, 128, 128))
