@@ -1,6 +1,6 @@
 """Told standard deviation beside true error, on patients that no training saw.
 
-    python benchmarks/calibration.py --data DIR [--doses 0.25 0.1] [--planes 2]
+    python benchmarks/calibration.py --data DIR [--doses 0.25 0.1] [--planes 2] [--json FILE]
 
 DIR holds the scans that `recipes/ct-denoise.toml` names. Each held-out slice u is a scan of usual
 dose, to which the noise n of a lower dose is added, k = sqrt(1/d - 1) times its own noise r. The
@@ -125,18 +125,24 @@ def show(samples: Sequence[Sample]) -> list[Row]:
             f"{one.apart_hu:15.2f}",
             flush=True,
         )
-    ratios = [
-        together([s for s in samples if s.patient == patient]).ratio
-        for patient in dict.fromkeys(s.patient for s in samples)
-    ]
+    ratios = ratios_of(samples)[f"{samples[0].dose:g}"]
     print("error / told of each patient:", " ".join(f"{ratio:.2f}" for ratio in ratios))
     return rows
 
 
+def ratios_of(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Return true error for each told deviation by dose, one for each patient."""
+    keys = dict.fromkeys((s.patient, s.dose) for s in samples)
+    found: dict[str, list[float]] = {}
+    for key in keys:
+        ratio = together([s for s in samples if (s.patient, s.dose) == key]).ratio
+        found.setdefault(f"{key[1]:g}", []).append(ratio)
+    return found
+
+
 def scale(samples: Sequence[Sample]) -> float:
     """Return the factor for the registry: the geometric mean over patients and doses."""
-    keys = dict.fromkeys((s.patient, s.dose) for s in samples)
-    ratios = [together([s for s in samples if (s.patient, s.dose) == key]).ratio for key in keys]
+    ratios = [ratio for of_dose in ratios_of(samples).values() for ratio in of_dose]
     return float(np.exp(np.mean(np.log(ratios))))
 
 
@@ -175,7 +181,16 @@ def main() -> None:
     factor = before * scale(samples)
     print(f"\nuncertainty_scale = {factor:.3g}  # was {before:g}")
     if arguments.json:
-        facts = {"uncertainty_scale": factor, "groups": [asdict(one) for one in rows]}
+        facts = {
+            "weights": arguments.weights,
+            "weights_sha256": find_weights(arguments.weights).sha256,
+            "partition": arguments.partition,
+            "slices": len(planes),
+            "patients": len({plane.patient for plane in planes}),
+            "uncertainty_scale": factor,
+            "error_over_told": ratios_of(samples),
+            "groups": [asdict(one) for one in rows],
+        }
         arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
 
 
