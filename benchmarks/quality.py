@@ -47,7 +47,6 @@ def compare(bench: Judge, arguments: argparse.Namespace) -> dict[str, object]:
     training = read_planes(arguments.data, recipe.train, bench.task, 1)
     weights = installed_weights(bench.task, arguments.weights)
     methods = list(networks(weights, arguments.partitions, arguments.threads))
-    patients = len({plane.patient for plane in held_out})
     rows: list[Row] = []
     for condition in bench.conditions:
         cases = bench.cases(held_out, condition, first_seed=0)
@@ -57,8 +56,8 @@ def compare(bench: Judge, arguments: argparse.Namespace) -> dict[str, object]:
         show(
             found,
             bench.columns,
-            f"{bench.task}, {condition}, {len(cases)} planes of {patients} held-out patients, "
-            "each patient counted once",
+            f"{bench.task}, {condition}: {len(cases)} planes of "
+            f"{len({case.patient for case in cases})} patients, each patient counted once",
         )
         rows += found
     for name, meaning in bench.about.items():
@@ -68,7 +67,7 @@ def compare(bench: Judge, arguments: argparse.Namespace) -> dict[str, object]:
         **facts(weights, arguments.threads),
         "held_out": list(recipe.held_out),
         "planes": len(held_out),
-        "patients": patients,
+        "patients": len({plane.patient for plane in held_out}),
         "about": dict(bench.about),
         "rows": [asdict(row) for row in rows],
     }

@@ -111,7 +111,7 @@ def climbed(baseline: Baseline, pairs: Sequence[tuple[FloatArray, FloatArray]]) 
             settings = {**best.settings, strength: best.settings[strength] * step}
             trial = replace(best, settings=settings)
             found = loss(trial)
-            if found >= least:
+            if found > 0.999 * least:
                 break
             best, least = trial, found
     return best
