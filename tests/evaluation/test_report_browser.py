@@ -11,7 +11,8 @@ import pytest
 from test_report import _scans
 
 from ratcli.evaluation.evaluate import Settings, evaluate
-from ratcli.evaluation.report import Provenance, render
+from ratcli.evaluation.patients import over_patients
+from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
 from ratcli.evaluation.scene import Comparison
 
 if TYPE_CHECKING:
@@ -228,3 +229,51 @@ def _contrast(first: str, second: str) -> float:
         linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
         lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
     return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+_OVERLAPS = """
+(() => {
+  const found = [];
+  for (const plot of document.querySelectorAll('.plot')) {
+    const texts = [...plot.querySelectorAll('svg text')].filter(t => t.textContent);
+    const boxes = texts.map(t => t.getBoundingClientRect());
+    for (let i = 0; i < boxes.length; i++)
+      for (let j = i + 1; j < boxes.length; j++) {
+        const a = boxes[i], b = boxes[j];
+        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (wide > 1 && high > 2) found.push(texts[i].textContent + ' / ' + texts[j].textContent);
+      }
+    const frame = plot.querySelector('svg').getBoundingClientRect();
+    boxes.forEach((box, i) => {
+      if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1)
+        found.push(texts[i].textContent + ' leaves its plot');
+    });
+  }
+  return found;
+})()
+"""
+
+
+def test_no_text_of_a_plot_covers_another_or_leaves_it(opened: _Opened) -> None:
+    assert opened.page.locator(".plot").count() >= 5
+    assert opened.page.evaluate(_OVERLAPS) == []
+
+
+def test_the_index_opens_without_script_or_request(browser: Browser, tmp_path: Path) -> None:
+    found = evaluate(Comparison(**_scans()), Settings(shown=1))  # type: ignore[arg-type]
+    (tmp_path / "a #1.html").write_text(render(found, Provenance("a #1", "9.9")))
+    index = tmp_path / "index.html"
+    over = over_patients([("a", found), ("b", found)])
+    index.write_text(
+        render_index([IndexEntry("a #1", "a #1.html", found)], Provenance("Reports", "9.9"), over)
+    )
+    page, requests = browser.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(index.as_uri())
+    assert [url for url in requests if not url.startswith("data:")] == [index.as_uri()]
+    assert "patients" in page.inner_text("#over + p + div")
+    page.click("text=a #1")
+    page.wait_for_selector("#stage[data-ready]")
+    assert page.title().startswith("a #1")
+    page.close()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-_WIDTH, _HEIGHT = 460, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 16, 46
+_WIDTH, _HEIGHT = 460, 286
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 16, 52
 _COLOURS = 6
 # The same image has the same colour in every plot.
 _COLOUR_OF = {"input": 0, "restored": 1, "reference": 2}
@@ -147,7 +147,7 @@ def _axes(
     for value in x_ticks:
         x = frame.across(value)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>')
-        parts.append(_text(x, bottom + 16, _label(value), "middle"))
+        parts.append(_text(x, bottom + 21, _label(value), "middle"))
     parts.append(_text((left + right) / 2, _HEIGHT - 8, plot.x_label, "middle"))
     middle = (top + bottom) / 2
     parts.append(
