@@ -16,6 +16,10 @@ from ratcli.formats.atomic import PARTIAL_SUFFIX, output_errors
 CLAIM_SUFFIX = ".rat-claim"
 
 
+class BusyError(OutputError):
+    """Another process is writing that output now."""
+
+
 def claim_path(output: Path) -> Path:
     """Return the name of the file that is locked while an output is made."""
     return output.with_name(f".{output.name[:100]}{CLAIM_SUFFIX}")
@@ -29,13 +33,14 @@ def claimed(output: Path) -> Iterator[None]:
     of this output is removed, and so is a folder that was made in vain.
 
     Raises:
-        OutputError: another process is writing that output, or the folder cannot be written.
+        BusyError: another process is writing that output.
+        OutputError: the folder cannot be written.
     """
     with output_errors(output), _folder(output.parent):
         path = claim_path(output)
         handle = _lock(path)
         if handle is None:
-            raise OutputError(
+            raise BusyError(
                 f"{output.name} is being written by another process",
                 hint="Let it finish, or choose another folder with -o.",
             )

@@ -16,7 +16,7 @@ LOG = logging.getLogger("ratcli.batch")
 TRACE = 5
 """Level of tracebacks: below all that is told without `--debug`, since they may quote a header."""
 
-Status = Literal["planned", "done", "skipped", "failed"]
+Status = Literal["planned", "done", "skipped", "failed", "busy"]
 Fact = str | int | float | bool | None
 
 
@@ -26,7 +26,8 @@ class Outcome:
 
     Attributes:
         name: the input, relative to what was named on the command line.
-        status: `planned`, `done`, `skipped` or `failed`.
+        status: `planned`, `done`, `skipped` or `failed`; within a batch `busy`, while another
+            process writes the output.
         output: the output, as it was planned.
         seconds: time from the start of its work to the final name of its output.
         error: one sentence, empty unless failed (or the reason why it was skipped).

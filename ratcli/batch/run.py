@@ -14,9 +14,9 @@ from typing import Protocol
 
 from typing_extensions import Self
 
-from ratcli.batch.claim import claimed
+from ratcli.batch.claim import BusyError, claimed
 from ratcli.batch.digest import files_digest, output_digest
-from ratcli.batch.outcome import Outcome
+from ratcli.batch.outcome import Outcome, Status
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PlaneProgress, Unfinished, Work, Worker
@@ -127,6 +127,8 @@ class Runner:
                 for path in job.claims:
                     stack.enter_context(claimed(path))
                 unfinished = worker.run(job, scan.reader, progress)
+            except BusyError as error:
+                return _failed(job, error, "busy")
             except Exception as error:
                 return _failed(job, error)
             held = stack.pop_all()
@@ -156,8 +158,8 @@ class Runner:
         )
 
 
-def _failed(job: Job, error: Exception) -> Finish:
-    outcome = Outcome.failure(job.name, error, output=str(job.output))
+def _failed(job: Job, error: Exception, status: Status = "failed") -> Finish:
+    outcome = replace(Outcome.failure(job.name, error, output=str(job.output)), status=status)
     return lambda: outcome
 
 

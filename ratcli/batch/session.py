@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ratcli.batch import manifest as manifests
@@ -76,10 +76,6 @@ class Batch:
         """Whether a cluster does the work, so that this process may end at any time."""
         return bool(self._settings.scheduler)
 
-    @property
-    def _processes(self) -> int:
-        return min(self._settings.processes, len(self.jobs))
-
     def run(self, work: Work, listener: Listener) -> list[Outcome]:
         """Work through the jobs.
 
@@ -103,26 +99,44 @@ class Batch:
             for outcome in self.plan.outcomes:
                 record.finished(outcome)
             try:
-                self._work_through(work, record)
+                self._work_through(self.jobs, work, record)
+                self._settle_busy(work, record)
             except BaseException:
                 record.close(finished=False)
                 raise
             record.close(finished=True)
         return record.outcomes
 
-    def _work_through(self, work: Work, listener: Listener) -> None:
+    def _settle_busy(self, work: Work, record: _Record) -> None:
+        """Look again for outputs that another process was writing.
+
+        Where outputs that exist are skipped, those are; what the other one gave up is done here.
+        """
+        if self._settings.if_exists == "skip" and record.busy:
+            names = {outcome.name for outcome in record.busy}
+            record.busy = []
+            jobs = tuple(job for job in self.jobs if job.name in names)
+            left = settle_existing(Plan(jobs), "skip")
+            for outcome in left.outcomes:
+                record.finished(outcome)
+            self._work_through(left.jobs, work, record)
+        for outcome in record.busy:
+            record.finished(replace(outcome, status="failed"))
+
+    def _work_through(self, jobs: tuple[Job, ...], work: Work, listener: Listener) -> None:
         settings = self._settings
+        processes = min(settings.processes, len(jobs))
         how = RunSettings(digests=settings.manifest is not None, fail_fast=settings.fail_fast)
         if settings.scheduler:
             from ratcli.batch.cluster import run_cluster
 
-            run_cluster(self.jobs, work, how, listener, settings.scheduler)
-        elif self._processes > 1:
+            run_cluster(jobs, work, how, listener, settings.scheduler)
+        elif processes > 1:
             from ratcli.batch.pool import run_pool
 
-            run_pool(self.jobs, work, how, listener, self._processes)
+            run_pool(jobs, work, how, listener, processes)
         else:
-            Runner(work, how).run(self.jobs, listener)
+            Runner(work, how).run(jobs, listener)
 
 
 class _Record:
@@ -132,6 +146,7 @@ class _Record:
         self._listener = listener
         self._manifest = manifest
         self.outcomes: list[Outcome] = []
+        self.busy: list[Outcome] = []
 
     def check(self) -> None:
         self._listener.check()
@@ -140,6 +155,9 @@ class _Record:
         self._listener.planes(name, done, total)
 
     def finished(self, outcome: Outcome) -> None:
+        if outcome.status == "busy":
+            self.busy.append(outcome)
+            return
         self.outcomes.append(outcome)
         if self._manifest is not None:
             self._manifest.add(outcome)

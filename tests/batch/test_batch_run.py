@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,40 @@ def test_an_output_is_refused_while_another_process_writes_it(tmp_path: Path) ->
     assert outcome.status == "failed"
     assert "another process" in outcome.error
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_another_process_has_finished_meanwhile_is_skipped(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 2)
+    (tmp_path / "out").mkdir()
+    other = ExitStack()
+    other.enter_context(claimed(tmp_path / "out" / "00.nii"))
+
+    class Finishing(Heard):
+        def finished(self, outcome: Outcome) -> None:
+            super().finished(outcome)
+            if outcome.name == "01.nii":
+                make_scan(tmp_path / "out" / "00.nii")
+                other.close()
+
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+    outcomes = Batch(plan, HEADER, BatchSettings("skip")).run(AddOne(), Finishing())
+    assert statuses(outcomes) == {"01.nii": "done", "00.nii": "skipped"}
+
+
+def test_what_another_process_gave_up_is_done_after_all(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 2)
+    (tmp_path / "out").mkdir()
+    other = ExitStack()
+    other.enter_context(claimed(tmp_path / "out" / "00.nii"))
+
+    class GivingUp(Heard):
+        def finished(self, outcome: Outcome) -> None:
+            super().finished(outcome)
+            other.close()
+
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+    outcomes = Batch(plan, HEADER, BatchSettings("skip")).run(AddOne(), GivingUp())
+    assert statuses(outcomes) == {"01.nii": "done", "00.nii": "done"}
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

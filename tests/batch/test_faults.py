@@ -109,7 +109,8 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
 
 
 def skip_existing(root: Path) -> None:
-    run(root, AddOne(seconds=0.002), BatchSettings(if_exists="skip"))
+    outcomes = run(root, AddOne(seconds=0.002), BatchSettings(if_exists="skip"))
+    sys.exit(sum(outcome.status == "failed" for outcome in outcomes))
 
 
 def test_two_processes_share_one_output_folder(tmp_path: Path) -> None:
