@@ -1,16 +1,19 @@
 """Speed and memory of the network against the published dense formulation, in one run.
 
     python benchmarks/speed.py [--sizes 128 256 512] [--networks compact full] [--threads 2]
+    python benchmarks/speed.py --profile [--sizes 512] [--threads 1]
 
 Variants take turns, so that a busy machine slows all of them alike; each figure is the least of
 its repeats. Memory is the peak resident size of a process of its own, less that of one that only
 loaded the network. Rates count the multiplications and additions of the region formulation
-exactly. Prints a table and writes JSON to `benchmarks/results/`.
+exactly. Prints a table and writes JSON to `benchmarks/results/`. `--profile` tells where the time
+goes instead; with one thread it takes processor time, which a busy machine hardly raises.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -21,12 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import stages
 import torch
 import torch.nn.functional as F
 from dense import DenseRAT
 from torch import Tensor
 
 from ratcli.network.device import keep_freed_memory
+from ratcli.network.inference import InferenceRAT
 from ratcli.network.plan import make_plan
 from ratcli.network.rat import RAT, NetworkSettings
 
@@ -88,37 +93,39 @@ def region_gflop(settings: NetworkSettings, size: int, pairs: int) -> float:
     return total / 1e9
 
 
-def peak_rates() -> dict[str, float]:
+def peak_rates(clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
     """Measure the machine's own large matrix product and 3x3 convolution, in GFLOP/s."""
     a, b = torch.randn(4096, 2048), torch.randn(2048, 2048)
-    product = least(lambda: a @ b, 5)
+    product = least(lambda: a @ b, 5, clock)
     x = torch.randn(1, 64, 512, 512).to(memory_format=torch.channels_last)
     w = torch.randn(64, 64, 3, 3).to(memory_format=torch.channels_last)
-    convolution = least(lambda: F.conv2d(x, w, padding=1), 5)
+    convolution = least(lambda: F.conv2d(x, w, padding=1), 5, clock)
     return {
         "matrix product": 2 * 4096 * 2048 * 2048 / product / 1e9,
         "3x3 convolution": 2 * 64 * 64 * 9 * 512 * 512 / convolution / 1e9,
     }
 
 
-def least(function: Callable[[], object], repeats: int) -> float:
+def least(function: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
     """Return the least seconds of some calls, after one that warms up."""
     function()
-    return min(once(function) for _ in range(repeats))
+    return min(once(function, clock) for _ in range(repeats))
 
 
-def once(function: Callable[[], object]) -> float:
+def once(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the seconds of one call."""
-    began = time.perf_counter()
+    began = clock()
     function()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def variants(name: str, size: int, labels: Tensor) -> dict[str, Callable[[], Tensor]]:
     """Return the ways to restore one plane."""
     network = build(name)
     image = torch.rand(1, 1, size, size, generator=torch.Generator().manual_seed(1))
-    ways: dict[str, Callable[[], Tensor]] = {"rat": lambda: network(image, labels)}
+    folded = InferenceRAT(network)
+    ways: dict[str, Callable[[], Tensor]] = {"rat": lambda: folded(image, labels)}
+    ways["rat, as it learns"] = lambda: network(image, labels)
     by_head = DenseRAT(network, heads_at_once=False)
     ways["dense, head by head"] = lambda: by_head(image, labels)
     if size <= DENSE_UP_TO[name]:
@@ -182,6 +189,19 @@ def measure(arguments: argparse.Namespace, name: str, size: int, peak: float) ->
     return rows
 
 
+def compare(arguments: argparse.Namespace, peak: float) -> list[dict]:
+    """Print and return the rows of every network and size."""
+    print(
+        f"{'network':8} {'size':>5} {'regions':>7} {'way':21} {'seconds':>8} {'slices/s':>8} "
+        f"{'times':>6} {'GFLOP':>8} {'GFLOP/s':>8} {'of mm':>6} {'add. GB':>7} {'max diff':>9}"
+    )
+    return [
+        row
+        for name, size in itertools.product(arguments.networks, arguments.sizes)
+        for row in measure(arguments, name, size, peak)
+    ]
+
+
 def show(row: dict) -> None:
     """Print one row."""
     print(
@@ -191,6 +211,35 @@ def show(row: dict) -> None:
         f"{row['difference']:9.1e}",
         flush=True,
     )
+
+
+def profile(arguments: argparse.Namespace, peak: float) -> list[dict]:
+    """Print what each part of a network takes, at 39 regions; return a row for each."""
+    rows = []
+    for name, size in itertools.product(arguments.networks, arguments.sizes):
+        run = variants(name, size, partition(size, 39))["rat"]
+        parts, seconds = stages.measure(run, arguments.threads, arguments.repeats)
+        gflop = sum(parts.gflop.values())
+        print(f"\n{name}, {size} x {size}, 39 regions, {arguments.threads} threads")
+        print(f"{'part':44} {'ms':>8} {'share':>6} {'GFLOP':>7} {'GFLOP/s':>8} {'of mm':>6}")
+        whole = {"all": (seconds, gflop)}
+        each = {part: (parts.seconds[part], parts.gflop[part]) for part in parts.seconds}
+        for part, (spent, done) in (sorted(each.items(), key=lambda row: -row[1][0])) + list(
+            whole.items()
+        ):
+            rate = done / spent if spent else 0.0
+            print(
+                f"{part:44} {1e3 * spent:8.1f} {spent / seconds:6.1%} {done:7.1f} {rate:8.0f} "
+                f"{rate / peak:6.2f}",
+                flush=True,
+            )
+            rows.append(
+                {
+                    "network": name, "size": size, "part": part, "seconds": spent,
+                    "gflop": done, "of_product": rate / peak,
+                }
+            )  # fmt: skip
+    return rows
 
 
 def machine() -> dict[str, str]:
@@ -215,6 +264,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--allocator", choices=["keep", "default"], default="keep")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -225,19 +275,12 @@ def main() -> None:
         name, size, way = arguments.child
         child(name, int(size), way)
         return
-    about, peaks = machine(), peak_rates()
+    # A busy machine raises the time on the wall, and hardly that of one thread on the processor.
+    alone = arguments.profile and arguments.threads == 1
+    about, peaks = machine(), peak_rates(time.thread_time if alone else time.perf_counter)
     print(about, {name: round(rate) for name, rate in peaks.items()}, "GFLOP/s")
     print(f"threads {arguments.threads}, freed memory: {arguments.allocator}, float32")
-    print(
-        f"{'network':8} {'size':>5} {'regions':>7} {'way':21} {'seconds':>8} {'slices/s':>8} "
-        f"{'times':>6} {'GFLOP':>8} {'GFLOP/s':>8} {'of mm':>6} {'add. GB':>7} {'max diff':>9}"
-    )
-    rows = [
-        row
-        for name in arguments.networks
-        for size in arguments.sizes
-        for row in measure(arguments, name, size, peaks["matrix product"])
-    ]
+    rows = (profile if arguments.profile else compare)(arguments, peaks["matrix product"])
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         facts = {"machine": about, "threads": arguments.threads, "peaks": peaks, "rows": rows}

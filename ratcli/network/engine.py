@@ -40,7 +40,7 @@ class EngineSettings:
         threads: CPU threads; 0 for torch's choice.
         precision: `fp32` or `bf16`.
         tile: side of the tiles on the output's grid that go to the device; 0 for whole planes.
-            They change the result by rounding alone; a CPU takes strips of its own size.
+            They change the result by rounding alone; a CPU takes strips that are no larger.
         tile_overlap: pixels that neighbouring panes share.
         batch: planes that go together; 0 for the device's default.
         compile: whether torch compiles the convolution blocks and MLPs; takes a minute at first,

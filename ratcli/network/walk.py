@@ -22,7 +22,7 @@ class Walk:
         device: where products are computed.
         width: columns of the finest map.
         tile: side of the blocks in pixels of the finest map, a multiple of what the coarsest map
-            is coarser; 0 for whole maps. A CPU takes strips of its own size.
+            is coarser; 0 for whole maps. A CPU takes strips that are no larger.
     """
 
     def __init__(self, device: torch.device, width: int, tile: int) -> None:
@@ -41,13 +41,12 @@ class Walk:
                 yield Box(top, left, min(rows, height - top), min(columns, width - left))
 
     def _sides(self, height: int, width: int, channels: int) -> tuple[int, int]:
+        side = max(2, self._tile * width // self._width) if self._tile else max(height, width)
         if self.device.type == "cpu":
-            columns = min(width, _STRIP_COLUMNS)
-            return max(_STRIP_ROWS, _STRIP_VALUES // (columns * channels) // 2 * 2), columns
-        if self._tile:
-            side = max(2, self._tile * width // self._width)
-            return side, side
-        return height, width
+            columns = min(width, side, _STRIP_COLUMNS)
+            rows = max(_STRIP_ROWS, _STRIP_VALUES // (columns * channels) // 2 * 2)
+            return min(side, rows), columns
+        return side, side
 
     def read(self, x: Tensor, box: Box) -> Tensor:
         """Return a block on the device; a view where the map lies there."""

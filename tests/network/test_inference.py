@@ -52,6 +52,14 @@ def test_it_gives_what_the_learning_network_gives(shape: tuple[int, int, int]) -
     assert torch.allclose(InferenceRAT(learned)(image, labels), expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("tile", [1, 32, 48, 96])
+def test_tiles_change_the_result_by_rounding_alone(tile: int) -> None:
+    folded = InferenceRAT(network())
+    image, labels = planes(2)
+    whole = folded(image, labels)
+    assert torch.allclose(folded(image, labels, tile), whole, atol=1e-5)
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 512), (16, 16), (6, 18), (4096, 4096)])
 def test_blocks_change_the_result_by_rounding_alone(
     monkeypatch: pytest.MonkeyPatch, rows: int, columns: int
