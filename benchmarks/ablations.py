@@ -170,7 +170,12 @@ def held_out_cases(recipe: Recipe, data: Path, planes: int) -> dict[str, list[Ca
 def run_all(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and judge every variant that has no figures yet; keep them after each."""
     recipe = shortened(read_recipe(arguments.recipe), arguments.steps, arguments.patch)
-    budget = {"steps": recipe.steps, "patch": recipe.patch, "seed": recipe.seed}
+    budget = {
+        "steps": recipe.steps,
+        "patch": recipe.patch,
+        "seed": recipe.seed,
+        "planes": arguments.planes,
+    }
     result = {**facts((), arguments.threads), "budget": budget, "variants": {}}
     if arguments.json.is_file():
         result["variants"] = kept(arguments.json, budget)
@@ -220,7 +225,8 @@ def table(result: Mapping[str, Any]) -> str:
         cells = []
         for dose in doses:
             figure, base = of[name, partition, dose], of.get(("base", "superpixel", dose))
-            more = f" ({figure['psnr_soft_db'] - base['psnr_soft_db']:+.2f})" if base else ""
+            is_other = base is not None and figure is not base
+            more = f" ({figure['psnr_soft_db'] - base['psnr_soft_db']:+.2f})" if is_other else ""
             bias, most = figure["bias_hu"], worst[name, partition, dose]["bias_hu"]
             cells += [
                 f"{figure['psnr_soft_db']:.2f}{more}",
