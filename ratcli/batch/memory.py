@@ -11,10 +11,10 @@ from ratcli.network.registry import find_weights
 from ratcli.scan import ScanInfo
 
 # Measured on CPU, one thread, as the peak of the resident size: 0.8 GB for the interpreter, torch
-# and the network; 1.35 kB for each pixel that goes through a network of width 32, in proportion to
+# and the network; 0.65 kB for each pixel that goes through a network of width 32, in proportion to
 # the width; 0.12 kB for each pixel of a plane, which is partitioned, read ahead, written behind.
 _BASE_BYTES = 850_000_000
-_NETWORK_BYTES = 1400
+_NETWORK_BYTES = 720
 _NETWORK_WIDTH = 32
 _PLANE_BYTES = 130
 
