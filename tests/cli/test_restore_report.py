@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from test_cli_restore import cut_example, names, restore
 
 Output = pytest.CaptureFixture[str]
@@ -87,3 +89,13 @@ def test_json_on_stdout_stays_one_object_a_scan(tmp_path: Path, capsys: Output) 
     scan = cut_example(tmp_path / "scan.dcm")
     assert restore(scan, "-t", "ct-denoise", "--json", "--report", tmp_path / "r.html") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "done"
+
+
+def test_a_slide_is_shown_beside_its_enlarged_input(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(90, 255, (40, 48, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "slide.tif", colours, photometric="rgb")
+    page = tmp_path / "slide.html"
+    assert restore(tmp_path / "slide.tif", "-t", "pathology-sr", "--report", page) == 0
+    text = page.read_text(encoding="utf-8")
+    assert '"bicubic":' in text
+    assert "160 × 192 pixels" in text
