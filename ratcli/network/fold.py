@@ -125,11 +125,13 @@ class Pointwise(nn.Linear):
         plane = x.flatten(0, -2)[None, None].permute(0, 3, 1, 2)  # (..., I) -> (1, I, 1, N)
         weight = self.weight[:, :, None, None]
         y: Tensor = torch.mkldnn_convolution(plane, weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
-        return y.permute(0, 2, 3, 1).view(*x.shape[:-1], -1)
+        return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
 def _by_onednn(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and mkldnn.is_available()
+    if x.device.type != "cpu" or x.dtype != torch.float32 or not mkldnn.is_available():
+        return False
+    return not torch.compiler.is_compiling()  # it knows linear layers, and not this call
 
 
 def gate(y: Tensor) -> Tensor:
@@ -140,11 +142,11 @@ def gate(y: Tensor) -> Tensor:
 
 def after_norm(norm: nn.LayerNorm | ChannelNorm, layer: nn.Linear | nn.Conv2d) -> Pointwise:
     """Return a linear or 1x1 layer that takes in the norm's weight and bias."""
-    weight = layer.weight.detach().flatten(1).double()
-    bias = weight @ norm.bias.detach().double()
+    weight = exact(layer.weight).flatten(1)
+    bias = weight @ exact(norm.bias)
     if layer.bias is not None:
-        bias = bias + layer.bias.detach()
-    return linear(weight * norm.weight.detach(), bias)
+        bias = bias + exact(layer.bias)
+    return linear(weight * exact(norm.weight), bias)
 
 
 def before_gate(
@@ -158,10 +160,15 @@ def before_gate(
         shift: what its input lacks, one for each input.
     """
     assert layer.bias is not None
-    factor = factor.detach().flatten().double()
-    weight = layer.weight.detach().flatten(1).double() * factor[:, None]
-    bias = layer.bias.detach() * factor
-    return linear(weight, bias if shift is None else bias + weight @ shift.double())
+    factor = exact(factor).flatten()
+    weight = exact(layer.weight).flatten(1) * factor[:, None]
+    bias = exact(layer.bias) * factor
+    return linear(weight, bias if shift is None else bias + weight @ exact(shift))
+
+
+def exact(parameter: Tensor) -> Tensor:
+    """Return a parameter in float64 on the host; not every device has float64."""
+    return parameter.detach().cpu().double()
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> Pointwise:

@@ -35,7 +35,7 @@ from ratcli.network.fold import (
 )
 from ratcli.network.nafblock import NAFBlock
 from ratcli.network.plan import RegionPlan, make_plan
-from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple
+from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple, typical_level
 from ratcli.network.walk import Walk
 from ratcli.scan import Box
 
@@ -184,7 +184,8 @@ class InferenceRAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        image, labels = pad_to_multiple(image, labels, settings.multiple)
+        level = typical_level(image) if settings.equivariant else torch.ones(1, 1, 1, 1)
+        image, labels = pad_to_multiple(image / level, labels, settings.multiple)
         latent = labels[:, :: settings.stride, :: settings.stride]
         plan = make_plan(latent, settings.window, settings.max_region_tokens).to(self.device)
         tile = max(tile // settings.multiple, 1) * settings.multiple if tile else 0
@@ -192,7 +193,7 @@ class InferenceRAT(nn.Module):
         with torch.inference_mode():
             pixels = image.permute(0, 2, 3, 1).to(walk.store)
             restored = self._restore(pixels.contiguous(), plan, walk)
-            return restored[:, :height, :width].permute(0, 3, 1, 2).cpu()
+            return restored[:, :height, :width].permute(0, 3, 1, 2).cpu() * level
 
     def _restore(self, image: Tensor, plan: RegionPlan, walk: Walk) -> Tensor:
         """Map `(B, H, W, C)` to the same shape, where the walk stores maps."""

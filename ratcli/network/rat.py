@@ -17,6 +17,8 @@ from ratcli.network.attention import (
 from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
 from ratcli.network.plan import RegionPlan, make_plan
 
+_LEAST_LEVEL = 1e-9
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -32,6 +34,8 @@ class NetworkSettings:
         window: side of the attention windows on the latent grid.
         mlp_ratio: inner width of the MLPs over the token width.
         scale: output pixels for each input pixel and axis.
+        equivariant: planes are scaled by their own level before and after, so that twice the
+            input gives twice the output; for images of any unit and dynamic range (PET).
         max_region_tokens: regions larger than this on the latent grid are split along a grid; 0
             never splits. The default leaves every plane of up to 1024 x 1024 pixels whole.
     """
@@ -46,6 +50,7 @@ class NetworkSettings:
     mlp_ratio: float = 2.0
     scale: int = 1
     max_region_tokens: int = 65536
+    equivariant: bool = False
 
     @property
     def stride(self) -> int:
@@ -172,13 +177,15 @@ class RAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
+        level = typical_level(image) if self.settings.equivariant else None
         image, labels = pad_to_multiple(image, labels, self.settings.multiple)
         stride = self.settings.stride
         plan = make_plan(
             labels[:, ::stride, ::stride], self.settings.window, self.settings.max_region_tokens
         )
-        restored = self.restore(image, plan)
-        return restored[..., :height, :width]
+        restored = self.restore(image if level is None else image / level, plan)
+        restored = restored[..., :height, :width]
+        return restored if level is None else restored.float() * level
 
     def restore(self, image: Tensor, plan: RegionPlan) -> Tensor:
         """Restore planes that need no padding, with a plan made before.
@@ -201,6 +208,20 @@ class RAT(nn.Module):
             x = F.pixel_shuffle(up(x), 2) + skips.pop()
             x = decoder(x.contiguous(memory_format=torch.channels_last))
         return image + self.ending(x)
+
+
+def typical_level(image: Tensor) -> Tensor:
+    """Return `(sum |x| / sum sqrt|x|)^2` of each plane, `(B, 1, 1, 1)`; 1 for an empty plane.
+
+    Empty surroundings do not change it, and a few hot spots hardly: a square root's weights.
+
+    Args:
+        image: `(B, C, H, W)`.
+    """
+    size = image.float().abs()
+    total, roots = size.sum((1, 2, 3), keepdim=True), size.sqrt().sum((1, 2, 3), keepdim=True)
+    level = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
+    return torch.where(level > _LEAST_LEVEL, level, torch.ones_like(level))
 
 
 def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:

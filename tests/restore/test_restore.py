@@ -136,6 +136,22 @@ def test_tiles_of_an_identity_network_show_no_seam(load: Load, tile: int) -> Non
     assert np.abs(scan.written - scan.values).max() < 1e-3
 
 
+@pytest.mark.parametrize("tile", [16, 32, 64])
+def test_tiles_change_no_value_by_a_hundredth_of_a_hounsfield_unit(load: Load, tile: int) -> None:
+    whole, tiled = MemoryScan(slices(1, 100, 90)), MemoryScan(slices(1, 100, 90))
+    load(identity=False, partition="superpixel").restore(whole, whole)
+    load(identity=False, partition="superpixel", tile=tile, tile_overlap=0).restore(tiled, tiled)
+    assert np.abs(tiled.written - whole.written).max() < 0.01
+    assert np.abs(whole.written - whole.values).max() > 1
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_panes_of_an_identity_network_show_no_seam(load: Load, side: int) -> None:
+    scan = MemoryScan(slices(1, 100, 90))
+    load(tile_overlap=16).within(side, 1).restore(scan, scan)
+    assert np.abs(scan.written - scan.values).max() < 1e-3
+
+
 def test_little_memory_halves_batch_then_tile_and_goes_on(
     load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
