@@ -211,7 +211,7 @@ class RAT(nn.Module):
 
 
 def typical_level(image: Tensor) -> Tensor:
-    """Return `(sum |x| / sum sqrt|x|)^2` of each plane, `(B, 1, 1, 1)`; 1 for an empty plane.
+    """Return `(sum |x| / sum sqrt|x|)^2` of each plane, `(B, 1, 1, 1)`, above 0.
 
     Empty surroundings do not change it, and a few hot spots hardly: a square root's weights.
 
@@ -221,7 +221,7 @@ def typical_level(image: Tensor) -> Tensor:
     size = image.float().abs()
     total, roots = size.sum((1, 2, 3), keepdim=True), size.sqrt().sum((1, 2, 3), keepdim=True)
     level = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
-    return torch.where(level > _LEAST_LEVEL, level, torch.ones_like(level))
+    return level.clamp_min(_LEAST_LEVEL)
 
 
 def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:

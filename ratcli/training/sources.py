@@ -71,6 +71,7 @@ def spread(planes: Sequence[T], count: int) -> list[T]:
 
 def default_recipe(task: Task) -> Recipe:
     """Return settings for a compact network of a task, for scans that no recipe names."""
+    is_pet = task.name == "pet-synthesis"
     network = NetworkSettings(
         channels=task.channels,
         width=24 if task.channels == 3 else 32,
@@ -79,8 +80,8 @@ def default_recipe(task: Task) -> Recipe:
         groups=(3, 3),
         heads=4,
         scale=task.scale,
+        equivariant=is_pet,
     )
-    is_pet = task.name == "pet-synthesis"
     return Recipe(
         task.name, network, learning_rate=8e-4, patch=96, late_steps=600, late_patch=192,
         epsilon=0.5 if is_pet else 0.0, balanced=is_pet, validate=250,
