@@ -73,6 +73,24 @@ def test_every_encoder_keeps_every_depth(
     assert np.array_equal(stored(out)[0], values)
 
 
+@pytest.mark.parametrize("syntax", COMPRESSED, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("shape", [(1, 1), (23, 4), (64, 64)])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_noise_that_grows_under_compression_is_kept(
+    tmp_path: Path, syntax: UID, shape: tuple[int, int], bits: int
+) -> None:
+    values = np.random.default_rng(0).choice([0, (1 << bits) - 1], shape)
+    dataset = dicom_dataset(
+        values,
+        BitsAllocated=8 if bits == 8 else 16,
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PixelRepresentation=0,
+    )
+    out = restore(save_in(dataset, tmp_path / "in.dcm", syntax), tmp_path / "out.dcm")
+    assert np.array_equal(stored(out)[0], values)
+
+
 def test_two_decoders_agree_on_what_is_written(tmp_path: Path) -> None:
     import pydicom
 

@@ -194,20 +194,28 @@ def _encode_jpeg_ls(words: WordArray, layout: PixelLayout) -> bytes:
     from pydicom.pixels.encoders.base import JPEGLSLosslessEncoder
 
     # Negative samples are coded as their bit pattern, as the standard has it.
-    return bytes(
-        JPEGLSLosslessEncoder.encode(
-            np.ascontiguousarray(words).tobytes(),
-            rows=layout.rows,
-            columns=layout.columns,
-            number_of_frames=1,
-            samples_per_pixel=layout.samples,
-            bits_allocated=layout.allocated,
-            bits_stored=layout.stored,
-            pixel_representation=int(layout.signed),
-            photometric_interpretation=layout.photometric,
-            planar_configuration=0,
+    source = np.ascontiguousarray(words)
+    try:
+        return bytes(
+            JPEGLSLosslessEncoder.encode(
+                source.tobytes(),
+                rows=layout.rows,
+                columns=layout.columns,
+                number_of_frames=1,
+                samples_per_pixel=layout.samples,
+                bits_allocated=layout.allocated,
+                bits_stored=layout.stored,
+                pixel_representation=int(layout.signed),
+                photometric_interpretation=layout.photometric,
+                planar_configuration=0,
+            )
         )
-    )
+    except RuntimeError:
+        # It plans no room for frames that grow: tiny ones, and noise. Another does, but codes all
+        # allocated bits.
+        import imagecodecs
+
+        return bytes(imagecodecs.jpegls_encode(source if layout.samples > 1 else source[..., 0]))
 
 
 def _encode_jpeg2000(words: WordArray, layout: PixelLayout) -> bytes:
@@ -278,7 +286,7 @@ def _encode_rle(words: WordArray, layout: PixelLayout) -> bytes:
         plane = np.ascontiguousarray(words[..., sample]).view(np.uint8)
         plane = plane.reshape(layout.rows, layout.columns, layout.word_bytes)
         for byte in reversed(range(layout.word_bytes)):
-            rows = np.ascontiguousarray(plane[..., byte])
+            rows = plane[..., byte].copy()  # of a single pixel, numpy calls any stride contiguous
             segment = bytes(imagecodecs.packbits_encode(rows, axis=-1))
             segments.append(segment + b"\0" * (len(segment) % 2))
     offsets, position = [], 64
