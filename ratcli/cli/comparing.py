@@ -14,6 +14,7 @@ from ratcli.evaluation.evaluate import Settings
 from ratcli.evaluation.roi import MappedRegions, RegionSource, regions_from_json
 from ratcli.evaluation.window import Window, parse_window, windows_of
 from ratcli.formats import ScanSource, find_scans
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.scan import ScanReader
 
 
@@ -38,6 +39,7 @@ class Asked:
     suv_factor: float | None = None
     unit: str | None = None
     recursive: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def evaluate(
     suv_factor: SuvFactor = None,
     patient: Grouping = Patient.SCAN,
     unit: options.Unit = None,
+    max_pixels: options.MaxPixels = None,
     recursive: options.Recursive = False,
     as_json: options.Json = False,
     csv: Csv = None,
@@ -181,6 +182,7 @@ def evaluate(
     with talking(talk):
         from ratcli.cli.comparing import Asked, Others
         from ratcli.cli.evaluating import Outputs, evaluate_scans
+        from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 
         evaluate_scans(
             restored,
@@ -193,6 +195,7 @@ def evaluate(
                 suv_factor,
                 unit,
                 recursive,
+                max_pixels or DEFAULT_MAX_PIXELS,
             ),
             Outputs(as_json, csv, report, if_exists.value, patient.value),
             talk,

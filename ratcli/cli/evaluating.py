@@ -111,11 +111,11 @@ def measure(
         RatError: a scan cannot be read, or they do not belong together.
     """
     with contextlib.ExitStack() as stack:
+        opened = partial(open_scan, assume_unit=asked.unit, max_pixels=asked.max_pixels)
         readers = {
-            name: stack.enter_context(open_scan(source, assume_unit=asked.unit))
-            for name, source in each.others.items()
+            name: stack.enter_context(opened(source)) for name, source in each.others.items()
         }
-        restored = stack.enter_context(open_scan(each.restored, assume_unit=asked.unit))
+        restored = stack.enter_context(opened(each.restored))
         source = None if regions is None else open_region_source(regions, restored, stack)
         comparison = Comparison(
             restored,

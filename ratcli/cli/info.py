@@ -44,6 +44,7 @@ def info(
     recursive: options.Recursive = False,
     series_uid: options.SeriesUid = None,
     header_only: HeaderOnly = False,
+    max_pixels: options.MaxPixels = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -51,9 +52,11 @@ def info(
     with talking(Talk(debug=debug)):
         from ratcli.batch.plan import find_inputs
         from ratcli.cli.batching import raise_failures
+        from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 
         found, outcomes = find_inputs(inputs, recursive=recursive, series_uid=series_uid)
-        outcomes += [_tell(scan, header_only, as_json=as_json) for scan in found]
+        limit = max_pixels or DEFAULT_MAX_PIXELS
+        outcomes += [_tell(scan, header_only, limit, as_json=as_json) for scan in found]
         raise_failures(outcomes)
 
 
@@ -70,14 +73,14 @@ class _Facts:
     prospects: tuple[Prospect, ...] = ()
 
 
-def _tell(found: Found, header_only: bool, *, as_json: bool) -> Outcome:
+def _tell(found: Found, header_only: bool, max_pixels: int, *, as_json: bool) -> Outcome:
     """Tell of one scan; one that cannot be read does not keep the others from being told."""
     from ratcli.batch.outcome import Outcome
     from ratcli.formats import open_scan
 
     damage: RatError | None = None
     try:
-        with open_scan(found.source) as reader:
+        with open_scan(found.source, max_pixels=max_pixels) as reader:
             notices = (*found.source.notices, *reader.info.notices)
             tasks = fitting_tasks(reader.info)
             facts = _Facts(found.name, len(found.source.paths), reader.info, notices, tasks)

@@ -74,7 +74,8 @@ class RestoreReports:
         each = Together(_written(job.output), others)
         # A region map is on the grid of the input.
         regions = self._work.regions if task.scale == 1 else None
-        asked = Asked(unit=self._work.unit or task.units[0])
+        unit, limit = self._work.unit or task.units[0], self._work.max_pixels
+        asked = Asked(unit=unit, max_pixels=limit)
         one = measure(each, regions, asked, partial(progress.planes, job.name))
         self._reports.add(number, name, one.found, self._facts(one, outcome.facts))
 
