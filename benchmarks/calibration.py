@@ -10,7 +10,8 @@ strength, and independent, so that over many pixels
     mean (f - (u - r))^2 = mean (f - u)^2 + (2 mean (f - u) n - mean n^2) / k^2,
 
 where f takes noise in linearly. Pixels are grouped by what the eight views told. Prints a table
-for each dose, and the factor for `uncertainty_scale` in the weights' registry.
+for each dose, and what belongs into the weights' registry: `uncertainty_scale` and
+`uncertainty_floor`, of error^2 = floor^2 + (scale told)^2.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import numpy as np
 from held_out.cases import spread
 from held_out.ct import lower_dose
 from scipy.ndimage import uniform_filter
+from scipy.optimize import nnls
 
-from ratcli.network.registry import find_weights
+from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.restore import Restorer, RestoreSettings
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
@@ -73,16 +75,20 @@ class Row:
         return self.error_hu / self.told_hu
 
 
-def restored_sample(restorer: Restorer, plane: CleanPlane, dose: float, seed: int) -> Sample:
-    """Restore a slice of lower dose in eight views."""
+def restored_sample(
+    restorer: Restorer, entry: WeightsEntry, plane: CleanPlane, dose: float, seed: int
+) -> Sample:
+    """Restore a slice of lower dose in eight views; take an earlier calibration back."""
     pair = lower_dose(plane, dose, seed)
     block = restorer.restore_block(pair.low[None], np.zeros(pair.low.shape, bool))
     assert block.deviation is not None
+    spread = np.sqrt(np.maximum(block.deviation[0] ** 2 - entry.uncertainty_floor**2, 0.0))
+    told = (spread / entry.uncertainty_scale).astype(np.float32)
     body = (uniform_filter(pair.usual, 9) > BODY_HU) & (block.deviation[0] > 0)
     return Sample(
         pair.patient,
         dose,
-        block.deviation[0][body],
+        told[body],
         (block.values[0] - pair.usual)[body],
         (pair.low - pair.usual)[body],
     )
@@ -140,10 +146,23 @@ def ratios_of(samples: Sequence[Sample]) -> dict[str, list[float]]:
     return found
 
 
-def scale(samples: Sequence[Sample]) -> float:
-    """Return the factor for the registry: the geometric mean over patients and doses."""
-    ratios = [ratio for of_dose in ratios_of(samples).values() for ratio in of_dose]
-    return float(np.exp(np.mean(np.log(ratios))))
+def fit(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return factor and floor of error^2 = floor^2 + (factor told)^2; relative least squares."""
+    told = np.array([one.told_hu for one in rows])
+    error = np.array([one.error_hu for one in rows])
+    terms = np.stack([told**2, np.ones_like(told)], axis=1) / error[:, None] ** 2
+    squares, _ = nnls(terms, np.ones_like(told))
+    return float(squares[0]) ** 0.5, float(squares[1]) ** 0.5
+
+
+def show_fit(rows: Sequence[Row], factor: float, floor: float) -> None:
+    """Print the calibrated deviation beside the true error."""
+    print(f"\n{'dose':>5} {'predicted':>9} {'error':>7} {'error / predicted':>17}   in HU")
+    for one in rows:
+        predicted = float(np.hypot(floor, factor * one.told_hu))
+        print(
+            f"{one.dose:5g} {predicted:9.2f} {one.error_hu:7.2f} {one.error_hu / predicted:17.2f}"
+        )
 
 
 def main() -> None:
@@ -170,24 +189,26 @@ def main() -> None:
     )
     restorer = Restorer.load(settings)
     planes = spread(read_patients(arguments.data, recipe.held_out, task), arguments.planes)
+    entry = find_weights(arguments.weights)
     samples, rows = [], []
     for dose in arguments.doses:
         of_dose = [
-            restored_sample(restorer, plane, dose, seed) for seed, plane in enumerate(planes)
+            restored_sample(restorer, entry, plane, dose, seed) for seed, plane in enumerate(planes)
         ]
         rows += show(of_dose)
         samples += of_dose
-    before = find_weights(arguments.weights).uncertainty_scale
-    factor = before * scale(samples)
-    print(f"\nuncertainty_scale = {factor:.3g}  # was {before:g}")
+    factor, floor = fit(rows)
+    show_fit(rows, factor, floor)
+    print(f"\nuncertainty_scale = {factor:.3g}\nuncertainty_floor = {floor:.3g}")
     if arguments.json:
         facts = {
             "weights": arguments.weights,
-            "weights_sha256": find_weights(arguments.weights).sha256,
+            "weights_sha256": entry.sha256,
             "partition": arguments.partition,
             "slices": len(planes),
             "patients": len({plane.patient for plane in planes}),
             "uncertainty_scale": factor,
+            "uncertainty_floor": floor,
             "error_over_told": ratios_of(samples),
             "groups": [asdict(one) for one in rows],
         }

@@ -36,6 +36,8 @@ class WeightsEntry:
         licence: SPDX identifier.
         network: settings of the network.
         uncertainty_scale: true error for each told standard deviation, on held-out patients.
+        uncertainty_floor: error there, in the task's first unit, that no spread tells; it is added
+            in quadrature.
     """
 
     name: str
@@ -47,6 +49,7 @@ class WeightsEntry:
     licence: str
     network: dict[str, Any]
     uncertainty_scale: float = 1.0
+    uncertainty_floor: float = 0.0
 
     @property
     def card(self) -> Path:
@@ -166,4 +169,5 @@ def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
         licence=facts["licence"],
         network=facts["network"],
         uncertainty_scale=float(facts.get("uncertainty_scale", 1.0)),
+        uncertainty_floor=float(facts.get("uncertainty_floor", 0.0)),
     )

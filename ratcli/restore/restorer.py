@@ -72,8 +72,13 @@ class Restorer:
 
     @property
     def _uncertainty_scale(self) -> float:
-        """Return the factor of the weights; of several, none of which was measured, the largest."""
+        """The factor of the weights; the largest of several, which were not measured together."""
         return max(entry.uncertainty_scale for entry in self._entries)
+
+    @property
+    def _uncertainty_floor(self) -> float:
+        """What no spread tells, in the task's unit; the largest of several weights'."""
+        return max(entry.uncertainty_floor for entry in self._entries)
 
     @property
     def device_name(self) -> str:
@@ -133,18 +138,20 @@ class Restorer:
 
     def uncertainty_derivation(self) -> Derivation:
         """Return what the writer of the standard deviations records."""
-        whole, scale = self.derivation(), self._uncertainty_scale
+        whole, scale, floor = self.derivation(), self._uncertainty_scale, self._uncertainty_floor
+        added = f" and {floor:g} {self.settings.task.units[0]} in quadrature" if floor else ""
         views = f"{self.settings.views} view{'s' if self.settings.views > 1 else ''}"
         weights = f" by each of {len(self._entries)} weights" if self._others else ""
         return replace(
             whole,
             description=(
-                f"standard deviation of each pixel, from {views}{weights}, times {scale:g}: "
+                f"standard deviation of each pixel, from {views}{weights}, times {scale:g}"
+                f"{added}: "
                 f"{whole.description}"
             ),
             label=f"{whole.label} uncertainty",
             method="uncertainty",
-            settings=(*whole.settings, f"uncertainty_scale={scale!r}"),
+            settings=(*whole.settings, f"uncertainty_scale={scale!r},{floor!r}"),
         )
 
     def restore(
@@ -256,8 +263,9 @@ class Restorer:
     def _deviation(self, kept: BoolArray, variance: FloatArray) -> FloatArray:
         """Return calibrated deviations in the task's unit; 0 where nothing changes."""
         task, settings = self.settings.task, self.settings
-        gain = np.float32(task.gain * settings.strength * self._uncertainty_scale)
-        deviation: FloatArray = gain * deviation_of(variance, task.scale)
+        spread = task.gain * self._uncertainty_scale * deviation_of(variance, task.scale)
+        whole = settings.strength * np.hypot(spread, self._uncertainty_floor)
+        deviation: FloatArray = whole.astype(np.float32)
         return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 
     def _blend(self, normal: FloatArray, restored: FloatArray) -> FloatArray:

@@ -2,9 +2,9 @@
 
 A network that is not exactly symmetric errs differently in each. Their mean errs less, and their
 spread tells where it errs. Eight views tell a pixel's variance within a factor of two only, so it
-is averaged over neighbours. On held-out CT that brings the true error from 3 to 17 times the told
-one, over ten groups of pixels, to 4.5 to 7 times (benchmarks/calibration.py): a factor is left,
-which is that of the weights.
+is averaged over neighbours. On held-out CT the true error is then 4 to 9 times the spread, more
+where that is low: a factor and a floor are left, which are those of the weights
+(benchmarks/calibration.py).
 
 Source: Timofte et al., Seven ways to improve example-based single image super resolution,
 CVPR 2016, section 3.7 (enhanced prediction).

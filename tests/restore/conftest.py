@@ -26,7 +26,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
     """Return a function that loads a restorer; an identity network unless told otherwise."""
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
 
-    def make(identity: bool = True, uncertainty_scale: float = 1.0, **settings: object) -> Restorer:
+    def make(
+        identity: bool = True, uncertainty: tuple[float, float] = (1.0, 0.0), **settings: object
+    ) -> Restorer:
         torch.manual_seed(5)
         network = RAT(SMALL)
         for name, value in network.named_parameters():
@@ -40,7 +42,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
         entry = {
             "task": "ct-denoise", "file": path.name, "sha256": hash_file(path), "summary": "",
             "licence": "Apache-2.0", "data": [], "network": asdict(SMALL),
-            "uncertainty_scale": uncertainty_scale,
+            "uncertainty_scale": uncertainty[0], "uncertainty_floor": uncertainty[1],
         }  # fmt: skip
         enter(tmp_path, "small", entry)
         chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}

@@ -129,11 +129,25 @@ def test_the_weights_calibration_multiplies_the_uncertainty(load: Load) -> None:
     spreads = []
     for scale in (1.0, 2.5):
         scan, spread = MemoryScan(slices()), MemoryScan(slices())
-        restorer = load(identity=False, views=8, uncertainty_scale=scale)
+        restorer = load(identity=False, views=8, uncertainty=(scale, 0.0))
         restorer.restore(scan, scan, uncertainty=spread)
         spreads.append(spread.written)
         assert f"times {scale:g}:" in restorer.uncertainty_derivation().description
     np.testing.assert_allclose(spreads[1], spreads[0] * 2.5, rtol=1e-5)
+
+
+def test_what_no_spread_tells_is_added_in_quadrature(load: Load) -> None:
+    spreads = []
+    for floor in (0.0, 6.0):
+        scan, spread = MemoryScan(slices()), MemoryScan(slices())
+        restorer = load(identity=False, views=8, uncertainty=(2.0, floor), strength=0.5)
+        restorer.restore(scan, scan, uncertainty=spread)
+        spreads.append(np.asarray(spread.written, np.float64))
+    assert "times 2 and 6 HU in quadrature:" in restorer.uncertainty_derivation().description
+    changed = spreads[0] > 0
+    np.testing.assert_allclose(
+        spreads[1][changed] ** 2, spreads[0][changed] ** 2 + 9.0, rtol=1e-4
+    )  # a strength of 0.5 halves both
 
 
 def test_blocks_cover_the_uncertainty_of_a_large_plane(
