@@ -154,7 +154,7 @@ def restore(
         task: `ct-denoise`, `pet-synthesis` or `pathology-sr`.
         regions: labels to use instead of a partition: an array `(H, W)` or `(N, H, W)` for an
             array, the path of a region map for a path.
-        memory: budget as `4GB`; chooses the tile where none is given, and the batch.
+        memory: budget as `4GB`; planes that do not fit are cut, those that do go together.
         options: see `RestoreOptions`; for paths `ScanOptions` too.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A budget of memory: what tile and batch fit into it."""
+"""A budget of memory: what pane and batch fit into it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NETWORK_WIDTH = 32
 _PLANE_BYTES = 130
 
 _STEP = 64
-_SMALLEST_TILE = 128
-_LARGEST_TILE = 1024
+_SMALLEST_PANE = 128
+_LARGEST_PANE = 1024
 _MOST_AT_ONCE = 8
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -31,11 +31,11 @@ class Fit:
     """What fits into a budget.
 
     Attributes:
-        tile: side of the tiles on the output's grid; 0 for whole planes.
-        batch: most planes or tiles at once.
+        pane: side of the panes on the output's grid that planes are cut into; 0 for whole planes.
+        batch: most planes or panes at once.
     """
 
-    tile: int
+    pane: int
     batch: int
 
 
@@ -73,31 +73,31 @@ class Budget:
         width = int(find_weights(weights).network.get("width", _NETWORK_WIDTH))
         return cls(limit_bytes, _NETWORK_BYTES * width / _NETWORK_WIDTH)
 
-    def fit(self, info: ScanInfo, scale: int = 1, tile: int = 0) -> Fit:
-        """Return the tile and the batch for the planes of a scan.
+    def fit(self, info: ScanInfo, scale: int = 1) -> Fit:
+        """Return the pane and the batch for the planes of a scan.
 
         Args:
             info: the scan.
             scale: output pixels for each input pixel and axis.
-            tile: the tile that was asked for; 0 for the largest that fits, or whole planes.
 
         Raises:
-            DeviceError: not even the smallest tile fits.
+            DeviceError: not even the smallest pane fits.
         """
         plane = _pixels(info, scale)
         fixed = _BASE_BYTES + _PLANE_BYTES * info.channels * plane
         free = (self.limit_bytes - fixed) / self.network_bytes
-        if not tile and free < plane:
+        pane = 0
+        if free < plane:
             side = int(math.sqrt(max(free, 0)) // _STEP * _STEP)
-            tile = min(max(side, _SMALLEST_TILE), _LARGEST_TILE)
-        each = min(tile**2, plane) if tile else plane
+            pane = min(max(side, _SMALLEST_PANE), _LARGEST_PANE)
+        each = min(pane**2, plane) if pane else plane
         if free < each:
             least_gb = (fixed + self.network_bytes * each) / 1e9
             raise DeviceError(
                 f"{self.limit_bytes / 1e9:.2g} GB are too little for the network",
                 hint=f"It needs at least {math.ceil(10 * least_gb) / 10:.1f} GB for this scan.",
             )
-        return Fit(tile, min(_MOST_AT_ONCE, int(free // each)))
+        return Fit(pane, min(_MOST_AT_ONCE, int(free // each)))
 
 
 def _pixels(info: ScanInfo, scale: int) -> int:

@@ -42,7 +42,7 @@ class RestoreWork:
         regions: a region map to use instead of computing one, or None.
         max_pixels: most pixels to decode at once.
         cache: folder of partitions that were computed before, or None.
-        memory_bytes: budget that tile and batch have to fit into; 0 for none.
+        memory_bytes: budget that pane and batch have to fit into; 0 for none.
     """
 
     settings: RestoreSettings
@@ -87,7 +87,7 @@ class RestoreWorker:
     Args:
         restorer: the loaded network.
         regions: file of the region map, or None.
-        budget: what tile and batch have to fit into, or None.
+        budget: what pane and batch have to fit into, or None.
     """
 
     def __init__(
@@ -99,19 +99,19 @@ class RestoreWorker:
         self._fitted: dict[Fit, Restorer] = {}
 
     def restorer_for(self, info: ScanInfo) -> Restorer:
-        """Return the network with the tile and batch that fit the budget for a scan.
+        """Return the network with the pane and batch that fit the budget for a scan.
 
         Raises:
-            DeviceError: not even the smallest tile fits.
+            DeviceError: not even the smallest pane fits.
         """
         if self._budget is None:
             return self._restorer
         settings = self._restorer.settings
-        fit = self._budget.fit(info, settings.task.scale, settings.tile)
+        fit = self._budget.fit(info, settings.task.scale)
         if fit not in self._fitted:
-            size = f"tiles of {fit.tile} pixels" if fit.tile else "whole planes"
+            size = f"panes of {fit.pane} pixels" if fit.pane else "whole planes"
             LOG.debug("within the memory given: %s, at most %d at once", size, fit.batch)
-            self._fitted[fit] = self._restorer.within(fit.tile, fit.batch)
+            self._fitted[fit] = self._restorer.within(fit.pane, fit.batch)
         return self._fitted[fit]
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:

@@ -255,7 +255,7 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Keep within 4GB, say: chooses the tile where none is given.",
+        help="Keep within 4GB, say: cuts planes that do not fit.",
         rich_help_panel=SPEED,
         show_default=False,
     ),

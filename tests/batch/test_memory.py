@@ -19,8 +19,8 @@ LARGE = replace(SLICE, height=2000, width=2000)
 GB = 10**9
 
 
-def fit(limit: float, info: ScanInfo = LARGE, tile: int = 0) -> Fit:
-    return Budget(int(limit * GB), network_bytes=1400).fit(info, tile=tile)
+def fit(limit: float, info: ScanInfo = LARGE) -> Fit:
+    return Budget(int(limit * GB), network_bytes=1400).fit(info)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         parse_bytes(text)
 
 
-def test_more_memory_gives_larger_tiles_up_to_whole_planes() -> None:
-    tiles = [fit(limit).tile for limit in (1.6, 2, 2.5, 8)]
-    assert 128 <= tiles[0] < tiles[1] < tiles[2]
-    assert tiles[3] == 0
+def test_more_memory_gives_larger_panes_up_to_whole_planes() -> None:
+    panes = [fit(limit).pane for limit in (1.6, 2, 2.5, 8)]
+    assert 128 <= panes[0] < panes[1] < panes[2]
+    assert panes[3] == 0
 
 
 def test_small_planes_go_together_where_there_is_room() -> None:
@@ -49,23 +49,19 @@ def test_small_planes_go_together_where_there_is_room() -> None:
     assert fit(64, SLICE) == Fit(0, 8)
 
 
-def test_a_tile_that_was_asked_for_is_kept() -> None:
-    assert fit(2, LARGE, tile=256) == Fit(256, 6)
-
-
-def test_a_wider_network_gets_smaller_tiles() -> None:
-    narrow, wide = (Budget(3 * GB, each).fit(LARGE).tile for each in (1400, 2800))
+def test_a_wider_network_gets_smaller_panes() -> None:
+    narrow, wide = (Budget(3 * GB, each).fit(LARGE).pane for each in (1400, 2800))
     assert wide < narrow
 
 
-def test_a_finer_grid_gets_smaller_tiles() -> None:
+def test_a_finer_grid_gets_smaller_panes() -> None:
     budget = Budget(3 * GB, 1400)
-    assert [budget.fit(SLICE, scale=scale).tile for scale in (1, 4)] == [0, 1024]
+    assert [budget.fit(SLICE, scale=scale).pane for scale in (1, 4)] == [0, 1024]
 
 
 def test_a_slide_needs_room_for_its_blocks_alone() -> None:
     slide = replace(SLICE, channels=3, height=100_000, width=100_000)
-    assert fit(3, slide).tile >= 128
+    assert fit(3, slide).pane >= 128
 
 
 def test_too_little_memory_is_told_with_what_is_needed() -> None:
@@ -85,7 +81,7 @@ def test_the_network_of_a_process_is_shared_by_all_that_fits(
     assert large.settings.tile_overlap < large.settings.tile
     assert worker.restorer_for(replace(SLICE, planes=3)) is small
     assert "whole planes, at most" in caplog.text
-    assert "tiles of" in caplog.text
+    assert "panes of" in caplog.text
 
 
 def test_a_budget_does_not_reload_the_weights(
