@@ -19,7 +19,6 @@ PARTS = {
     "mm": "linear layers and 1x1 convolutions",
     "addmm_": "linear layers and 1x1 convolutions",
     "baddbmm_": "linear layers and 1x1 convolutions",
-    "mkldnn_convolution": "linear layers and 1x1 convolutions",
     "layer_norm": "norms",
     "mul": "gates and GELU",
     "gelu": "gates and GELU",
@@ -98,7 +97,7 @@ def operations(name: str, args: tuple[Any, ...], result: Any) -> float:
     if name == "scaled_dot_product_attention":
         q, k = args[0], args[1]
         return 4.0 * q.numel() * k.shape[-2]
-    if name in ("conv2d", "mkldnn_convolution"):
+    if name == "conv2d":
         return 2.0 * result.numel() * args[1].numel() / args[1].shape[0]
     if name == "linear":
         return 2.0 * args[0].numel() * args[1].shape[0]

@@ -12,7 +12,6 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.backends import mkldnn
 
 from ratcli.network.nafblock import LAYER_NORM_EPS, ChannelNorm, NAFBlock
 from ratcli.network.rat import MLP
@@ -115,32 +114,13 @@ def accumulate(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> None:
         x += bias
 
 
-class Pointwise(nn.Linear):
-    """A linear layer of the last axis; on a CPU by oneDNN, which adds the bias on the way."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(..., I)` to `(..., O)`."""
-        if not _by_onednn(x) or self.bias is None:
-            return super().forward(x)
-        plane = x.flatten(0, -2)[None, None].permute(0, 3, 1, 2)  # (..., I) -> (1, I, 1, N)
-        weight = self.weight[:, :, None, None]
-        y: Tensor = torch.mkldnn_convolution(plane, weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
-        return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
-
-
-def _by_onednn(x: Tensor) -> bool:
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not mkldnn.is_available():
-        return False
-    return not torch.compiler.is_compiling()  # it knows linear layers, and not this call
-
-
 def gate(y: Tensor) -> Tensor:
     """Multiply the two halves of the last axis."""
     half = y.shape[-1] // 2
     return y[..., :half] * y[..., half:]
 
 
-def after_norm(norm: nn.LayerNorm | ChannelNorm, layer: nn.Linear | nn.Conv2d) -> Pointwise:
+def after_norm(norm: nn.LayerNorm | ChannelNorm, layer: nn.Linear | nn.Conv2d) -> nn.Linear:
     """Return a linear or 1x1 layer that takes in the norm's weight and bias."""
     weight = exact(layer.weight).flatten(1)
     bias = weight @ exact(norm.bias)
@@ -151,7 +131,7 @@ def after_norm(norm: nn.LayerNorm | ChannelNorm, layer: nn.Linear | nn.Conv2d) -
 
 def before_gate(
     layer: nn.Linear | nn.Conv2d, factor: Tensor, shift: Tensor | None = None
-) -> Pointwise:
+) -> nn.Linear:
     """Return a linear or 1x1 layer whose output is multiplied by a factor for each channel.
 
     Args:
@@ -171,10 +151,10 @@ def exact(parameter: Tensor) -> Tensor:
     return parameter.detach().cpu().double()
 
 
-def linear(weight: Tensor, bias: Tensor | None) -> Pointwise:
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """Make a linear layer of a weight `(O, I)` or `(O, I, 1, 1)`, in float32, without gradients."""
     weight = weight.detach().flatten(1).float()
-    layer = Pointwise(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.clone(), requires_grad=False)
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach().float().clone(), requires_grad=False)
@@ -187,7 +167,7 @@ def convolution(layer: nn.Conv2d) -> nn.Conv2d:
     return twin.to(memory_format=torch.channels_last)
 
 
-def shuffling(layer: nn.Conv2d) -> Pointwise:
+def shuffling(layer: nn.Conv2d) -> nn.Linear:
     """Return a 1x1 convolution before a pixel shuffle by 2 as a linear layer.
 
     Its outputs are ordered as row, column, channel in place of channel, row, column.

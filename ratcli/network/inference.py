@@ -25,7 +25,6 @@ from ratcli.network.fold import (
     GatedConvolution,
     GatedTail,
     NormedMLP,
-    Pointwise,
     accumulate,
     after_norm,
     before_gate,
@@ -204,7 +203,7 @@ class InferenceRAT(nn.Module):
             skips.append(_through(encoder, x, walk))
             x = _shrink(down, x, walk)
         x = self._trunk(x.to(self.device), plan).to(walk.store)
-        ups, decoders = each(self.ups, Pointwise), each(self.decoders, nn.ModuleList)
+        ups, decoders = each(self.ups, nn.Linear), each(self.decoders, nn.ModuleList)
         for up, decoder in zip(ups, decoders, strict=True):
             x = _through(decoder, _enlarge(up, x, skips.pop(), walk), walk)
         restored = _convolve(self.ending, x, walk)
@@ -273,7 +272,7 @@ def _shrink(layer: nn.Conv2d, x: Tensor, walk: Walk) -> Tensor:
     return result
 
 
-def _enlarge(layer: Pointwise, x: Tensor, skip: Tensor, walk: Walk) -> Tensor:
+def _enlarge(layer: nn.Linear, x: Tensor, skip: Tensor, walk: Walk) -> Tensor:
     """Add a map of twice the size to a skip, in place; see `fold.shuffling`."""
     for box in walk.boxes(x):
         block = walk.read(x, box)
