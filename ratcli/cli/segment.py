@@ -71,6 +71,9 @@ def segment(
     device: options.Device = "auto",
     threads: options.Threads = 0,
     jobs: options.Jobs = 1,
+    scheduler: options.Scheduler = "",
+    manifest: options.ManifestFile = None,
+    resume: options.Resume = False,
     dry_run: options.DryRun = False,
     fail_fast: options.FailFast = False,
     as_json: options.Json = False,
@@ -86,7 +89,7 @@ def segment(
         from ratcli.batch.manifest import Header
         from ratcli.batch.plan import Selection
         from ratcli.batch.pool import threads_each
-        from ratcli.batch.segmenting import SegmentWork
+        from ratcli.batch.segmenting import SegmentWork, segment_header
         from ratcli.batch.session import Batch, BatchSettings
         from ratcli.cli.batching import run_batch, tell_plan
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
@@ -111,9 +114,10 @@ def segment(
             kind.value if kind else None,
             work.beside,
         )
-        how = BatchSettings(if_exists=if_exists.value, processes=jobs, fail_fast=fail_fast)
+        how = BatchSettings(if_exists.value, manifest, resume, jobs, scheduler, fail_fast)
+        header = segment_header(work) if manifest is not None else Header()
         run = tell_plan if dry_run else run_batch
-        run(Batch(plan, Header(), how), work, talk, as_json=as_json)
+        run(Batch(plan, header, how), work, talk, as_json=as_json)
 
 
 def find_region_jobs(

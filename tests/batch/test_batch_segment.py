@@ -59,3 +59,18 @@ def test_what_a_kill_left_of_a_picture_is_removed(tmp_path: Path) -> None:
         "a_regions.tif",
         "a_regions_preview.png",
     ]
+
+
+def test_a_second_call_finds_only_the_regions_that_are_left(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_tiff(tmp_path / "in" / f"{name}.tif")
+    out = tmp_path / "out"
+    words = (tmp_path / "in", "-o", out, "--table", "--manifest", tmp_path / "run.json", "--resume")
+    assert segment(*words) == 0
+    made = (out / "a_regions.tif").stat().st_mtime_ns
+    (out / "b_regions.tif").unlink()
+    (out / "b_regions.csv").unlink()
+    assert segment(*words) == 0
+    assert (out / "a_regions.tif").stat().st_mtime_ns == made
+    assert names(out) == ["a_regions.csv", "a_regions.tif", "b_regions.csv", "b_regions.tif"]
+    assert segment(*words, "--propagate") == 2

@@ -121,7 +121,7 @@ COMMANDS = {
     "two processes": ("restore", *CT, "--jobs", "2", *KEPT),
     "simulate": ("simulate", *CT, *KEPT),
     "segment": ("segment", "-o", "out", "--table", "--preview", "--cache", "cache", *LOGGED),
-    "segment to NIfTI": ("segment", "-o", "out", "--format", "nifti", "--json", *LOGGED),
+    "segment to NIfTI": ("segment", "-o", "out", "--format", "nifti", *KEPT),
     "segment to TIFF": ("segment", "-o", "out", "--format", "tiff", *LOGGED),
     "evaluate": ("evaluate", "--report", "reports", "--csv", "all.csv", "--json", *LOGGED),
     "info": ("info",),
