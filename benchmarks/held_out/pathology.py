@@ -44,7 +44,8 @@ ABOUT = {
     "grid": "power of the residual at the frequencies of a pattern of 4 pixels over that at "
     "neighbouring frequencies, the largest of them; a checkerboard is far above 1, and so is "
     "the reference's own JPEG, which bicubic's residual shows too",
-    "grid_output": "the same of the output; grid_reference of the reference",
+    "pattern": "standard deviation of the residual's means over the 4 x 4 places in a pixel of the "
+    "input, in steps of 1/255: a checkerboard that is the same everywhere",
     "realistic": str(SCANS["realistic"]),
 }
 
@@ -86,7 +87,7 @@ class PathologyJudge:
         Column("haematoxylin", "H %", ".2f"),
         Column("eosin", "E %", ".2f"),
         Column("grid", "grid", ".2f"),
-        Column("grid_output", "grid out", ".2f"),
+        Column("pattern", "pattern", ".3f"),
     )
     about = ABOUT
 
@@ -110,7 +111,7 @@ class PathologyJudge:
     def measure(self, case: Case, output: FloatArray, method: Method) -> dict[str, float]:
         """Return fidelity, colours, stains, and the residual's grid."""
         restored, reference = eight_bits(output), case.reference
-        lumas = [LUMA.clip(image)[0] for image in (restored, reference)]
+        residual = LUMA.clip(restored)[0] - LUMA.clip(reference)[0]
         luma, rgb = score(restored, reference, LUMA), score(restored, reference, RGB)
         stain = stain_shift(restored, reference)
         return {
@@ -121,9 +122,8 @@ class PathologyJudge:
             "density": float(np.mean(stain.density)),
             "haematoxylin": 100 * stain.haematoxylin_share,
             "eosin": 100 * stain.eosin_share,
-            "grid": grid_power(lumas[0] - lumas[1], SCALE),
-            "grid_output": grid_power(lumas[0], SCALE),
-            "grid_reference": grid_power(lumas[1], SCALE),
+            "grid": grid_power(residual, SCALE),
+            "pattern": 255 * fixed_pattern(residual, SCALE),
         }
 
 
@@ -139,6 +139,13 @@ def lanczos(low: FloatArray) -> FloatArray:
     return np.stack(
         [np.asarray(Image.fromarray(c).resize(size, Image.Resampling.LANCZOS)) for c in low]
     )
+
+
+def fixed_pattern(residual: npt.NDArray[np.floating], period: int) -> float:
+    """Return the standard deviation of the means over each place `(i, j)` modulo a period."""
+    rows, columns = (side // period for side in residual.shape)
+    whole = residual[: rows * period, : columns * period]
+    return float(whole.reshape(rows, period, columns, period).mean(axis=(0, 2)).std())
 
 
 def grid_power(residual: npt.NDArray[np.floating], period: int) -> float:
