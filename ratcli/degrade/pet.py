@@ -71,7 +71,7 @@ class PetCounts:
 def sample_counts(rng: np.random.Generator, original: float | None = None) -> PetCounts:
     """Draw a scanner, a protocol and a reduction of counts from the training family."""
     return PetCounts(
-        counts=float(np.exp(rng.uniform(np.log(1e6), np.log(4e6)))),
+        counts=float(np.exp(rng.uniform(np.log(2e5), np.log(4e6)))),
         fraction=float(np.exp(-rng.uniform(np.log(4), np.log(20)))),
         randoms=float(rng.uniform(0.1, 0.2)),
         scatter=float(rng.uniform(0.2, 0.35)),
