@@ -49,8 +49,8 @@ class RestoreOptions(TypedDict, total=False):
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; only `auto` falls back.
         strength: 1 restored, 0 as it was.
         precision: `fp32` or `bf16`.
-        tile: side of the tiles in pixels; 0 for whole planes.
-        tile_overlap: pixels that tiles share.
+        tile: side of the tiles in pixels, which change rounding alone; 0 for whole planes.
+        tile_overlap: pixels that panes share, into which `memory` may cut planes.
         threads: CPU threads; 0 for all.
         views: 8 for the mean over the plane turned and mirrored.
         compile: whether the network is compiled: faster after a minute's start.

@@ -235,7 +235,7 @@ Tile = Annotated[
         "--tile",
         min=0,
         metavar="N",
-        help="Tiles of N pixels; 0: whole planes.",
+        help="Tiles of N pixels on a GPU, to fit its memory; the result stays. 0: whole planes.",
         rich_help_panel=SPEED,
     ),
 ]
@@ -245,7 +245,7 @@ TileOverlap = Annotated[
         "--tile-overlap",
         min=0,
         metavar="N",
-        help="Pixels that tiles share.",
+        help="Pixels that the panes of --memory share.",
         rich_help_panel=SPEED,
         show_default=False,
     ),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ratcli.errors import WeightsError
@@ -93,5 +93,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def save_state(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype) -> None:
-    """Write parameters as safetensors, all in one dtype."""
-    save_file({name: value.to(dtype).contiguous() for name, value in state.items()}, path)
+    """Write parameters as safetensors, all in one dtype; a file of that name is replaced whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(save({name: value.to(dtype).contiguous() for name, value in state.items()}))
+    partial.replace(path)

@@ -22,8 +22,8 @@ class RestoreSettings:
         device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         strength: 0 gives the input back, 1 the restored scan.
         precision: `fp32` or `bf16`.
-        tile: side of the tiles in pixels; 0 for whole planes.
-        tile_overlap: pixels that neighbouring tiles share.
+        tile: side of the tiles in pixels, which change rounding alone; 0 for whole planes.
+        tile_overlap: pixels that neighbouring panes share.
         threads: CPU threads; 0 for torch's choice.
         batch: planes or tiles that go through the network together; 0 for the device's default.
         compile: whether torch compiles what it can; changes the result by rounding alone.
