@@ -54,6 +54,18 @@ def claimed(output: Path) -> Iterator[None]:
             os.close(handle)
 
 
+def is_free(output: Path) -> bool:
+    """Whether no process is writing an output."""
+    try:
+        handle = os.open(claim_path(output), os.O_RDWR)
+    except OSError:
+        return True
+    try:
+        return _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
 def sweep(output: Path) -> None:
     """Remove what a killed process left of an output, unless another process is writing it."""
     if os.path.lexists(claim_path(output)):

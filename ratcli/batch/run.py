@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -126,6 +127,7 @@ class Runner:
             try:
                 for path in job.claims:
                     stack.enter_context(claimed(path))
+                _refuse_written(job)
                 unfinished = worker.run(job, scan.reader, progress)
             except BusyError as error:
                 return _failed(job, error, "busy")
@@ -155,6 +157,19 @@ class Runner:
             input_sha256=scan.digest,
             output_sha256=digest,
             facts=unfinished.facts,
+        )
+
+
+def _refuse_written(job: Job) -> None:
+    """Refuse an output that another process wrote after it was planned here.
+
+    Raises:
+        BusyError: it is there.
+    """
+    if not job.overwrite and any(map(os.path.lexists, job.claims)):
+        raise BusyError(
+            f"{job.output.name} was written by another process meanwhile",
+            hint="Choose another folder with -o, or --if-exists skip.",
         )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ratcli.batch import manifest as manifests
-from ratcli.batch.claim import claimed, sweep
+from ratcli.batch.claim import claimed, is_free, sweep
 from ratcli.batch.manifest import Header, Manifest
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import IfExists, Job, Plan, settle_existing
 from ratcli.batch.run import Listener, Runner, RunSettings
 from ratcli.batch.work import Work
+
+_LOOK_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,21 @@ class Batch:
     def _settle_busy(self, work: Work, record: _Record) -> None:
         """Look again for outputs that another process was writing.
 
-        Where outputs that exist are skipped, those are; what the other one gave up is done here.
+        Where outputs that exist are skipped, wait for the other process; what it has written is
+        skipped then, and what it gave up is done here.
         """
-        if self._settings.if_exists == "skip" and record.busy:
+        while self._settings.if_exists == "skip" and record.busy:
             names = {outcome.name for outcome in record.busy}
             record.busy = []
             jobs = tuple(job for job in self.jobs if job.name in names)
+            while not all(is_free(path) for job in jobs for path in job.claims):
+                record.check()
+                time.sleep(_LOOK_AGAIN_S)
             left = settle_existing(Plan(jobs), "skip")
             for outcome in left.outcomes:
                 record.finished(outcome)
-            self._work_through(left.jobs, work, record)
+            if left.jobs:
+                self._work_through(left.jobs, work, record)
         for outcome in record.busy:
             record.finished(replace(outcome, status="failed"))
 

@@ -113,6 +113,20 @@ def skip_existing(root: Path) -> None:
     sys.exit(sum(outcome.status == "failed" for outcome in outcomes))
 
 
+def test_an_output_that_another_process_writes_is_waited_for(tmp_path: Path) -> None:
+    make_inputs(tmp_path, 1)
+    folder = tmp_path / "out"
+    slow = FORK.Process(target=run, args=(tmp_path, AddOne(seconds=1.0), BatchSettings()))
+    slow.start()
+    deadline = time.monotonic() + 60
+    while not hidden(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    outcomes = run(tmp_path, AddOne(), BatchSettings(if_exists="skip"))
+    assert len([path for path in folder.iterdir() if not path.name.startswith(".")]) == 1
+    slow.join()
+    assert [outcome.status for outcome in outcomes] == ["skipped"]
+
+
 def test_two_processes_share_one_output_folder(tmp_path: Path) -> None:
     make_inputs(tmp_path, 12)
     both = [FORK.Process(target=skip_existing, args=(tmp_path,)) for _ in range(2)]
