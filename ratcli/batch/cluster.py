@@ -47,19 +47,38 @@ def run_cluster(
         ours = [replace(job, overwrite=True) for job in jobs]
         futures = {client.submit(work_on, job, work, settings, pure=False): job for job in ours}
         try:
-            _listen(futures, settings, listener)
+            suspects = _listen(futures, settings, listener)
+            for job in suspects if len(suspects) > 1 else ():
+                future = client.submit(work_on, job, work, settings, pure=False)
+                futures[future] = job
+                listener.finished(_outcome(future, job))
+            if len(suspects) == 1:
+                listener.finished(_lost(suspects[0]))
         finally:
             client.cancel(list(futures))
 
 
-def _listen(futures: dict[Future[Any], Job], settings: RunSettings, listener: Listener) -> None:
-    from distributed import as_completed
+def _listen(
+    futures: dict[Future[Any], Job], settings: RunSettings, listener: Listener
+) -> list[Job]:
+    """Pass outcomes on as they come.
 
+    Returns:
+        Jobs whose workers were lost, one after another. What waited beside the one that ends its
+        workers is lost with it every time: each of several must be tried alone.
+    """
+    from distributed import KilledWorker, as_completed
+
+    suspects = []
     for future in as_completed(futures):
+        if isinstance(future.exception(), KilledWorker):
+            suspects.append(futures[future])
+            continue
         outcome = _outcome(future, futures[future])
         listener.finished(outcome)
         if outcome.status == "failed" and settings.fail_fast:
-            return
+            break
+    return suspects
 
 
 def _outcome(future: Future[Any], job: Job) -> Outcome:
@@ -73,10 +92,15 @@ def _outcome(future: Future[Any], job: Job) -> Outcome:
     if isinstance(error, RatError):
         raise error  # weights or device: no other scan would fare better
     if isinstance(error, KilledWorker):
-        error = DeviceError(
-            "the workers that had it were lost, one after another",
-            hint="Most often for want of memory: use a smaller --tile or larger workers.",
-        )
+        return _lost(job)
+    return Outcome.failure(job.name, error, output=str(job.output))
+
+
+def _lost(job: Job) -> Outcome:
+    error = DeviceError(
+        "the workers that had it were lost, one after another",
+        hint="Most often for want of memory: use --memory, or larger workers.",
+    )
     return Outcome.failure(job.name, error, output=str(job.output))
 
 
