@@ -183,8 +183,10 @@ class InferenceRAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        level = typical_level(image) if settings.equivariant else torch.ones(1, 1, 1, 1)
-        image, labels = pad_to_multiple(image / level, labels, settings.multiple)
+        level = typical_level(image) if settings.equivariant else None
+        image, labels = pad_to_multiple(
+            image if level is None else image / level, labels, settings.multiple
+        )
         latent = labels[:, :: settings.stride, :: settings.stride]
         plan = make_plan(latent, settings.window, settings.max_region_tokens).to(self.device)
         tile = max(tile // settings.multiple, 1) * settings.multiple if tile else 0
@@ -192,7 +194,8 @@ class InferenceRAT(nn.Module):
         with torch.inference_mode():
             pixels = image.permute(0, 2, 3, 1).to(walk.store)
             restored = self._restore(pixels.contiguous(), plan, walk)
-            return restored[:, :height, :width].permute(0, 3, 1, 2).cpu() * level
+            restored = restored[:, :height, :width].permute(0, 3, 1, 2).cpu()
+        return restored if level is None else restored * level
 
     def _restore(self, image: Tensor, plan: RegionPlan, walk: Walk) -> Tensor:
         """Map `(B, H, W, C)` to the same shape, where the walk stores maps."""
