@@ -33,6 +33,8 @@ class Task:
         weights: name of the default weights.
         method: what the task does to the grid, see `Derivation.method`.
         label: words for a series description.
+        level_px: standard deviation in pixels of the Gaussian that defines a local level; the
+            result keeps the input's. 0 where it need not. Only for tasks that keep the grid.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Task:
     weights: str
     method: str
     label: str
+    level_px: float = 0.0
 
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""

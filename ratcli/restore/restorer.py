@@ -15,6 +15,7 @@ from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.regions import LabelArray, Regions
+from ratcli.restore.level import with_level_of
 from ratcli.restore.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
 from ratcli.restore.views import deviation_of, mean_of_views
@@ -121,6 +122,7 @@ class Restorer:
                 f"precision={settings.precision}",
                 f"tile={settings.tile},{settings.tile_overlap}",
                 *([f"views={settings.views}"] if several else []),
+                *([f"level={settings.task.level_px!r}"] if settings.task.level_px else []),
                 *(f"beside={entry.sha256}" for entry in entries[1:]),
                 *self._partitioner.settings,
             ),
@@ -255,6 +257,8 @@ class Restorer:
     ) -> FloatArray:
         """Blend, map back, and put back what may not change."""
         task = self.settings.task
+        if task.level_px:
+            restored = with_level_of(normal, restored, ~kept, task.level_px)
         if self.settings.strength != 1:
             restored = self._blend(normal, restored)
         native = task.denormalise(restored)

@@ -46,6 +46,6 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
         }  # fmt: skip
         enter(tmp_path, "small", entry)
         chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}
-        return Restorer.load(RestoreSettings(get_task("ct-denoise"), **chosen))
+        return Restorer.load(RestoreSettings(**{"task": get_task("ct-denoise"), **chosen}))
 
     return make
