@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ratcli.cli import options
+from ratcli.cli.config import Config
 from ratcli.cli.console import Talk, talking
 from ratcli.errors import OutputError, UsageError
 
@@ -82,6 +83,7 @@ def segment(
     debug: options.Debug = False,
     no_progress: options.NoProgress = False,
     log_file: options.LogFile = None,
+    config: Config = None,
 ) -> None:
     """Find the regions of scans; each gets a region map on its own grid."""
     talk = Talk(quiet, verbose, not no_progress, log_file, debug)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ratcli.cli import options
+from ratcli.cli.config import Config
 from ratcli.cli.console import Talk, talking
 from ratcli.errors import UsageError
 from ratcli.tasks import TASKS, get_task
@@ -123,6 +124,7 @@ def simulate(
     debug: options.Debug = False,
     no_progress: options.NoProgress = False,
     log_file: options.LogFile = None,
+    config: Config = None,
 ) -> None:
     """Degrade good scans as a lower dose would have, to test any denoiser on them.
 
