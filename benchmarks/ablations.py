@@ -33,6 +33,7 @@ from held_out.rows import judge, show
 from ratcli.errors import WeightsError
 from ratcli.network.checkpoint import build_network
 from ratcli.network.engine import Engine, EngineSettings
+from ratcli.network.inference import InferenceRAT
 from ratcli.partition import get_partitioner
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
@@ -114,7 +115,8 @@ def restoring(recipe: Recipe, folder: Path, partition: str, threads: int) -> Met
     """
     task, partitioner = get_task(recipe.task), get_partitioner(partition)
     network = build_network(recipe.network, load(folder / CHECKPOINT, CPU)["average"], CPU)
-    engine = Engine(network, CPU, EngineSettings(device="cpu", threads=threads))
+    folded = InferenceRAT(network, torch.float32)
+    engine = Engine(folded, CPU, EngineSettings(device="cpu", threads=threads))
 
     def run(plane: FloatArray) -> FloatArray:
         normal = task.normalise(plane)
