@@ -38,6 +38,8 @@ class WeightsEntry:
         uncertainty_scale: true error for each told standard deviation, on held-out patients.
         uncertainty_floor: error there, in the task's first unit, that no spread tells; it is added
             in quadrature.
+        uncertainty_share: the same as a share of the restored value, for scans whose noise
+            follows the value (PET): it holds in any unit, and adds nothing to air.
     """
 
     name: str
@@ -50,6 +52,7 @@ class WeightsEntry:
     network: dict[str, Any]
     uncertainty_scale: float = 1.0
     uncertainty_floor: float = 0.0
+    uncertainty_share: float = 0.0
 
     @property
     def card(self) -> Path:
@@ -170,4 +173,5 @@ def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
         network=facts["network"],
         uncertainty_scale=float(facts.get("uncertainty_scale", 1.0)),
         uncertainty_floor=float(facts.get("uncertainty_floor", 0.0)),
+        uncertainty_share=float(facts.get("uncertainty_share", 0.0)),
     )

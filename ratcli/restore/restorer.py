@@ -18,7 +18,7 @@ from ratcli.regions import LabelArray, Regions
 from ratcli.restore.level import with_level_of
 from ratcli.restore.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
-from ratcli.restore.views import deviation_of, mean_of_views
+from ratcli.restore.views import deviation_of, mean_of_views, over_neighbours
 from ratcli.scan import BoolArray, Derivation, FloatArray, ScanReader, ScanWriter
 from ratcli.task import Task
 
@@ -82,6 +82,11 @@ class Restorer:
         return max(entry.uncertainty_floor for entry in self._entries)
 
     @property
+    def _uncertainty_share(self) -> float:
+        """The same as a share of the restored value; the largest of several weights'."""
+        return max(entry.uncertainty_share for entry in self._entries)
+
+    @property
     def device_name(self) -> str:
         """The device that the network runs on."""
         return self._engine.device_name
@@ -141,7 +146,10 @@ class Restorer:
     def uncertainty_derivation(self) -> Derivation:
         """Return what the writer of the standard deviations records."""
         whole, scale, floor = self.derivation(), self._uncertainty_scale, self._uncertainty_floor
-        added = f" and {floor:g} {self.settings.task.units[0]} in quadrature" if floor else ""
+        share = self._uncertainty_share
+        parts = [f"{floor:g} {self.settings.task.units[0]}"] if floor else []
+        parts += [f"{share:g} of the value"] if share else []
+        added = f" and {' and '.join(parts)} in quadrature" if parts else ""
         views = f"{self.settings.views} view{'s' if self.settings.views > 1 else ''}"
         weights = f" by each of {len(self._entries)} weights" if self._others else ""
         return replace(
@@ -153,7 +161,10 @@ class Restorer:
             ),
             label=f"{whole.label} uncertainty",
             method="uncertainty",
-            settings=(*whole.settings, f"uncertainty_scale={scale!r},{floor!r}"),
+            settings=(
+                *whole.settings,
+                f"uncertainty_scale={scale!r},{floor!r}{f',{share!r}' if share else ''}",
+            ),
         )
 
     def restore(
@@ -238,7 +249,7 @@ class Restorer:
                 labelled[i].count,
                 (partitioned - began) / len(values),
                 network,
-                None if variance is None else self._deviation(kept[i], variance[i]),
+                None if variance is None else self._deviation(kept[i], variance[i], restored[i]),
             )
             for i in range(len(values))
         ]
@@ -264,11 +275,15 @@ class Restorer:
         native = task.denormalise(restored)
         return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
 
-    def _deviation(self, kept: BoolArray, variance: FloatArray) -> FloatArray:
+    def _deviation(self, kept: BoolArray, variance: FloatArray, restored: FloatArray) -> FloatArray:
         """Return calibrated deviations in the task's unit; 0 where nothing changes."""
         task, settings = self.settings.task, self.settings
         spread = task.gain * self._uncertainty_scale * deviation_of(variance, task.scale)
-        whole = settings.strength * np.hypot(spread, self._uncertainty_floor)
+        floor: float | FloatArray = self._uncertainty_floor
+        if self._uncertainty_share:
+            level = over_neighbours(task.denormalise(restored), task.scale)
+            floor = np.hypot(floor, self._uncertainty_share * level)
+        whole = settings.strength * np.hypot(spread, floor)
         deviation: FloatArray = whole.astype(np.float32)
         return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 

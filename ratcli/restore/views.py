@@ -3,8 +3,8 @@
 A network that is not exactly symmetric errs differently in each. Their mean errs less, and their
 spread tells where it errs. Eight views tell a pixel's variance within a factor of two only, so it
 is averaged over neighbours. On held-out CT the true error is then 4 to 9 times the spread, more
-where that is low: a factor and a floor are left, which are those of the weights
-(benchmarks/calibration.py).
+where that is low: a factor, and a floor or a share of the value, are left, which are those of the
+weights (benchmarks/calibration.py).
 
 Source: Timofte et al., Seven ways to improve example-based single image super resolution,
 CVPR 2016, section 3.7 (enhanced prediction).
@@ -24,7 +24,7 @@ from ratcli.scan import FloatArray
 
 VIEWS = 8
 NEIGHBOURS_PX = 2.0
-"""Standard deviation of the Gaussian over which variances are averaged, on the input's grid."""
+"""Standard deviation of the Gaussian that averages over neighbours, on the input's grid."""
 
 _Sample = TypeVar("_Sample", bound=np.generic)
 RestorePlanes = Callable[[Sequence[FloatArray], Sequence[LabelArray]], list[FloatArray]]
@@ -87,9 +87,14 @@ def deviation_of(variance: FloatArray, scale: int) -> FloatArray:
         variance: `(C, H, W)`.
         scale: output pixels for each input pixel and axis.
     """
+    return np.sqrt(over_neighbours(variance, scale))
+
+
+def over_neighbours(values: FloatArray, scale: int) -> FloatArray:
+    """Return `(C, H, W)`, each value averaged over its neighbours; see `NEIGHBOURS_PX`."""
     sigma = (0.0, NEIGHBOURS_PX * scale, NEIGHBOURS_PX * scale)
-    pooled: FloatArray = gaussian_filter(variance, sigma, mode="nearest")
-    return np.sqrt(pooled)
+    pooled: FloatArray = gaussian_filter(values, sigma, mode="nearest")
+    return pooled
 
 
 def _include(

@@ -16,6 +16,7 @@ from ratcli.restore import Restorer, RestoreSettings
 from ratcli.tasks import get_task
 from ratcli.training.publish import enter
 
+CALIBRATION = ("uncertainty_scale", "uncertainty_floor", "uncertainty_share")
 SMALL = NetworkSettings(
     width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
 )
@@ -27,7 +28,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
 
     def make(
-        identity: bool = True, uncertainty: tuple[float, float] = (1.0, 0.0), **settings: object
+        identity: bool = True, uncertainty: tuple[float, ...] = (1.0, 0.0, 0.0), **settings: object
     ) -> Restorer:
         torch.manual_seed(5)
         network = RAT(SMALL)
@@ -42,7 +43,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
         entry = {
             "task": "ct-denoise", "file": path.name, "sha256": hash_file(path), "summary": "",
             "licence": "Apache-2.0", "data": [], "network": asdict(SMALL),
-            "uncertainty_scale": uncertainty[0], "uncertainty_floor": uncertainty[1],
+            **dict(zip(CALIBRATION, uncertainty, strict=False)),
         }  # fmt: skip
         enter(tmp_path, "small", entry)
         chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}

@@ -150,6 +150,23 @@ def test_what_no_spread_tells_is_added_in_quadrature(load: Load) -> None:
     )  # a strength of 0.5 halves both
 
 
+def test_a_share_of_the_value_is_added_in_quadrature_and_vanishes_with_it(load: Load) -> None:
+    warm = np.full((1, 1, 48, 40), 200.0, np.float32)
+    warm[..., 20:] = 0.0
+    spreads = []
+    for share in (0.0, 0.1):
+        scan, spread = MemoryScan(warm), MemoryScan(warm)
+        restorer = load(views=8, uncertainty=(2.0, 3.0, share))
+        restorer.restore(scan, scan, uncertainty=spread)
+        spreads.append(np.asarray(spread.written[0, 0], np.float64))
+    assert "3 HU and 0.1 of the value in quadrature:" in (
+        restorer.uncertainty_derivation().description
+    )
+    np.testing.assert_allclose(spreads[0], 3.0, rtol=1e-5)
+    np.testing.assert_allclose(spreads[1][:, :8], np.hypot(3.0, 20.0), rtol=1e-4)
+    np.testing.assert_allclose(spreads[1][:, 32:], 3.0, rtol=1e-4)
+
+
 def test_blocks_cover_the_uncertainty_of_a_large_plane(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
