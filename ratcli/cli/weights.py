@@ -182,6 +182,7 @@ def _known() -> list[Known]:
         Known(e.name, e.task, e.file, e.sha256, e.licence, e.summary, is_expected=True)
         for e in list_weights()
     ]
+    registered += _known_compact()
     for checkpoint in CHECKPOINTS.values():
         file = weights_home() / checkpoint.file
         summary = "Segment Anything, by `rat weights download`"
@@ -197,6 +198,18 @@ def _known() -> list[Known]:
             )
         )
     return registered
+
+
+def _known_compact() -> list[Known]:
+    """Return the compact SAM, where it is installed and registered."""
+    from ratcli.partition.sam_installed import installed_compact, registered_facts
+
+    file = installed_compact()
+    facts = registered_facts(file) if file is not None else {}
+    if file is None or not facts:
+        return []
+    sha256, licence, summary = (str(facts[key]) for key in ("sha256", "licence", "summary"))
+    return [Known("sam-compact", "partition", file, sha256, licence, summary, is_expected=True)]
 
 
 def _find(name: str, among: Collection[str] | None = None) -> Known:

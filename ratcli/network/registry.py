@@ -156,9 +156,15 @@ def _entries(folder: Path) -> list[WeightsEntry]:
     except PermissionError:  # the home of another account
         return []
     try:
-        return [_entry(folder, name, facts) for name, facts in read_registry(path).items()]
+        tables = read_registry(path).items()
+        return [_entry(folder, name, facts) for name, facts in tables if not _is_partition(facts)]
     except (KeyError, TypeError) as error:
         raise WeightsError(f"the weights' registry {path.name} lacks {error}") from error
+
+
+def _is_partition(facts: dict[str, Any]) -> bool:
+    """Tell weights that find regions, which `ratcli.partition` loads, from those that restore."""
+    return facts.get("use") == "partition"
 
 
 def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:

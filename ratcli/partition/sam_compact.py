@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,11 @@ from torch import Tensor
 from ratcli.errors import WeightsError
 from ratcli.partition.cleanup import Cleanup
 from ratcli.partition.sam import SamPartitioner
+from ratcli.partition.sam_installed import find_compact
 from ratcli.partition.sam_masks import MaskSettings
 from ratcli.partition.sam_model import SamShape
 from ratcli.partition.sam_weights import load_sam, sha256_of
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-FILE = "sam-compact.safetensors"
 MASKS = MaskSettings(points_per_side=16, quality=0.7, stability=0.85, overlap=0.8, batch=32)
 CLEANUP = Cleanup(split=True, specks=64)
 
@@ -64,41 +57,6 @@ def _shape(table: Mapping[str, Any]) -> SamShape:
         key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
     }
     return SamShape(**values)
-
-
-def find_compact() -> Path:
-    """Return the installed weights, verified where a registry has their hash.
-
-    Raises:
-        WeightsError: there are none, or they are damaged.
-    """
-    package = Path(__file__).resolve().parents[1]
-    home = os.environ.get("RAT_HOME")
-    folders = [*([Path(home)] if home else []), package / "weights", package.parent / "weights"]
-    for folder in folders:
-        path = folder / FILE
-        if path.is_file():
-            _verify(path)
-            return path
-    raise WeightsError(
-        "the weights of sam-compact are not installed",
-        hint="Choose --partition superpixel, which needs none.",
-    )
-
-
-def _verify(path: Path) -> None:
-    registry = path.with_name("registry.toml")
-    if not registry.is_file():
-        return
-    try:
-        entry = tomllib.loads(registry.read_text(encoding="utf-8")).get("sam-compact", {})
-    except (OSError, ValueError) as error:
-        raise WeightsError("the weights' registry registry.toml is damaged") from error
-    if "sha256" in entry and entry["sha256"] != sha256_of(path):
-        raise WeightsError(
-            f"{path.name} does not have the SHA-256 of the registry",
-            hint="The file is damaged or was changed: install rat again.",
-        )
 
 
 def make(

@@ -128,7 +128,7 @@ def test_cut_off_compact_weights_are_refused(tmp_path, keep):
 
 
 def test_compact_weights_that_are_not_installed_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("ratcli.partition.sam_compact.FILE", "absent.safetensors")
+    monkeypatch.setattr("ratcli.partition.sam_installed.FILE", "absent.safetensors")
     with pytest.raises(WeightsError, match="not installed"):
         get_partitioner("sam-compact")
 
