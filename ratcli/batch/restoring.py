@@ -19,7 +19,7 @@ from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
 from ratcli.batch.work import PlaneProgress
-from ratcli.formats import open_scan
+from ratcli.formats import check_jpeg, open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
 from ratcli.network.registry import find_weights
@@ -43,6 +43,7 @@ class RestoreWork:
         max_pixels: most pixels to decode at once.
         cache: folder of partitions that were computed before, or None.
         memory_bytes: budget that pane and batch have to fit into; 0 for none.
+        jpeg_quality: 1 to 100 where TIFF in 8-bit RGB is written as JPEG, or None.
     """
 
     settings: RestoreSettings
@@ -51,6 +52,7 @@ class RestoreWork:
     max_pixels: int = DEFAULT_MAX_PIXELS
     cache: Path | None = None
     memory_bytes: int = 0
+    jpeg_quality: int | None = None
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
@@ -59,6 +61,8 @@ class RestoreWork:
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
             check(self.settings.task, reader)
+            if self.jpeg_quality is not None:
+                check_jpeg(reader)
         except BaseException:
             reader.__exit__(None, None, None)
             raise
@@ -72,7 +76,7 @@ class RestoreWork:
         if self.cache is not None:
             partitioner = CachedPartitioner(partitioner, self.cache)
         restorer = Restorer.load(self.settings, partitioner)
-        return RestoreWorker(restorer, self.regions, self._budget())
+        return RestoreWorker(restorer, self.regions, self._budget(), self.jpeg_quality)
 
     def _budget(self) -> Budget | None:
         settings = self.settings
@@ -88,14 +92,20 @@ class RestoreWorker:
         restorer: the loaded network.
         regions: file of the region map, or None.
         budget: what pane and batch have to fit into, or None.
+        jpeg_quality: of the restored scan where it is written as JPEG, or None.
     """
 
     def __init__(
-        self, restorer: Restorer, regions: Path | None = None, budget: Budget | None = None
+        self,
+        restorer: Restorer,
+        regions: Path | None = None,
+        budget: Budget | None = None,
+        jpeg_quality: int | None = None,
     ) -> None:
         self._restorer = restorer
         self._regions = regions
         self._budget = budget
+        self._jpeg_quality = jpeg_quality
         self._fitted: dict[Fit, Restorer] = {}
 
     def restorer_for(self, info: ScanInfo) -> Restorer:
@@ -123,12 +133,16 @@ class RestoreWorker:
                 opening = reader.thread.submit(open_regions, self._regions, reader.inner)
                 regions = stack.enter_context(opening.result()).regions
 
-            def begin(path: Path, derivation: Derivation) -> WriteBehind:
-                writer = write_behind(reader, path, derivation, overwrite=job.overwrite)
+            def begin(
+                path: Path, derivation: Derivation, jpeg_quality: int | None = None
+            ) -> WriteBehind:
+                writer = write_behind(
+                    reader, path, derivation, overwrite=job.overwrite, jpeg_quality=jpeg_quality
+                )
                 return stack.enter_context(writer)
 
             residual = uncertainty = None
-            output = begin(job.output, restorer.derivation())
+            output = begin(job.output, restorer.derivation(), self._jpeg_quality)
             if job.residual is not None:
                 residual = begin(job.residual, restorer.residual_derivation())
             if job.uncertainty is not None:
@@ -186,6 +200,7 @@ def restore_header(work: RestoreWork) -> Header:
         "tile": settings.tile,
         "tile_overlap": settings.tile_overlap,
         "memory_bytes": work.memory_bytes or None,
+        "jpeg_quality": work.jpeg_quality,
         "views": settings.views,
         "unit": work.unit,
         "regions_sha256": file_digest(work.regions) if work.regions else None,

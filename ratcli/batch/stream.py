@@ -165,11 +165,18 @@ class WriteBehind:
 
 
 def write_behind(
-    reader: ReadAhead, path: Path, derivation: Derivation, *, overwrite: bool
+    reader: ReadAhead,
+    path: Path,
+    derivation: Derivation,
+    *,
+    overwrite: bool,
+    jpeg_quality: int | None = None,
 ) -> WriteBehind:
     """Begin a scan made from `reader`; see `ratcli.formats.create_scan`."""
 
     def create() -> ScanWriter:
-        return create_scan(reader.inner, path, derivation, overwrite=overwrite)
+        return create_scan(
+            reader.inner, path, derivation, overwrite=overwrite, jpeg_quality=jpeg_quality
+        )
 
     return WriteBehind(reader.thread.submit(create).result(), reader.thread)

@@ -26,6 +26,13 @@ class IfExists(str, Enum):
     OVERWRITE = "overwrite"
 
 
+class Compression(str, Enum):
+    """How slides are compressed."""
+
+    LOSSLESS = "lossless"
+    JPEG = "jpeg"
+
+
 class Precision(str, Enum):
     """Arithmetic of the network."""
 
@@ -136,6 +143,24 @@ Uncertainty = Annotated[
         "--uncertainty",
         help="Write the standard deviation of each pixel too, beside the output; takes 8 views, "
         "of each of several --weights.",
+    ),
+]
+Compressed = Annotated[
+    Compression,
+    typer.Option(
+        "--compression",
+        help="Of TIFF and SVS outputs in RGB of 8 bits. jpeg is smaller, and loses some: 4:4:4.",
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(
+        "--quality",
+        min=1,
+        max=100,
+        metavar="Q",
+        help="Of JPEG: 1 to 100. Without it, 90.",
+        show_default=False,
     ),
 ]
 Report = Annotated[

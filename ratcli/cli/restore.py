@@ -20,6 +20,7 @@ app = typer.Typer(add_completion=False)
         ("rat restore a.nii.gz -t ct-denoise --strength 0.6 -o b.nii.gz", "a milder blend"),
         ("rat restore in/ -t ct-denoise -o out/ --manifest run.json --resume", "goes on"),
         ("rat restore scan.dcm -t ct-denoise --report scan.html", "and what was changed"),
+        ("rat restore slide.svs -t pathology-sr --compression jpeg", "smaller, with loss"),
     )
 )
 def restore(
@@ -33,6 +34,8 @@ def restore(
     max_pixels: options.MaxPixels = None,
     save_residual: options.SaveResidual = False,
     uncertainty: options.Uncertainty = False,
+    compression: options.Compressed = options.Compression.LOSSLESS,
+    quality: options.Quality = None,
     report: options.Report = None,
     strength: options.Strength = 1.0,
     views: options.Views = None,
@@ -100,6 +103,8 @@ def restore(
             max_pixels=max_pixels,
             save_residual=save_residual,
             uncertainty=uncertainty,
+            compression=compression.value,
+            quality=quality,
             cache=cache,
             manifest=manifest,
             resume=resume,

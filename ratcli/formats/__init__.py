@@ -170,7 +170,12 @@ def open_scan(
 
 
 def create_scan(
-    reader: ScanReader, path: Path, derivation: Derivation, *, overwrite: bool = False
+    reader: ScanReader,
+    path: Path,
+    derivation: Derivation,
+    *,
+    overwrite: bool = False,
+    jpeg_quality: int | None = None,
 ) -> ScanWriter:
     """Begin a scan of the reader's format; it stands under its name once the writer closes.
 
@@ -179,12 +184,39 @@ def create_scan(
         path: a file; for a source with `is_folder` a folder.
         derivation: what was done; goes into the headers.
         overwrite: whether what has that name may be replaced. The input itself never is.
+        jpeg_quality: 1 to 100 to write a TIFF's colours as JPEG; None to lose nothing.
 
     Raises:
+        UsageError: JPEG for what is not written so; see `check_jpeg`.
         OutputError: the name is taken, or cannot be written.
     """
+    if jpeg_quality is not None:
+        check_jpeg(reader)
+        from ratcli.formats import tiff
+
+        return tiff.create_scan(
+            reader, path, derivation, overwrite=overwrite, jpeg_quality=jpeg_quality
+        )
     module = _module(reader.info.format)
     return module.create_scan(reader, path, derivation, overwrite=overwrite)
+
+
+def check_jpeg(reader: ScanReader) -> None:
+    """Refuse a scan whose output is not written as JPEG: all but TIFF in RGB of 8 bits.
+
+    Raises:
+        UsageError: it is of another format, has other samples, or is for ImageJ.
+    """
+    if reader.info.format != "tiff":
+        name = {"dicom": "DICOM", "nifti": "NIfTI"}.get(reader.info.format, reader.info.format)
+        raise UsageError(
+            f"JPEG is for TIFF and SVS, but this is {name}", hint="Leave --compression out."
+        )
+    from ratcli.formats.tiff.derived import check_jpeg as check_tiff
+    from ratcli.formats.tiff.reader import TiffReader
+
+    assert isinstance(reader, TiffReader)
+    check_tiff(reader)
 
 
 def _module(name: str) -> FormatModule:

@@ -46,7 +46,12 @@ def open_scan(
 
 
 def create_scan(
-    reader: ScanReader, path: Path, derivation: Derivation, *, overwrite: bool = False
+    reader: ScanReader,
+    path: Path,
+    derivation: Derivation,
+    *,
+    overwrite: bool = False,
+    jpeg_quality: int | None = None,
 ) -> ScanWriter:
     """Begin a TIFF on the reader's grid, or one `derivation.scale` times as fine.
 
@@ -55,6 +60,7 @@ def create_scan(
         path: the file.
         derivation: what was done; goes into the tag Software.
         overwrite: whether a file of that name may be replaced.
+        jpeg_quality: 1 to 100 to write 8-bit RGB as JPEG; None to lose nothing.
 
     Raises:
         OutputError: the name is taken, is the input's, or cannot be written.
@@ -64,4 +70,4 @@ def create_scan(
 
     if not isinstance(reader, TiffReader):
         raise ValueError("a TIFF is made from a TIFF reader")
-    return TiffWriter(reader, path, derivation, overwrite=overwrite)
+    return TiffWriter(reader, path, derivation, overwrite=overwrite, jpeg_quality=jpeg_quality)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO, Any, Literal
 
+import numpy as np
+
+from ratcli.errors import UsageError
 from ratcli.formats.tiff.directory import (
     LONG,
     RATIONAL,
@@ -12,11 +16,11 @@ from ratcli.formats.tiff.directory import (
     Encoder,
     Tag,
 )
-from ratcli.formats.tiff.levels import ADOBE_DEFLATE, NONE, Encoding
+from ratcli.formats.tiff.levels import ADOBE_DEFLATE, JPEG, NONE, Encoding
 from ratcli.formats.tiff.metadata import Resolution, finer_description, floating_description
 from ratcli.formats.tiff.pages import raw_value
 from ratcli.formats.tiff.reader import TiffReader
-from ratcli.formats.tiff.samples import PALETTE, Samples, of_deviations
+from ratcli.formats.tiff.samples import PALETTE, YCBCR, Samples, of_deviations
 from ratcli.scan import Derivation
 
 _SLIDE_PIXELS = 1 << 25
@@ -33,6 +37,7 @@ _REWRITTEN_TAGS = {270, 282, 283, 296, 305}
 _GRID_TAGS = {33550, 33922, 34264}  # GeoTIFF's pixel size; copied for the same grid only
 _IMAGEJ_TAGS = {50838, 50839}  # ranges and colours to show the source in, among others
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
+_FULL_RANGE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)  # ratios: black and white, Y Cb Cr
 
 
 def wants_pyramid(reader: TiffReader, scale: int) -> bool:
@@ -52,16 +57,41 @@ def written_samples(reader: TiffReader, derivation: Derivation) -> Samples:
     return reader.samples
 
 
-def plan_encoding(reader: TiffReader, derivation: Derivation, *, is_pyramid: bool) -> Encoding:
-    """Choose tiles or strips and their size.
+def check_jpeg(reader: TiffReader) -> None:
+    """Refuse to write as JPEG what it would cut, or what its users could not open.
 
-    Tiles stay tiles; ImageJ, whose own reader knows few codecs, gets uncompressed strips.
+    Raises:
+        UsageError: the output is not 8-bit RGB without alpha, or is for ImageJ.
+    """
+    samples = reader.samples
+    found = ""
+    if reader.pages.kind == "imagej":
+        found = "an ImageJ TIFF, which ImageJ opens uncompressed only"
+    elif samples.channels != 3 or samples.stored_dtype != np.uint8:
+        colours = "RGB" if samples.channels == 3 else "gray"
+        found = f"{colours} of {samples.stored_bits} bits"
+    elif samples.extras:
+        found = "RGB with an alpha channel"
+    if found:
+        raise UsageError(
+            f"JPEG is for RGB of 8 bits, but this is {found}", hint="Leave --compression out."
+        )
+
+
+def plan_encoding(
+    reader: TiffReader, derivation: Derivation, jpeg_quality: int | None, *, is_pyramid: bool
+) -> Encoding:
+    """Choose tiles or strips, their size and how they are compressed.
+
+    Tiles stay tiles; ImageJ, whose own reader knows few codecs, gets uncompressed strips. JPEG
+    is always tiled, and for colours alone: deviations are floats.
     """
     page, info, scale = reader.pages.first, reader.info, derivation.scale
     written = written_samples(reader, derivation)
+    is_jpeg = jpeg_quality is not None and written is reader.samples
     compression = NONE if reader.pages.kind == "imagej" else ADOBE_DEFLATE
     order: Literal["<", ">"] = ">" if page.parent.byteorder == ">" else "<"
-    if not (page.is_tiled or is_pyramid):
+    if not (page.is_tiled or is_pyramid or is_jpeg):
         is_planar = keeps_planes_apart(reader, written, is_pyramid=is_pyramid)
         samples = 1 if is_planar else _count(written)
         row_bytes = info.width * scale * samples * written.stored_dtype.itemsize
@@ -72,6 +102,8 @@ def plan_encoding(reader: TiffReader, derivation: Derivation, *, is_pyramid: boo
         height, width = int(page.tilelength), int(page.tilewidth)
     if is_pyramid and scale > 1:
         height, width = _SLIDE_TILE, _SLIDE_TILE
+    if is_jpeg and jpeg_quality is not None:
+        return Encoding(height, width, True, JPEG, order, jpeg_quality)
     return Encoding(height, width, True, compression, order)
 
 
@@ -88,7 +120,8 @@ class DerivedTags:
         self.encoder = Encoder(encoding.byte_order)
         self.written = written_samples(reader, derivation)
         is_pyramid = wants_pyramid(reader, derivation.scale)
-        self.is_planar = keeps_planes_apart(reader, self.written, is_pyramid=is_pyramid)
+        is_planar = keeps_planes_apart(reader, self.written, is_pyramid=is_pyramid)
+        self.is_planar = is_planar and encoding.compression != JPEG
         self.samples = _count(self.written)
         self._reader = reader
         self._derivation = derivation
@@ -149,17 +182,23 @@ class DerivedTags:
             257: numbers(LONG, height),
             258: numbers(SHORT, *[samples.stored_bits] * self.samples),
             259: numbers(SHORT, encoding.compression),
-            262: numbers(SHORT, samples.photometric),
+            262: numbers(SHORT, YCBCR if encoding.compression == JPEG else samples.photometric),
             277: numbers(SHORT, self.samples),
             284: numbers(SHORT, 2 if self.is_planar else 1),
-            317: numbers(SHORT, encoding.predictor(samples.stored_dtype)),
             339: numbers(SHORT, *[sample_format] * self.samples),
         }
         if encoding.is_tiled:
             tags |= {322: numbers(LONG, encoding.width), 323: numbers(LONG, encoding.height)}
         else:
             tags[278] = numbers(LONG, encoding.height)
-        return tags | self._colour_tags()
+        return tags | self._codec_tags() | self._colour_tags()
+
+    def _codec_tags(self) -> dict[int, Tag]:
+        """Return the tags that a decoder needs: of JPEG, that its YCbCr is full and 4:4:4."""
+        numbers, encoding = self.encoder.numbers, self._encoding
+        if encoding.compression == JPEG:
+            return {530: numbers(SHORT, 1, 1), 532: numbers(RATIONAL, *_FULL_RANGE)}
+        return {317: numbers(SHORT, encoding.predictor(self.written.stored_dtype))}
 
     def _colour_tags(self) -> dict[int, Tag]:
         samples, first = self.written, self._reader.pages.first
@@ -203,7 +242,11 @@ class DerivedTags:
             or (int(page.planarconfig) == 2) != self.is_planar
         ):
             description = b""  # its shape would no longer be that of the page
-        tags = {305: text(_history(self._derivation, raw_value(page, 305)))}
+        settings = self._derivation.settings
+        if self._encoding.compression == JPEG:
+            settings = (*settings, f"JPEG quality {self._encoding.jpeg_quality}")
+        derivation = replace(self._derivation, settings=settings)
+        tags = {305: text(_history(derivation, raw_value(page, 305)))}
         if description:
             tags[270] = text(description)
         return tags

@@ -34,7 +34,13 @@ class TiffWriter:
     """
 
     def __init__(
-        self, reader: TiffReader, path: Path, derivation: Derivation, *, overwrite: bool
+        self,
+        reader: TiffReader,
+        path: Path,
+        derivation: Derivation,
+        *,
+        overwrite: bool,
+        jpeg_quality: int | None = None,
     ) -> None:
         source = Path(reader.pages.file.filehandle.path)
         if path.exists() and path.samefile(source):
@@ -44,7 +50,9 @@ class TiffWriter:
         self._height = reader.info.height * derivation.scale
         self._width = reader.info.width * derivation.scale
         self._is_pyramid = wants_pyramid(reader, derivation.scale)
-        self._encoding = plan_encoding(reader, derivation, is_pyramid=self._is_pyramid)
+        self._encoding = plan_encoding(
+            reader, derivation, jpeg_quality, is_pyramid=self._is_pyramid
+        )
         self._tags = DerivedTags(reader, derivation, self._encoding)
         self._partial = PartialFile(path, overwrite=overwrite)
         self._file: IO[bytes] | None = None
