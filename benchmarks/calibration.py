@@ -1,218 +1,271 @@
 """Told standard deviation beside true error, on patients that no training saw.
 
-    python benchmarks/calibration.py --data DIR [--doses 0.25 0.1] [--planes 2] [--json FILE]
+    python benchmarks/calibration.py --task TASK --data DIR [--planes 2] [--json DIR]
 
-DIR holds the scans that `recipes/ct-denoise.toml` names. Each held-out slice u is a scan of usual
-dose, to which the noise n of a lower dose is added, k = sqrt(1/d - 1) times its own noise r. The
-network's f(u + n) is compared with u - r, which nobody knows. r and n are alike but for their
-strength, and independent, so that over many pixels
-
-    mean (f - (u - r))^2 = mean (f - u)^2 + (2 mean (f - u) n - mean n^2) / k^2,
-
-where f takes noise in linearly. Pixels are grouped by what the eight views told. Prints a table
-for each dose, and what belongs into the weights' registry: `uncertainty_scale` and
-`uncertainty_floor`, of error^2 = floor^2 + (scale told)^2.
+DIR holds the scans that `recipes/TASK.toml` names. Held-out planes are degraded as in
+`benchmarks/quality.py` and restored in eight views. Pixels are grouped by what the views told; the
+true error of a group follows from the distance to the reference, less what the reference's own
+noise adds to it (see `held_out/told.py`). Prints a table for each condition, and what belongs into
+the weights' registry, `uncertainty_scale` and `uncertainty_floor` or `uncertainty_share`, fitted to
+the groups. Writes `calibration-TASK.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from held_out.cases import spread
-from held_out.ct import lower_dose
+import torch
+from held_out.cases import Case, Judge, spread
+from held_out.ct import CtJudge
+from held_out.pathology import PathologyJudge, fields
+from held_out.pet import PetJudge
+from held_out.told import Fit, Row, Sample, fit, groups, together
 from scipy.ndimage import uniform_filter
-from scipy.optimize import nnls
 
+from ratcli.network.engine import EngineSettings, load_engine
+from ratcli.network.rat import typical_level
 from ratcli.network.registry import WeightsEntry, find_weights
-from ratcli.restore import Restorer, RestoreSettings
-from ratcli.scan import FloatArray
+from ratcli.restore import Restorer, RestoreSettings, load_partitioner
+from ratcli.restore.views import VIEWS, over_neighbours
+from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.material import CleanPlane
 from ratcli.training.recipe import read_recipe
 
-BODY_HU = -900.0
-GROUPS = 10
+_FIELD = 256
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The pixels of one restored slice that lie in the body, `(N,)` each, in HU.
+class Bench:
+    """How a task's uncertainty is judged.
 
     Attributes:
-        patient: whose.
-        dose: fraction of the usual one.
-        told: standard deviation that the views told.
-        apart: restored minus usual dose.
-        noise: what was added.
+        judge: degrades its planes.
+        unit: of all figures.
+        added: by condition, the variance of the added noise over that of the reference's own.
+        fitted: the conditions that the fit sees; the others are a check.
+        body: reference -> pixels that count.
+        level: degraded plane -> what figures are divided by.
+        with_share: whether what no spread tells follows the value.
     """
 
-    patient: str
-    dose: float
-    told: FloatArray
-    apart: FloatArray
-    noise: FloatArray
+    judge: Judge
+    unit: str
+    added: Mapping[str, float]
+    fitted: tuple[str, ...]
+    body: Callable[[FloatArray], BoolArray]
+    level: Callable[[FloatArray], float] = lambda low: 1.0
+    with_share: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
-    """Pixels of like uncertainty: root mean squares in HU."""
-
-    dose: float
-    pixels: int
-    told_hu: float
-    error_hu: float
-    apart_hu: float
-
-    @property
-    def ratio(self) -> float:
-        """True error for each told standard deviation."""
-        return self.error_hu / self.told_hu
+def _ct_body(reference: FloatArray) -> BoolArray:
+    body: BoolArray = uniform_filter(reference, (0, 9, 9)) > -900.0
+    return body
 
 
-def restored_sample(
-    restorer: Restorer, entry: WeightsEntry, plane: CleanPlane, dose: float, seed: int
-) -> Sample:
-    """Restore a slice of lower dose in eight views; take an earlier calibration back."""
-    pair = lower_dose(plane, dose, seed)
-    block = restorer.restore_block(pair.low[None], np.zeros(pair.low.shape, bool))
-    assert block.deviation is not None
-    spread = np.sqrt(np.maximum(block.deviation[0] ** 2 - entry.uncertainty_floor**2, 0.0))
-    told = (spread / entry.uncertainty_scale).astype(np.float32)
-    body = (uniform_filter(pair.usual, 9) > BODY_HU) & (block.deviation[0] > 0)
-    return Sample(
-        pair.patient,
-        dose,
-        told[body],
-        (block.values[0] - pair.usual)[body],
-        (pair.low - pair.usual)[body],
+def _pet_body(reference: FloatArray) -> BoolArray:
+    body: BoolArray = uniform_filter(reference, (0, 5, 5)) > 0.05
+    return body
+
+
+def _pet_level(low: FloatArray) -> float:
+    return float(typical_level(torch.from_numpy(np.maximum(low, 0))[None]))
+
+
+BENCHES = {
+    "ct-denoise": Bench(
+        CtJudge(),
+        "HU, pixels in the body",
+        {"dose 1/4": 1 / 0.25 - 1, "dose 1/10": 1 / 0.1 - 1},
+        ("dose 1/4", "dose 1/10"),
+        _ct_body,
+    ),
+    "pet-synthesis": Bench(
+        PetJudge(),
+        "the plane's level, pixels in the body",
+        {
+            "counts 1/4": 3.0,
+            "counts 1/12": 11.0,
+            "procedural, counts 1/4": math.inf,
+            "procedural, counts 1/12": math.inf,
+        },
+        ("counts 1/4", "counts 1/12"),
+        _pet_body,
+        _pet_level,
+        with_share=True,
+    ),
+    "pathology-sr": Bench(
+        PathologyJudge(),
+        "RGB from 0 to 1",
+        {"x4, bicubic": math.inf, "x4, realistic": math.inf},
+        ("x4, bicubic", "x4, realistic"),
+        lambda reference: np.ones(reference.shape, bool),
+    ),
+}
+
+
+def uncalibrated(task: str, weights: str, arguments: argparse.Namespace) -> Restorer:
+    """Load a network whose spread is told as it is."""
+    settings = RestoreSettings(
+        get_task(task),
+        arguments.partition,
+        weights,
+        device=arguments.device,
+        threads=arguments.threads,
+        views=VIEWS,
     )
+    entry = replace(
+        find_weights(weights), uncertainty_scale=1.0, uncertainty_floor=0.0, uncertainty_share=0.0
+    )
+    engine = load_engine(entry, EngineSettings(arguments.device, arguments.threads))
+    return Restorer(settings, engine, entry, load_partitioner(settings))
 
 
-def row(dose: float, told: FloatArray, apart: FloatArray, noise: FloatArray) -> Row:
-    """Return the figures of some pixels."""
-    wide = [array.astype(np.float64) for array in (told, apart, noise)]
-    told_square, apart_square, noise_square = (float((array**2).mean()) for array in wide)
-    shared = float((wide[1] * wide[2]).mean())
-    error_square = apart_square + (2 * shared - noise_square) / (1 / dose - 1)
-    return Row(dose, told.size, told_square**0.5, max(error_square, 0.0) ** 0.5, apart_square**0.5)
+def restored_sample(restorer: Restorer, bench: Bench, condition: str, case: Case) -> Sample:
+    """Restore a plane in eight views, and keep its pixels that count."""
+    block = restorer.restore_block(case.low, np.zeros(case.low.shape[1:], bool))
+    assert block.deviation is not None
+    scale, level = get_task(bench.judge.task).scale, np.float32(bench.level(case.low))
+    counted = bench.body(case.reference) & (block.deviation > 0)
+    added = bench.added[condition]
+    noise = case.low - case.reference if scale == 1 else np.zeros_like(case.reference)
+    columns = (
+        block.deviation,
+        over_neighbours(block.values, scale),
+        block.values - case.reference,
+        noise,
+    )
+    told, value, apart, noise = (column[counted] / level for column in columns)
+    return Sample(case.patient, condition, told, value, apart, noise, added)
 
 
-def together(samples: Sequence[Sample]) -> Row:
-    """Return the figures of all pixels of some slices of one dose."""
-    parts = [np.concatenate([getattr(s, name) for s in samples]) for name in _ARRAYS]
-    return row(samples[0].dose, *parts)
+def held_out_planes(arguments: argparse.Namespace) -> list[CleanPlane]:
+    """Read the held-out planes; of slides, small fields, as eight views of each are restored."""
+    recipe = read_recipe(arguments.recipes / f"{arguments.task}.toml")
+    planes = read_patients(arguments.data, recipe.held_out, get_task(arguments.task))
+    if arguments.task != "pathology-sr":
+        return spread(planes, arguments.planes)
+    return [
+        replace(plane, values=np.ascontiguousarray(plane.values[:, :_FIELD, :_FIELD]))
+        for plane in fields(planes, 1)
+    ]
 
 
-def groups(samples: Sequence[Sample]) -> list[Row]:
-    """Return ten groups of as many pixels each, from low to high uncertainty."""
-    told, apart, noise = (np.concatenate([getattr(s, n) for s in samples]) for n in _ARRAYS)
-    order = np.array_split(np.argsort(told, kind="stable"), GROUPS)
-    return [row(samples[0].dose, told[part], apart[part], noise[part]) for part in order]
-
-
-_ARRAYS = ("told", "apart", "noise")
-
-
-def show(samples: Sequence[Sample]) -> list[Row]:
-    """Print one dose as a table, and the ratio of each patient."""
-    rows = groups(samples)
-    slices = f"{len(samples)} slices of {len({s.patient for s in samples})} held-out patients"
-    print(f"\ndose {samples[0].dose:g}, {slices}; root mean squares in HU, pixels in the body")
-    print(f"{'pixels':>9} {'told':>7} {'error':>7} {'error / told':>12} {'from usual dose':>15}")
-    for one in [*rows, together(samples)]:
-        print(
-            f"{one.pixels:9d} {one.told_hu:7.2f} {one.error_hu:7.2f} {one.ratio:12.2f} "
-            f"{one.apart_hu:15.2f}",
-            flush=True,
-        )
-    ratios = ratios_of(samples)[f"{samples[0].dose:g}"]
-    print("error / told of each patient:", " ".join(f"{ratio:.2f}" for ratio in ratios))
+def rows_of(bench: Bench, samples: Sequence[Sample]) -> list[Row]:
+    """Return the groups of every condition, by spread; by value, too, where that has a share."""
+    rows = []
+    for condition in dict.fromkeys(sample.condition for sample in samples):
+        own = [sample for sample in samples if sample.condition == condition]
+        rows += groups(own)
+        rows += groups(own, "value") if bench.with_share else []
     return rows
 
 
-def ratios_of(samples: Sequence[Sample]) -> dict[str, list[float]]:
-    """Return true error for each told deviation by dose, one for each patient."""
-    keys = dict.fromkeys((s.patient, s.dose) for s in samples)
-    found: dict[str, list[float]] = {}
-    for key in keys:
-        ratio = together([s for s in samples if (s.patient, s.dose) == key]).ratio
-        found.setdefault(f"{key[1]:g}", []).append(ratio)
+def fitted(bench: Bench, rows: Sequence[Row]) -> Fit:
+    """Fit to the groups of those conditions that the fit sees."""
+    return fit([row for row in rows if row.condition in bench.fitted], bench.with_share)
+
+
+def show(rows: Sequence[Row], found: Fit, about: str) -> None:
+    """Print groups of one condition, told beside true."""
+    print(f"\n{about}")
+    print(
+        f"{'pixels':>9} {'spread':>8} {'value':>8} {'predicted':>10} {'error':>8} "
+        f"{'error / predicted':>18} {'from reference':>15}"
+    )
+    for row in rows:
+        print(
+            f"{row.pixels:9d} {row.told:8.4g} {row.value:8.4g} {found.predicted(row):10.4g} "
+            f"{row.error:8.4g} {found.ratio(row):18.2f} {row.apart:15.4g}",
+            flush=True,
+        )
+
+
+def of_patients(bench: Bench, samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+    """Return by condition and patient the error over what a fit to the others predicts of it."""
+    found: dict[str, dict[str, float]] = {}
+    for patient in dict.fromkeys(sample.patient for sample in samples):
+        own = [sample for sample in samples if sample.patient == patient]
+        without = fitted(bench, rows_of(bench, [s for s in samples if s.patient != patient]))
+        for condition in dict.fromkeys(sample.condition for sample in own):
+            row = together([sample for sample in own if sample.condition == condition])
+            found.setdefault(condition, {})[patient] = without.ratio(row)
     return found
 
 
-def fit(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return factor and floor of error^2 = floor^2 + (factor told)^2; relative least squares."""
-    told = np.array([one.told_hu for one in rows])
-    error = np.array([one.error_hu for one in rows])
-    terms = np.stack([told**2, np.ones_like(told)], axis=1) / error[:, None] ** 2
-    squares, _ = nnls(terms, np.ones_like(told))
-    return float(squares[0]) ** 0.5, float(squares[1]) ** 0.5
+def show_all(bench: Bench, samples: Sequence[Sample], rows: Sequence[Row], found: Fit) -> None:
+    """Print a table for each condition, and how patients differ."""
+    for condition in dict.fromkeys(row.condition for row in rows):
+        own = [sample for sample in samples if sample.condition == condition]
+        of = f"{len(own)} planes of {len({sample.patient for sample in own})} patients"
+        for key in dict.fromkeys(row.sorted_by for row in rows):
+            some = [row for row in rows if (row.condition, row.sorted_by) == (condition, key)]
+            name = "spread" if key == "told" else "value"
+            about = f"{condition}, {of}, groups by {name}; root mean squares in {bench.unit}"
+            show([*some, together(own)], found, about)
+    print("\nerror / predicted of each patient, by a fit to the others")
+    for condition, ratios in of_patients(bench, samples).items():
+        print(f"  {condition}: {' '.join(f'{ratio:.2f}' for ratio in ratios.values())}")
 
 
-def show_fit(rows: Sequence[Row], factor: float, floor: float) -> None:
-    """Print the calibrated deviation beside the true error."""
-    print(f"\n{'dose':>5} {'predicted':>9} {'error':>7} {'error / predicted':>17}   in HU")
-    for one in rows:
-        predicted = float(np.hypot(floor, factor * one.told_hu))
-        print(
-            f"{one.dose:5g} {predicted:9.2f} {one.error_hu:7.2f} {one.error_hu / predicted:17.2f}"
-        )
+def result(
+    bench: Bench, entry: WeightsEntry, arguments: argparse.Namespace, samples: Sequence[Sample]
+) -> dict[str, object]:
+    """Fit, print, and return what the JSON holds."""
+    rows = rows_of(bench, samples)
+    found = fitted(bench, rows)
+    show_all(bench, samples, rows, found)
+    print()
+    for name, value in asdict(found).items():
+        if value:
+            print(f"uncertainty_{name} = {value:.3g}")
+    return {
+        "task": arguments.task,
+        "weights": entry.name,
+        "weights_sha256": entry.sha256,
+        "partition": arguments.partition,
+        "unit": bench.unit,
+        **{f"uncertainty_{name}": value for name, value in asdict(found).items()},
+        "fitted_to": list(bench.fitted),
+        "error_over_predicted_by_a_fit_to_the_others": {
+            condition: list(ratios.values())
+            for condition, ratios in of_patients(bench, samples).items()
+        },
+        "groups": [{**asdict(row), "predicted": found.predicted(row)} for row in rows],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=BENCHES, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/ct-denoise.toml"))
-    parser.add_argument("--weights", default="ct-denoise")
-    parser.add_argument("--doses", type=float, nargs="+", default=[0.25, 0.1])
+    parser.add_argument("--recipes", type=Path, default=Path("recipes"))
+    parser.add_argument("--weights", default="", help="the task's own if left out")
     parser.add_argument("--partition", default="superpixel")
-    parser.add_argument("--planes", type=int, default=2, help="most slices of a patient")
+    parser.add_argument("--planes", type=int, default=2, help="most planes of a patient")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="folder of the results")
     arguments = parser.parse_args()
-    recipe = read_recipe(arguments.recipe)
-    task = get_task(recipe.task)
-    settings = RestoreSettings(
-        task,
-        arguments.partition,
-        arguments.weights,
-        device=arguments.device,
-        threads=arguments.threads,
-        views=8,
-    )
-    restorer = Restorer.load(settings)
-    planes = spread(read_patients(arguments.data, recipe.held_out, task), arguments.planes)
-    entry = find_weights(arguments.weights)
-    samples, rows = [], []
-    for dose in arguments.doses:
-        of_dose = [
-            restored_sample(restorer, entry, plane, dose, seed) for seed, plane in enumerate(planes)
-        ]
-        rows += show(of_dose)
-        samples += of_dose
-    factor, floor = fit(rows)
-    show_fit(rows, factor, floor)
-    print(f"\nuncertainty_scale = {factor:.3g}\nuncertainty_floor = {floor:.3g}")
+    bench, weights = BENCHES[arguments.task], arguments.weights or get_task(arguments.task).weights
+    restorer = uncalibrated(arguments.task, weights, arguments)
+    planes = held_out_planes(arguments)
+    samples = [
+        restored_sample(restorer, bench, condition, case)
+        for condition in bench.added
+        for case in bench.judge.cases(planes, condition, first_seed=0)
+    ]
+    facts = result(bench, find_weights(weights), arguments, samples)
     if arguments.json:
-        facts = {
-            "weights": arguments.weights,
-            "weights_sha256": entry.sha256,
-            "partition": arguments.partition,
-            "slices": len(planes),
-            "patients": len({plane.patient for plane in planes}),
-            "uncertainty_scale": factor,
-            "uncertainty_floor": floor,
-            "error_over_told": ratios_of(samples),
-            "groups": [asdict(one) for one in rows],
-        }
-        arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
+        path = arguments.json / f"calibration-{arguments.task}.json"
+        path.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":
