@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from dicom_scans import dicom_dataset, open_dicom, ramp, save_dicom, save_series, uid
 from pydicom import dcmread
-from pydicom.uid import JPEGLSLossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from test_dicom_identity import save_in
 
 from ratcli.cli.app import main
 from ratcli.errors import UnreadableInputError
@@ -18,12 +20,10 @@ def cut(path: Path, bytes_lost: int = 100) -> Path:
     return path
 
 
-def compressed_series(folder: Path) -> Path:
+def compressed_series(folder: Path, syntax: UID = JPEGLSLossless) -> Path:
     save_series(folder)
     for path in folder.iterdir():
-        dataset = dcmread(path)
-        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
-        dataset.save_as(path)
+        save_in(dcmread(path), path, syntax)
     return folder
 
 
@@ -42,6 +42,27 @@ def test_a_truncated_slice_stands_apart_and_the_gap_is_told(tmp_path: Path) -> N
 def test_a_compressed_slice_that_ends_early_stands_apart(tmp_path: Path) -> None:
     cut(compressed_series(tmp_path) / "slice2.dcm")
     assert sorted(len(source.paths) for source in find_scans(tmp_path)) == [1, 3]
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless])
+def test_a_frame_that_was_cut_before_it_was_wrapped_stands_apart(
+    tmp_path: Path, syntax: UID
+) -> None:
+    path = compressed_series(tmp_path, syntax) / "slice2.dcm"
+    dataset = dcmread(path)
+    [frame] = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
+    dataset.save_as(path)
+    rest, broken = sorted(find_scans(tmp_path), key=lambda source: source.is_broken)
+    assert (len(rest.paths), broken.name) == (3, "slice2")
+    with pytest.raises(UnreadableInputError, match=r"slice2\.dcm: the compressed pixel data end"):
+        open_scan(broken)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless])
+def test_a_compressed_series_that_is_whole_has_no_broken_slice(tmp_path: Path, syntax: UID) -> None:
+    [series] = find_scans(compressed_series(tmp_path, syntax))
+    assert (len(series.paths), series.notices) == (4, ())
 
 
 def test_a_slice_without_pixels_stands_apart(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_jpeg_frame_without_its_end_is_refused(
     with open_scan(whole) as reader:
         reader.read(0)
     cut = with_codestream(tmp_path / "cut", syntax, frame[:-bytes_lost], **layout)
-    assert "the pixel data is damaged" in refused(cut)
+    assert "the compressed pixel data end early" in refused(cut)
 
 
 def test_run_lengths_beyond_the_frame_take_no_memory(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -12,6 +13,8 @@ from ratcli.formats.dicom.files import PixelElement
 
 _ITEM = 0xE000FFFE  # (FFFE,E000) read as a little-endian number
 _DELIMITER = 0xE0DDFFFE
+_END_OF_IMAGE = b"\xff\xd9"
+_TAIL_BYTES = 4096
 _CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
 
 
@@ -66,6 +69,25 @@ def index_frames(file: BinaryIO, pixels: PixelElement, frames: int, name: str) -
             f"{name}: the pixel data hold {len(groups)} frames, but the header declares {frames}"
         )
     return FrameIndex(tuple(groups[:frames]), end)
+
+
+def is_codestream_ended(file: BinaryIO, fragments: Sequence[Fragment]) -> bool:
+    """Tell whether a frame in JPEG, JPEG-LS or JPEG 2000 has its end marker.
+
+    No decoder takes a frame without one, and coded data cannot hold it by chance. The last bytes
+    are looked at first, all of them only where it is not there.
+
+    Source: ITU-T T.81 B.1.1.3, T.87 C.1, T.800 A.4.4.
+    """
+    last = fragments[-1]
+    file.seek(last.offset + max(0, last.length - _TAIL_BYTES))
+    if _END_OF_IMAGE in file.read(min(last.length, _TAIL_BYTES)):
+        return True
+    frame = bytearray()
+    for fragment in fragments:
+        file.seek(fragment.offset)
+        frame += file.read(fragment.length)
+    return _END_OF_IMAGE in frame
 
 
 def _list_fragments(file: BinaryIO, pixels: PixelElement, name: str) -> tuple[list[Fragment], int]:

@@ -7,11 +7,12 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.uid import RLELossless
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.codec import Frame, decode, decode_native, is_readable
 from ratcli.formats.dicom.files import DicomFile, PixelElement, guarded
-from ratcli.formats.dicom.fragments import FrameIndex, index_frames
+from ratcli.formats.dicom.fragments import FrameIndex, index_frames, is_codestream_ended
 from ratcli.formats.dicom.layout import PixelLayout, read_layout
 
 
@@ -98,7 +99,7 @@ class FrameFile:
         """Refuse pixel data that are shorter than declared, before a plane is asked for."""
         name, frames = self.path.name, self.layout.frames
         if self.pixels.encapsulated:
-            self._frame_index()
+            self._check_codestream()
             return
         with guarded(self.path, "the pixel data"), self.file.open() as stream:
             available = stream.seek(0, 2) - self.pixels.offset
@@ -108,6 +109,16 @@ class FrameFile:
             raise UnreadableInputError(
                 f"{name}: the pixel data end early: {found} bytes, but the header declares {needed}"
             )
+
+    def _check_codestream(self) -> None:
+        """Refuse a single frame that was cut off before it was wrapped; run lengths do not tell."""
+        frames = self._frame_index().frames
+        if len(frames) > 1 or self.file.syntax == RLELossless:
+            return
+        with guarded(self.path, "the pixel data"), self.file.open() as stream:
+            ended = is_codestream_ended(stream, frames[0])
+        if not ended:
+            raise UnreadableInputError(f"{self.path.name}: the compressed pixel data end early")
 
 
 def to_rgb(frame: Frame, layout: PixelLayout) -> npt.NDArray[np.float32]:
