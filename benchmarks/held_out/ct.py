@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from held_out.cases import Case, Column, Method, tuned
-from held_out.edges import f50_kept, planted
+from held_out.edges import edge_kept, planted
 from ratcli.degrade.ct import CtDose, low_dose_noise
 from ratcli.evaluation.baselines import plane_noise
 from ratcli.evaluation.fidelity import WINDOWS, mean_bias, score
@@ -109,7 +109,7 @@ class CtJudge:
             "rmse_soft_hu": soft.rmse,
             "psnr_full_db": full.psnr_db,
             "bias_hu": mean_bias(output[0], case.reference[0], soft_tissue(case.reference[0])),
-            **{name: f50_kept(case, edge, output, method) for name, edge in edges.items()},
+            **{name: edge_kept(case, edge, output, method) for name, edge in edges.items()},
         }
 
 

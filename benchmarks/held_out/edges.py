@@ -16,14 +16,13 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from held_out.cases import Case, Edge, Method
 from ratcli.degrade.ct import blur_with_kernel
 from ratcli.degrade.kernels import MEDIUM_SMOOTH
-from ratcli.errors import MeasurementError
-from ratcli.evaluation.resolution import disc_transfer
+from ratcli.evaluation.resolution import f50_kept
+from ratcli.evaluation.roi import Disc
 from ratcli.scan import FloatArray
 
 RADIUS_MM = 7.0
 MARGIN_PX = 8.0
 _TISSUE_HU = (0.0, 120.0)
-_FINE = 5
 _OFF_GRID = (0.31, 0.17)
 
 
@@ -40,7 +39,7 @@ def planted(case: Case, heights_hu: Mapping[str, float]) -> dict[str, Edge]:
         return {}
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     centre = (float(row) + _OFF_GRID[0], float(column) + _OFF_GRID[1])
-    disc = _disc(tissue.shape, centre, radius)[None]
+    disc = Disc(*centre, radius).coverage(tissue.shape)[None]
     blurred = blur_with_kernel(torch.from_numpy(disc), case.spacing_mm, MEDIUM_SMOOTH).numpy()
     return {
         name: Edge(np.float32(height) * blurred, centre, radius)
@@ -48,7 +47,7 @@ def planted(case: Case, heights_hu: Mapping[str, float]) -> dict[str, Edge]:
     }
 
 
-def f50_kept(case: Case, edge: Edge, output: FloatArray, method: Method) -> float:
+def edge_kept(case: Case, edge: Edge, output: FloatArray, method: Method) -> float:
     """Return the f50 of the edge that a method leaves over that of the planted one.
 
     Args:
@@ -58,23 +57,4 @@ def f50_kept(case: Case, edge: Edge, output: FloatArray, method: Method) -> floa
         method: restores the slice with the disc.
     """
     rendered = method(np.rint(case.low + edge.disc)) - output
-    try:
-        kept, whole = (
-            disc_transfer(plane, case.spacing_mm, edge.centre, edge.radius_px, MARGIN_PX)
-            for plane in (rendered[0], edge.disc[0])
-        )
-    except MeasurementError:  # the edge is lost
-        return 0.0
-    return kept.f50_per_mm / whole.f50_per_mm
-
-
-def _disc(shape: tuple[int, ...], centre: tuple[float, float], radius: float) -> FloatArray:
-    """Return `(H, W)`: the share of each pixel that a disc covers."""
-    shifts = (np.arange(_FINE) + 0.5) / _FINE - 0.5
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    covered = np.zeros(shape, np.float32)
-    for down in shifts:
-        for right in shifts:
-            away = np.hypot(rows + down - centre[0], columns + right - centre[1])
-            covered += away < radius
-    return covered / _FINE**2
+    return f50_kept(rendered[0], edge.disc[0], case.spacing_mm, edge.centre, edge.radius_px)

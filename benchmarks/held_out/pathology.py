@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import PurePath
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
@@ -20,6 +19,7 @@ from held_out.cases import Case, Column, Method
 from ratcli.degrade.pathology import SlideScan, degrade_slide
 from ratcli.evaluation.baselines import bicubic
 from ratcli.evaluation.fidelity import WINDOWS, score
+from ratcli.evaluation.pattern import fixed_pattern, grid_power
 from ratcli.evaluation.stain import colour_difference, stain_shift
 from ratcli.scan import FloatArray
 from ratcli.training.material import CleanPlane
@@ -32,7 +32,6 @@ SCANS: Mapping[str, SlideScan] = {
     "realistic": SlideScan(SCALE, blur_px=0.85, noise=1.5 / 255, jpeg_quality=80),
 }
 _FIELD = 512
-_TILE = 64
 _BREAKHIS = re.compile(r"-\d+-\d+$")
 CONDITIONS = {"x4, bicubic": 0.0, "x4, realistic": 1.0}
 ABOUT = {
@@ -139,40 +138,3 @@ def lanczos(low: FloatArray) -> FloatArray:
     return np.stack(
         [np.asarray(Image.fromarray(c).resize(size, Image.Resampling.LANCZOS)) for c in low]
     )
-
-
-def fixed_pattern(residual: npt.NDArray[np.floating], period: int) -> float:
-    """Return the standard deviation of the means over each place `(i, j)` modulo a period."""
-    rows, columns = (side // period for side in residual.shape)
-    whole = residual[: rows * period, : columns * period]
-    return float(whole.reshape(rows, period, columns, period).mean(axis=(0, 2)).std())
-
-
-def grid_power(residual: npt.NDArray[np.floating], period: int) -> float:
-    """Return how far a pattern of a period stands out of a residual's spectrum.
-
-    Tiles of 64 pixels, half overlapping, under a Hann window: the mean power at each multiple of
-    1/period in both axes (but not of both zero), over the geometric mean on the ring of frequencies
-    3 and 4 steps away. Without a pattern all are about 1, whatever the spectrum's slope.
-
-    Args:
-        residual: `(H, W)`, at least 64 pixels a side.
-        period: of the pattern in pixels; a divisor of 64.
-
-    Returns:
-        The largest ratio.
-    """
-    starts = [range(0, side - _TILE + 1, _TILE // 2) for side in residual.shape]
-    tiles = np.stack([residual[i : i + _TILE, j : j + _TILE] for i in starts[0] for j in starts[1]])
-    hann = np.hanning(_TILE + 1)[:-1]
-    tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * hann[:, None] * hann
-    power = (np.abs(np.fft.fft2(tiles)) ** 2).mean(axis=0)
-    away = np.arange(-4, 5)
-    distance = np.maximum(np.abs(away)[:, None], np.abs(away))
-    step = _TILE // period
-    ratios = []
-    for i in range(0, _TILE, step):
-        for j in range(0, _TILE, step):
-            near = power[np.ix_((i + away) % _TILE, (j + away) % _TILE)]
-            ratios.append(near[4, 4] / np.exp(np.log(near[distance >= 3]).mean()))
-    return float(max(ratios[1:]))

@@ -20,7 +20,7 @@ from skimage.filters import threshold_otsu
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.noise import noise_level, noise_map
 from ratcli.regions import LabelArray
-from ratcli.scan import BoolArray, Box
+from ratcli.scan import BoolArray, Box, FloatArray
 
 RealArray = npt.NDArray[np.float64]
 
@@ -28,6 +28,7 @@ BODY = "body"
 """Name of the edge of a phantom's body."""
 
 _LOCAL = 9
+_FINE = 5
 # Pixels in which the local deviation is this many times the plane's noise hold an edge.
 _QUIETEST, _LOUDEST = 0.4, 1.7
 _CLEAN_SPREAD = 0.5
@@ -48,6 +49,17 @@ class Disc:
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         inside: BoolArray = np.hypot(rows - self.row, columns - self.column) < self.radius - margin
         return inside
+
+    def coverage(self, shape: tuple[int, int]) -> FloatArray:
+        """Return float32 `(H, W)`: the share of each pixel that the disc covers, to 1/25."""
+        shifts = (np.arange(_FINE) + 0.5) / _FINE - 0.5
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        covered = np.zeros(shape, np.float32)
+        for down in shifts:
+            for right in shifts:
+                away = np.hypot(rows + down - self.row, columns + right - self.column)
+                covered += away < self.radius
+        return covered / np.float32(_FINE**2)
 
 
 class RegionSource(Protocol):

@@ -138,3 +138,11 @@ def test_structure_fainter_than_the_noise_is_no_uniform_patch() -> None:
     assert uniform_patches(noisy, 16)
     assert not uniform_patches(noisy, 16, clean=clean)
     assert uniform_patches(noisy, 16, clean=np.zeros_like(clean))
+
+
+def test_a_disc_covers_its_area_in_shares_of_pixels() -> None:
+    covered = Disc(20.31, 22.17, 9.4).coverage((44, 40))
+    assert covered.sum() == pytest.approx(np.pi * 9.4**2, rel=0.003)
+    assert covered[20, 22] == 1.0
+    assert covered[20, 35] == 0.0
+    assert ((covered > 0) & (covered < 1)).any()
