@@ -59,7 +59,8 @@ class Disc:
             for right in shifts:
                 away = np.hypot(rows + down - self.row, columns + right - self.column)
                 covered += away < self.radius
-        return covered / np.float32(_FINE**2)
+        share: FloatArray = covered / np.float32(_FINE**2)
+        return share
 
 
 class RegionSource(Protocol):
