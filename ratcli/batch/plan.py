@@ -15,7 +15,7 @@ from ratcli.formats import ScanSource, find_scans, split_name
 
 _SUFFIXES = {
     "dicom": (".dcm", ".dicom", ".ima"),
-    "nifti": (".nii", ".nii.gz", ".hdr", ".img"),
+    "nifti": (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
     "tiff": (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.btf", ".btf", ".svs"),
 }
 

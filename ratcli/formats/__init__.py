@@ -25,7 +25,7 @@ FORMATS: dict[str, str] = {
 }
 """Name of a format (as in `ScanInfo.format`) and its module; asked in this order."""
 
-_LONG_SUFFIXES = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.btf")
+_LONG_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".ome.tiff", ".ome.tif", ".ome.btf")
 _SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".tif", ".tiff", ".svs", ".btf")
 
 
@@ -267,13 +267,26 @@ def _sources(by_format: dict[str, list[Path]], series_uid: str | None) -> list[S
         if name == "dicom":
             sources += _dicom_sources(paths, series_uid)
         elif series_uid is None:
-            headers = {path.with_suffix("") for path in paths if path.suffix.lower() == ".hdr"}
             sources += [
-                ScanSource((path,), name, split_name(path)[0])
-                for path in paths
-                if path.suffix.lower() != ".img" or path.with_suffix("") not in headers
+                ScanSource((path,), name, split_name(path)[0]) for path in _without_voxels(paths)
             ]
     return sorted(sources, key=lambda source: source.paths[0])
+
+
+def _without_voxels(paths: list[Path]) -> list[Path]:
+    """Leave out the voxels of a pair: its header stands for both."""
+    kinds = {path: split_name(path) for path in paths}
+    headers = {
+        (path.parent, stem, suffix[4:].lower())
+        for path, (stem, suffix) in kinds.items()
+        if suffix.lower().startswith(".hdr")
+    }
+    return [
+        path
+        for path, (stem, suffix) in kinds.items()
+        if not suffix.lower().startswith(".img")
+        or (path.parent, stem, suffix[4:].lower()) not in headers
+    ]
 
 
 def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ratcli.errors import OutputError
-from ratcli.formats import create_scan, open_scan
+from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.scan import Box, Derivation
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -221,6 +221,20 @@ def test_a_pair_comes_back_as_a_pair(tmp_path, kind):
     source = save(tmp_path / "a.hdr", ramp((3, 4, 5)), kind=kind)
     result = convert(source, tmp_path / "b.hdr", lambda values: values + 1)
     assert (tmp_path / "b.img").is_file()
+    np.testing.assert_array_equal(stored(result), ramp((3, 4, 5)) + 1)
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_a_pair_in_a_folder_is_one_scan_named_without_its_suffix(tmp_path, packed):
+    save(tmp_path / "a.hdr", ramp((3, 4, 5)), kind=nib.Nifti1Pair)
+    for name in ("a.hdr", "a.img"):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        (tmp_path / f"{name}{packed}").write_bytes(gzip.compress(data) if packed else data)
+    [source] = find_scans(tmp_path)
+    assert (source.name, source.suffix) == ("a", f".hdr{packed}")
+    result = convert(source.paths[0], tmp_path / f"b.hdr{packed}", lambda values: values + 1)
+    assert (tmp_path / f"b.img{packed}").is_file()
     np.testing.assert_array_equal(stored(result), ramp((3, 4, 5)) + 1)
 
 
