@@ -150,7 +150,10 @@ def _require_pixels(file: DicomFile) -> PixelElement:
     if file.pixels is None:
         raise UnreadableInputError(f"{name} is a DICOM file without an image: no pixel data")
     if file.pixels.floating:
-        raise UnreadableInputError(f"{name}: pixel data are floating point, but integers are read")
+        raise UnreadableInputError(
+            f"{name}: pixel data are floating point, but integers are read",
+            hint="Maps are stored so; CT, PET, MR and slides are not.",
+        )
     if not is_readable(file.syntax):
         raise UnreadableInputError(
             f"{name}: the transfer syntax {file.syntax.name[:64]} is not read",

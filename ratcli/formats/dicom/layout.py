@@ -178,7 +178,8 @@ def _check_kind(layout: PixelLayout, name: str) -> None:
     if layout.photometric not in (*_GRAY, *_COLOUR):
         kind = layout.photometric[:16] if layout.photometric.isascii() else "unknown"
         raise UnreadableInputError(
-            f"{name}: colours are coded as {kind}, but gray, RGB and YBR are read"
+            f"{name}: colours are coded as {kind}, but gray, RGB and YBR are read",
+            hint="CT, PET, MR and slides are stored so.",
         )
     if layout.samples != expected:
         raise UnreadableInputError(
