@@ -40,7 +40,7 @@ from ratcli.evaluation.roi import (
     phantom_inserts,
     uniform_patches,
 )
-from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED, Scene, named_images
+from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED, Scene, channels_rms, named_images
 from ratcli.evaluation.stain import colour_difference, sharpness, stain_shift
 from ratcli.evaluation.window import WINDOWS
 from ratcli.scan import Box, FloatArray
@@ -243,7 +243,8 @@ class CalibrationCollector:
         if scene.uncertainty is None or scene.reference is None:
             return
         told = scene.uncertainty[scene.mask].astype(np.float64)
-        error = (scene.images[RESTORED][0] - scene.reference[0])[scene.mask].astype(np.float64)
+        apart = channels_rms(scene.images[RESTORED] - scene.reference)
+        error = apart[scene.mask].astype(np.float64)
         positive = told > 0.0
         told, error = told[positive], error[positive]
         step = np.clip(np.round(np.log(told) / 0.06) + 200, 0, 399).astype(np.int64)

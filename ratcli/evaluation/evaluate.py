@@ -125,10 +125,10 @@ class _Run:
         """Measure a scene; keep it where it is to be shown."""
         maps = self._scores.add(scene)
         self._regions.add(scene, maps)
+        self._calibration.add(scene)
         check: ResidualCheck | None = None
         if self._gray:
             self._noise.add(scene)
-            self._calibration.add(scene)
             self._add_edges(scene)
             self._contrast.add(scene)
             check = self._check(scene)

@@ -90,7 +90,7 @@ class Scene:
         reference: float32 `(C, H, W)`, or None.
         mask: `(H, W)`, true where every image holds a measurement.
         labels: `(H, W)` regions, -1 outside them.
-        uncertainty: float32 `(H, W)` or None.
+        uncertainty: float32 `(H, W)` or None; of RGB, the root mean square of its channels.
         unit: of the values.
     """
 
@@ -162,7 +162,7 @@ def read_scene(
         reference=reference,
         mask=_mask(comparison, view),
         labels=_labels(comparison, view, images[RESTORED], unit),
-        uncertainty=None if uncertainty is None else uncertainty[0],
+        uncertainty=None if uncertainty is None else channels_rms(uncertainty),
         unit=unit,
     )
 
@@ -170,6 +170,12 @@ def read_scene(
 def unit_after(unit: str | None, suv_factor: float) -> str | None:
     """Return the unit of values that were multiplied with a factor: SUV of activity or counts."""
     return "SUV" if unit in ("Bq/ml", None) and suv_factor != 1.0 else unit
+
+
+def channels_rms(values: FloatArray) -> FloatArray:
+    """Return `(H, W)`: the root mean square of the channels of `(C, H, W)`."""
+    rms: FloatArray = np.sqrt(np.mean(values.astype(np.float64) ** 2, axis=0)).astype(np.float32)
+    return rms
 
 
 def named_images(scene: Scene) -> dict[str, FloatArray]:

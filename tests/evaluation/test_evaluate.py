@@ -234,6 +234,18 @@ def test_told_uncertainty_is_set_beside_the_error() -> None:
     assert result.calibration[0].error == pytest.approx(3.0, rel=0.02)
 
 
+def test_told_uncertainty_of_colours_is_that_of_all_channels() -> None:
+    fine = np.full((1, 3, 64, 64), 0.5)
+    wrong, told = (
+        np.asarray(size)[None, :, None, None] for size in ((0, 0.03, 0.06), (0, 0, 0.06))
+    )
+    readers = [ArrayReader(v, "RGB") for v in (fine + wrong, fine, np.zeros_like(fine) + told)]
+    result = evaluate(Comparison(readers[0], readers[1], uncertainty=readers[2]))
+    row = result.calibration[0]
+    assert row.told == pytest.approx(0.06 / 3**0.5, rel=1e-4)
+    assert row.error == pytest.approx((0.0045 / 3) ** 0.5, rel=1e-4)
+
+
 def test_uptake_is_measured_in_given_regions_of_a_volume() -> None:
     volume = np.ones((9, 1, 64, 64))
     volume[:, 0][:, Disc(30, 30, 8).mask((64, 64))] = 4.0

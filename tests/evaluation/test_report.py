@@ -165,6 +165,15 @@ def test_slides_are_shown_in_colour() -> None:
     text = render(evaluate(Comparison(scan, scan)), Provenance("slide", "9.9"))
     assert '"kind":"colour"' in text
     assert "Stain, colour and sharpness" in text
+    assert '"kind":"heat"' not in text
+
+
+def test_the_uncertainty_of_a_slide_is_shown_as_a_map() -> None:
+    rgb = gaussian_filter(np.random.default_rng(0).uniform(0.3, 0.9, (1, 3, 64, 64)), (0, 0, 1, 1))
+    scan, told = (ArrayReader(v, "RGB", (None, None, None)) for v in (rgb, 0.1 * rgb))
+    text = render(evaluate(Comparison(scan, scan, uncertainty=told)), Provenance("slide", "9.9"))
+    assert text.count('"kind":"heat"') == 1
+    assert re.search(r'"uncertainty"[^{}]*"kind":"heat"|"kind":"heat"[^{}]*"uncertainty"', text)
 
 
 def test_the_index_links_every_report(found: Evaluation) -> None:

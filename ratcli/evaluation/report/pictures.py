@@ -178,10 +178,8 @@ def _maps(sample: Sample) -> list[tuple[str, str, RealArray]]:
     """Return name, kind and values of the maps that a sample has."""
     maps: list[tuple[str, str, RealArray]] = []
     images = sample.images
-    if images[RESTORED].shape[0] == 3:
-        return maps
     for name, other in (("residual", INPUT), ("error", REFERENCE)):
-        if other in images:
+        if other in images and images[RESTORED].shape[0] == 1:
             sign = 1.0 if name == "residual" else -1.0
             difference = sign * (images[other][0].astype(np.float64) - images[RESTORED][0])
             maps.append((name, "signed", np.where(sample.mask, difference, 0.0)))
