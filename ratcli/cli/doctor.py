@@ -35,7 +35,6 @@ CODECS = {
 EXTRAS = {
     "highdicom": "DICOM region maps",
     "segment-anything": "SAM partitions",
-    "wsidicom": "whole slides in DICOM (extra wsi)",
     "distributed": "Dask clusters (extra cluster)",
 }
 
