@@ -200,3 +200,28 @@ def test_one_slice_in_fifteen_syntaxes_gives_one_image_where_they_are_lossless(
             planes.append(stored(restore(path, tmp_path / path.name)))
     assert len(planes) == 9
     assert all(np.array_equal(plane, planes[0]) for plane in planes)
+
+
+def test_one_slice_in_six_lossy_syntaxes_stays_the_same_slice(tmp_path: Path) -> None:
+    folder = shared("formats", "dicom", "ts_same_ct")
+    files = {path.stem.split("1.2.840.10008.")[1]: path for path in sorted(folder.iterdir())}
+    lossy = ("1.2.4.50", "1.2.4.51", "1.2.4.53", "1.2.4.55", "1.2.4.81", "1.2.4.91")
+    exact = open_dicom(files["1.2.1"]).read(0)
+    for syntax in lossy:
+        reader = open_dicom(restore(files[syntax], tmp_path / f"{syntax}.dcm"))
+        assert reader.sources[0].file.syntax == ExplicitVRLittleEndian
+        # .50 has 8 bits for 4096 HU: steps of 16 HU, and what JPEG loses of them.
+        assert np.abs(reader.read(0) - exact).mean() < (25 if syntax == "1.2.4.50" else 5)
+
+
+def test_high_throughput_jpeg_2000_is_read_and_written_plain(tmp_path: Path) -> None:
+    sources = [
+        shared("formats", "dicom", "colour", f"{name}_08_RGB.dcm")
+        for name in ("HTJ2KLossless", "HTJ2K")
+    ]
+    readers = [open_dicom(restore(path, tmp_path / path.name)) for path in sources]
+    for source, reader in zip(sources, readers, strict=True):
+        assert reader.sources[0].file.syntax == ExplicitVRLittleEndian
+        np.testing.assert_array_equal(reader.read(0), open_dicom(source).read(0))
+    exact, near = (reader.read(0) for reader in readers)
+    assert 0 < np.abs(near - exact).max() < 5 / 255  # what the lossy one of the two lost
