@@ -3,12 +3,24 @@
 import dataclasses
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-from dicom_scans import dicom_dataset, open_dicom, ramp, restore, save_dicom, shared, stored
+from dicom_scans import (
+    dicom_dataset,
+    open_dicom,
+    ramp,
+    restore,
+    save_dicom,
+    shared,
+    stored,
+    validator_errors,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -200,6 +212,25 @@ def test_one_slice_in_fifteen_syntaxes_gives_one_image_where_they_are_lossless(
             planes.append(stored(restore(path, tmp_path / path.name)))
     assert len(planes) == 9
     assert all(np.array_equal(plane, planes[0]) for plane in planes)
+
+
+@pytest.mark.parametrize("told", [None, "00", "01"])
+def test_loss_that_only_the_syntax_tells_is_told_for_good(tmp_path: Path, told: str | None) -> None:
+    image = ramp(64, 80, low=0, high=255).astype(np.uint8)
+    dataset = dicom_dataset(image, BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0)
+    if told is not None:
+        dataset.LossyImageCompression = told
+    dataset.PixelData = encapsulate([imagecodecs.jpeg8_encode(image, level=90)])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    source = save_dicom(dataset, tmp_path / "in.dcm", UID("1.2.840.10008.1.2.4.50"))
+    out = restore(source, tmp_path / "out.dcm")
+    assert validator_errors(out) <= validator_errors(source)
+    header = dcmread(out)
+    assert header.LossyImageCompression == "01"
+    if told != "01":
+        assert header.LossyImageCompressionMethod == "ISO_10918_1"
+        assert header.LossyImageCompressionRatio > 1
 
 
 def test_one_slice_in_six_lossy_syntaxes_stays_the_same_slice(tmp_path: Path) -> None:

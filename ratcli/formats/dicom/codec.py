@@ -28,7 +28,9 @@ from ratcli.formats.dicom.codestream import (
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
 
 JPEG_LOSSLESS = (UID("1.2.840.10008.1.2.4.57"), UID("1.2.840.10008.1.2.4.70"))
-_JPEG = tuple(UID(f"1.2.840.10008.1.2.4.{n}") for n in (50, 51, 53, 55))
+JPEG_LOSSY = tuple(UID(f"1.2.840.10008.1.2.4.{n}") for n in (50, 51, 53, 55))
+"""Processes that lose something; JPEG-LS and JPEG 2000 may, and need not."""
+
 _JPEG_LS = (JPEGLSLossless, UID("1.2.840.10008.1.2.4.81"))
 _JPEG_2000 = (
     JPEG2000Lossless,
@@ -55,7 +57,7 @@ class Frame:
 
 def is_readable(syntax: UID) -> bool:
     """Tell whether frames of a transfer syntax can be decoded."""
-    known = (RLELossless, *_JPEG, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
+    known = (RLELossless, *JPEG_LOSSY, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
     return not syntax.is_compressed or syntax in known
 
 

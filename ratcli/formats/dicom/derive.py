@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
+from ratcli.formats.dicom.codec import JPEG_LOSSY
 from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
 from ratcli.formats.dicom.enhanced import (
     describe_frames,
@@ -58,6 +59,7 @@ def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
     _drop_stale(dataset)
     _identify(dataset, source, derivation)
     _describe(dataset, source, derivation)
+    _mark_loss(dataset, source)
     drop_original_only(dataset)
     if derivation.scale > 1:
         _scale(dataset, derivation.scale)
@@ -143,6 +145,20 @@ def _describe(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
     equipment = items(dataset, "ContributingEquipmentSequence")
     dataset.ContributingEquipmentSequence = Sequence([*equipment, equipment_item(derivation)])
     dataset.ContentQualification = "RESEARCH"
+
+
+def _mark_loss(dataset: Dataset, source: FrameFile) -> None:
+    """Say that pixels have lost something, where the source says it by its syntax alone.
+
+    Source: PS3.3, C.7.6.1.1.5: an image that was ever compressed with loss says so for good.
+    """
+    if source.file.syntax not in JPEG_LOSSY or text(dataset, "LossyImageCompression") == "01":
+        return
+    layout, compressed = source.layout, source.end - source.pixels.offset
+    ratio = layout.frame_bytes * layout.frames / max(1, compressed)
+    dataset.LossyImageCompression = "01"
+    dataset.LossyImageCompressionMethod = "ISO_10918_1"
+    dataset.LossyImageCompressionRatio = f"{ratio:.4g}"
 
 
 def derived_type(image_type: str, derivation: Derivation) -> list[str]:
