@@ -15,7 +15,7 @@ from scipy.ndimage import uniform_filter
 from held_out.cases import Case, Column, Method, tuned
 from ratcli.degrade.anatomy.pet import pet_slice
 from ratcli.degrade.pet import PetCounts, expected_image, low_count_noise
-from ratcli.evaluation.fidelity import WINDOWS, Window, score
+from ratcli.evaluation.fidelity import WINDOWS, score
 from ratcli.evaluation.noise import noise_map
 from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
@@ -25,8 +25,7 @@ from ratcli.training.material import CleanPlane
 
 FULL = WINDOWS["pet-full"]
 TISSUE = WINDOWS["pet-tissue"]
-# Air around the patient hardly has noise: strengths follow from that of warm tissue.
-WARM = Window("pet-warm", 0.3, 20.0, "SUV")
+WARM = WINDOWS["pet-warm"]
 PROMPTS = 2e6
 # A plane of a trunk has about this uptake. A limb has less, but hides less of it.
 _TRUNK_SUV_MM2 = 50_000.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ratcli.errors import InputNotFoundError, UsageError
-from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed
+from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed, usual_baseline
 from ratcli.evaluation.evaluate import Settings
 from ratcli.evaluation.roi import MappedRegions, RegionSource, regions_from_json
 from ratcli.evaluation.window import Window, parse_window, windows_of
@@ -99,18 +99,20 @@ def settings_for(restored: ScanReader, asked: Asked) -> Settings:
         factor = asked.suv_factor or told or 1.0
         unit = "SUV" if factor != 1.0 else unit
     windows = tuple(parse_window(text, unit or "") for text in asked.windows)
-    window = next(iter(windows or windows_of(unit)), None)
+    window = next(iter(windows_of(unit)[1:2] or windows), None)
     return Settings(
         windows=windows,
-        baselines=_baselines(asked.baselines, windows_of(unit)[1:2] or (window,)),
+        baselines=_baselines(asked.baselines, unit, window),
         protocol=asked.protocol,
         suv_factor=factor,
         phantom=asked.phantom,
     )
 
 
-def _baselines(names: Sequence[str], window: Sequence[Window | None]) -> tuple[Baseline, ...]:
-    """Return baselines by name, with usual settings, or from files with tuned ones.
+def _baselines(
+    names: Sequence[str], unit: str | None, window: Window | None
+) -> tuple[Baseline, ...]:
+    """Return baselines by name, with the unit's usual settings, or from files with tuned ones.
 
     Raises:
         UsageError: no such method, or a file that is not as expected.
@@ -118,9 +120,7 @@ def _baselines(names: Sequence[str], window: Sequence[Window | None]) -> tuple[B
     made = []
     for name in names:
         if name in BASELINES:
-            if window[0] is None:
-                raise UsageError("a baseline needs a window", hint="Give --window LOW,HIGH.")
-            made.append(Baseline(name, BASELINES[name].usual, window[0]))
+            made.append(usual_baseline(name, unit, window))
         elif Path(name).suffix == ".json":
             made.append(_tuned(Path(name)))
         else:

@@ -1,8 +1,8 @@
 """Classical methods in the same table as the network, each tuned on training scans only.
 
 Strengths are in multiples of each plane's own noise level, so that one setting serves quiet and
-noisy planes alike. The usual settings are what tuning found on the training slices of
-`recipes/ct-denoise.toml` at a quarter of the dose (`benchmarks/quality.py` prints them). BM3D
+noisy planes alike. The usual settings are what tuning found on the training scans of the recipe of
+each task, at a quarter of the dose or counts (`benchmarks/tuned_baselines.py` prints them). BM3D
 runs where the user has installed it: its licence is non-commercial, so it is never a dependency.
 No torch here.
 """
@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from ratcli.errors import MeasurementError, UsageError
-from ratcli.evaluation.fidelity import Window, score
+from ratcli.evaluation.fidelity import WINDOWS, Window, score
 from ratcli.evaluation.noise import noise_level
 from ratcli.scan import FloatArray
 
@@ -37,13 +37,13 @@ class Method:
         run: plane `(H, W)` float64, its noise level, settings -> `(H, W)`.
         grid: values to try for each setting, in rising order; the middle one is where to start.
         fine: the setting that is refined between grid values at the end.
-        usual: settings for who has no training scans to tune on.
+        usual: settings by unit of the scan, for who has no training scans to tune on.
     """
 
     run: Callable[[RealArray, float, Settings], RealArray]
     grid: Mapping[str, tuple[float, ...]]
     fine: str
-    usual: Settings
+    usual: Mapping[str, Settings]
 
     @property
     def start(self) -> dict[str, float]:
@@ -81,6 +81,23 @@ class Baseline:
         if sd == 0.0:
             return channel.astype(np.float32)
         return BASELINES[self.name].run(values, sd, self.settings).astype(np.float32)
+
+
+def usual_baseline(name: str, unit: str | None, window: Window | None) -> Baseline:
+    """Return a method with the settings that tuning found for scans of a unit.
+
+    Args:
+        name: as in `BASELINES`.
+        unit: of the scan; Bq/ml is taken as SUV, what is neither that nor HU as HU.
+        window: where to measure the noise in units that nothing was tuned for.
+
+    Raises:
+        UsageError: nothing was tuned for the unit, and there is no window.
+    """
+    noisy = TUNED_OVER.get(unit or "", window)
+    if noisy is None:
+        raise UsageError("a baseline needs a window", hint="Give --window LOW,HIGH.")
+    return Baseline(name, BASELINES[name].usual["SUV" if unit in ("SUV", "Bq/ml") else "HU"], noisy)
 
 
 def plane_noise(plane: FloatArray, window: Window) -> float:
@@ -229,12 +246,15 @@ def _bm3d(plane: RealArray, sd: float, settings: Settings) -> RealArray:
     return np.asarray(smooth).reshape(plane.shape) * sd
 
 
+TUNED_OVER: dict[str, Window] = {"HU": WINDOWS["ct-soft"], "SUV": WINDOWS["pet-warm"]}
+"""By unit, where the usual settings were tuned, and where they need the noise level."""
+
 BASELINES: dict[str, Method] = {
     "gaussian": Method(
         _gaussian,
         {"sigma_px": (0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2)},
         fine="sigma_px",
-        usual={"sigma_px": 0.77},
+        usual={"HU": {"sigma_px": 0.77}, "SUV": {"sigma_px": 1.86}},
     ),
     "nl-means": Method(
         _nl_means,
@@ -245,16 +265,22 @@ BASELINES: dict[str, Method] = {
             "distance_px": (5, 8, 11),
         },
         fine="strength",
-        usual={"strength": 0.77, "sigma": 0.7, "patch_px": 5, "distance_px": 11},
+        usual={
+            "HU": {"strength": 0.77, "sigma": 0.7, "patch_px": 5, "distance_px": 11},
+            "SUV": {"strength": 1.59, "sigma": 1.1, "patch_px": 9, "distance_px": 5},
+        },
     ),
     "total-variation": Method(
         _total_variation,
         {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)},
         fine="strength",
-        usual={"strength": 0.8},
+        usual={"HU": {"strength": 0.8}, "SUV": {"strength": 2.5}},
     ),
     # Not tuned: it cannot be a dependency. Its authors' own noise level is a strength of 1.
     "bm3d": Method(
-        _bm3d, {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)}, fine="strength", usual={"strength": 1.2}
+        _bm3d,
+        {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)},
+        fine="strength",
+        usual={"HU": {"strength": 1.2}, "SUV": {"strength": 1.2}},
     ),
 }

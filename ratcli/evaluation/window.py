@@ -59,6 +59,8 @@ WINDOWS: dict[str, Window] = {
         Window("ct-lung", -1350.0, 150.0, "HU"),
         Window("pet-full", 0.0, 20.0, "SUV"),
         Window("pet-tissue", 0.0, 5.0, "SUV"),
+        # Air around the patient hardly has noise: the level of a plane is that of warm tissue.
+        Window("pet-warm", 0.3, 20.0, "SUV"),
         Window("rgb", 0.0, 1.0, "RGB"),
         Window("rgb-y", 0.0, 1.0, "RGB", luma=True),
     )

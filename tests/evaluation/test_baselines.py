@@ -8,7 +8,7 @@ import pytest
 
 from ratcli.errors import UsageError
 from ratcli.evaluation import baselines
-from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, tune
+from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, tune, usual_baseline
 from ratcli.evaluation.fidelity import WINDOWS, rmse
 
 SOFT = WINDOWS["ct-soft"]
@@ -67,7 +67,7 @@ def test_an_unknown_baseline_is_refused() -> None:
 def test_bm3d_tells_how_to_get_it_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "installed", lambda name: False)
     with pytest.raises(UsageError, match="not installed") as told:
-        Baseline("bm3d", BASELINES["bm3d"].usual, SOFT)(_discs(1)[0])
+        Baseline("bm3d", BASELINES["bm3d"].usual["HU"], SOFT)(_discs(1)[0])
     assert "pip install bm3d" in told.value.hint
 
 
@@ -87,7 +87,42 @@ def test_bm3d_gets_the_plane_in_units_of_its_noise(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_usual_settings_set_what_the_grid_does(name: str) -> None:
-    assert set(BASELINES[name].usual) == set(BASELINES[name].grid)
+    for settings in BASELINES[name].usual.values():
+        assert set(settings) == set(BASELINES[name].grid)
+
+
+def _leg() -> tuple[np.ndarray, np.ndarray]:
+    """A warm disc, `(1, 96, 96)` in SUV, in air that has a fiftieth of its noise."""
+    rows, columns = np.indices((96, 96))
+    warm = np.hypot(rows - 48, columns - 48) < 22
+    clean = np.where(warm, 1.0, 0.0)
+    noise = np.random.default_rng(3).normal(0.0, 1.0, clean.shape) * np.where(warm, 0.25, 0.005)
+    return np.abs(clean + noise).astype(np.float32)[None], clean.astype(np.float32)[None]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "nl-means", "total-variation"])
+def test_a_usual_baseline_denoises_pet_that_is_mostly_air(name: str) -> None:
+    noisy, clean = _leg()
+    middle = np.s_[0, 34:62, 34:62]
+    done = usual_baseline(name, "SUV", None)(noisy)
+    errors = [(image - clean)[middle].std() for image in (done, noisy)]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_usual_settings_are_those_of_the_scans_unit() -> None:
+    hounsfield, suv, activity = (
+        usual_baseline("nl-means", unit, WINDOWS["pet-tissue"]) for unit in ("HU", "SUV", "Bq/ml")
+    )
+    assert hounsfield.settings == BASELINES["nl-means"].usual["HU"]
+    assert suv.settings == activity.settings == BASELINES["nl-means"].usual["SUV"]
+    assert [each.window.name for each in (hounsfield, suv, activity)] == [
+        "ct-soft", "pet-warm", "pet-tissue",
+    ]  # fmt: skip
+
+
+def test_a_usual_baseline_of_an_unknown_unit_needs_a_window() -> None:
+    with pytest.raises(UsageError, match="needs a window"):
+        usual_baseline("gaussian", None, None)
 
 
 def test_bicubic_keeps_a_slope_away_from_the_border() -> None:
