@@ -1,6 +1,6 @@
 """Training the compact SAM: prompts, loss, and a loop that resumes.
 
-    python -m ratcli.training.sam RECIPE --data DIR -o FOLDER [--resume] [--until STEP]
+    python -m ratcli.training.sam RECIPE --data DIR -o FOLDER [--resume | --from FILE]
 
 Progress goes to `curve.csv` in the folder; the averaged weights to `sam-compact.safetensors`.
 """
@@ -22,8 +22,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn import functional as F
 
-from ratcli.errors import UnreadableInputError, UsageError
-from ratcli.partition.sam_compact import save_compact
+from ratcli.errors import UnreadableInputError, UsageError, WeightsError
+from ratcli.partition.sam_compact import read_compact, save_compact
 from ratcli.partition.sam_decoder import decode, upscale
 from ratcli.partition.sam_model import build_sam, resize_weights
 from ratcli.tasks.ct_denoise import CT_DENOISE
@@ -37,24 +37,26 @@ CURVE = "curve.csv"
 
 
 def segment_prompts(sam: Sam, prompted: Prompted) -> tuple[Tensor, Tensor]:
-    """Run a SAM on prompted pictures: the first half of the prompts as points, the rest as boxes.
+    """Run a SAM on prompted pictures: three quarters of the prompts as points, the rest as boxes.
+
+    Regions are found by points alone; boxes are easier, and teach the encoder what a region is.
 
     Returns:
         Mask logits `(I P, 3, S/4, S/4)` and predicted IoU `(I P, 3)`.
     """
     images, count = prompted.points.shape[:2]
-    half = count // 2
+    pointed = count - count // 4
     features = sam.image_encoder(sam.preprocess(prompted.pictures.float()))
     features = features + sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
-    points = prompted.points[:, :half].reshape(-1, 1, 2)
+    points = prompted.points[:, :pointed].reshape(-1, 1, 2)
     labels = torch.ones(len(points), 1, device=points.device)
     by_point, _ = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-    boxes = prompted.boxes[:, half:].reshape(-1, 4)
+    boxes = prompted.boxes[:, pointed:].reshape(-1, 4)
     by_box, _ = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
     prompts = torch.cat(
         [
-            by_point.view(images, half, 2, -1),
-            by_box.view(images, count - half, 2, -1),
+            by_point.view(images, pointed, 2, -1),
+            by_box.view(images, count - pointed, 2, -1),
         ],
         dim=1,
     )
@@ -130,6 +132,21 @@ class SamTrainer:
         self._build(self.step)
         self.sam.load_state_dict(state)
         self.average = resize_weights(self.average, shape)
+
+    def begin_from(self, path: Path) -> None:
+        """Begin with weights that another run left, whatever its size of pictures.
+
+        Raises:
+            WeightsError: damaged, or of another architecture.
+        """
+        shape = self._recipe.shape_at(0)
+        _, state = read_compact(path)
+        try:
+            begun = {k: v.float() for k, v in resize_weights(state, shape).items()}
+            self.sam.load_state_dict(begun)
+        except (RuntimeError, KeyError) as error:
+            raise WeightsError(f"{path.name} is of another architecture than the recipe") from error
+        self.average = {k: v.detach().clone() for k, v in self.sam.state_dict().items()}
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint.
@@ -242,6 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", dest="folder", type=Path, required=True)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--from", dest="begun", type=Path, help="weights to begin with")
     parser.add_argument("--until", type=int)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 1) - 2))
@@ -255,6 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = SamTrainer(recipe, source, words.folder, torch.device(words.device), words.workers)
     if words.resume:
         trainer.resume()
+    elif words.begun:
+        trainer.begin_from(words.begun)
     trainer.run(words.until)
 
 

@@ -223,10 +223,12 @@ def _prompt(
     areas = np.bincount(labels.ravel())
     large = np.flatnonzero(areas >= min(_SMALLEST, areas.max()))
     weights = areas[large] / areas[large].sum()
-    even = rng.choice(large, count - count // 2)
-    by_area = rng.choice(large, count // 2, p=weights)
+    # In a random order: which are asked for by points, and which by boxes, follows from the place.
+    asked = rng.permutation(
+        [*rng.choice(large, count // 2), *rng.choice(large, count - count // 2, p=weights)]
+    )
     points, boxes, masks = [], [], []
-    for region in (*even, *by_area):
+    for region in asked:
         mask = labels == region
         rows, columns = np.nonzero(mask)
         at = int(rng.integers(rows.size))

@@ -154,14 +154,38 @@ def test_prompts_lie_in_what_they_ask_for():
 def test_one_forward_pass_serves_points_and_boxes():
     torch.manual_seed(0)
     sam = build_sam(TINY).requires_grad_(False)
-    prompted = prompt_scenes(np.random.default_rng(0), [halves()], 6)
+    prompted = prompt_scenes(np.random.default_rng(0), [halves()], 8)
     logits, quality = segment_prompts(sam, prompted)
-    assert logits.shape == (6, 3, 16, 16)
-    assert quality.shape == (6, 3)
+    assert logits.shape == (8, 3, 16, 16)
+    assert quality.shape == (8, 3)
     moved = dataclasses.replace(prompted, boxes=prompted.boxes + 9)
     other, _ = segment_prompts(sam, moved)
-    torch.testing.assert_close(other[:3], logits[:3])
-    assert not torch.allclose(other[3:], logits[3:])
+    torch.testing.assert_close(other[:6], logits[:6])
+    assert not torch.allclose(other[6:], logits[6:])
+
+
+def test_points_ask_for_large_regions_as_often_as_boxes_do():
+    labels = np.repeat(np.repeat(np.arange(64, dtype=np.int32).reshape(8, 8), 8, 0), 8, 1)
+    labels[:, :32] = 0
+    scene = Scene(np.zeros((1, 64, 64), np.float32), np.unique(labels, return_inverse=True)[1])
+    scene = Scene(scene.plane, scene.labels.reshape(64, 64).astype(np.int32))
+    prompted = prompt_scenes(np.random.default_rng(0), [scene] * 40, 8)
+    is_large = prompted.targets.float().mean((2, 3)) > 0.4
+    shares = is_large[:, :6].float().mean(), is_large[:, 6:].float().mean()
+    assert shares[0] == pytest.approx(float(shares[1]), abs=0.15)
+
+
+def test_a_run_begins_with_the_weights_of_another(tmp_path):
+    trainer(tmp_path / "first").run()
+    path = tmp_path / "first" / WEIGHTS
+    run = trainer(tmp_path / "second", seed=5, early_steps=2)
+    run.begin_from(path)
+    begun, state = run.sam.state_dict(), read_compact(path)[1]
+    for name in ("mask_decoder.iou_token.weight", "image_encoder.neck.0.weight"):
+        assert torch.equal(begun[name], state[name].float())
+    wide = dataclasses.replace(TINY, prompt_width=64)
+    with pytest.raises(WeightsError, match="architecture"):
+        trainer(tmp_path / "third", shape=wide).begin_from(path)
 
 
 def test_the_best_of_three_masks_is_what_counts():
@@ -196,8 +220,9 @@ def test_real_planes_are_cut_to_size_and_degraded():
     assert scene.labels.max() >= 1
 
 
-def test_the_shipped_recipe_is_that_of_the_compact_sam():
-    recipe = read_sam_recipe(RECIPES / "sam-compact.toml")
+@pytest.mark.parametrize("name", ["sam-compact.toml", "sam-compact-points.toml"])
+def test_the_shipped_recipe_is_that_of_the_compact_sam(name):
+    recipe = read_sam_recipe(RECIPES / name)
     assert recipe.shape == COMPACT
     assert not set(recipe.train) & {"ct/crlm_ct_1004", "ct/covid_ny_sbu/A027284"}
 
