@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from ratcli.degrade.anatomy.ct import ct_slice
-from ratcli.degrade.anatomy.inserts import planted_inserts
 from ratcli.degrade.ct import CtDose, blur_with_kernel, low_dose_noise, sample_dose
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.task import Task
@@ -40,9 +39,6 @@ class CtSource:
         """Return the example of an index."""
         rng = np.random.default_rng((self._recipe.seed, index))
         plane, original = self._plane(rng)
-        if self._recipe.inserts and rng.random() < self._recipe.inserts:
-            added = planted_inserts(rng, plane.values[0], plane.spacing_mm)
-            plane = replace(plane, values=plane.values + added)
         dose = replace(sample_dose(rng, self._recipe.noise_hu), original=original)
         if original is None:
             plane = _as_reconstructed(plane, dose)

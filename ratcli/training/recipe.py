@@ -49,7 +49,6 @@ class Recipe:
         refresh: planes of the pool replaced after each step.
         procedural: share of procedural planes among the material.
         noise_hu: range of the noise's standard deviation in soft tissue, log-uniform (CT).
-        inserts: share of slices into which sharp inserts are planted (CT).
         reduction: by how much counts are reduced, lowest and highest, log-uniform (PET).
         realistic: share of fields with blur, noise and JPEG besides the coarser grid (pathology).
         partition: partitioner of the material.
@@ -83,7 +82,6 @@ class Recipe:
     refresh: int = 1
     procedural: float = 0.3
     noise_hu: tuple[float, float] = (6.0, 110.0)
-    inserts: float = 0.0
     reduction: tuple[float, float] = (1.5, 24.0)
     realistic: float = 0.5
     partition: str = "superpixel"

@@ -55,7 +55,7 @@ def held_out_examples(
         planes: of patients that no training sees.
         count: most planes to use, spread evenly.
     """
-    usual = replace(recipe, procedural=0.0, inserts=0.0, noise_hu=(20.0, 40.0))
+    usual = replace(recipe, procedural=0.0, noise_hu=(20.0, 40.0))
     return [
         make_source(task, usual, [plane]).make(index)
         for index, plane in enumerate(spread(planes, count))
