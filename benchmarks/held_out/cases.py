@@ -28,7 +28,7 @@ class Case:
         reference: what it is compared with, `(C, s*h, s*w)`.
         spacing_mm: pixel pitch of the reference.
         labels: regions of the reference `(H, W)`, where the task measures in some.
-        edges: the same plane with a planted disc, where edges are measured, by their names.
+        edges: the same plane with planted discs, where edges are measured, by their names.
     """
 
     patient: str
@@ -41,10 +41,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Edge:
-    """A disc that is planted into a plane: `(1, H, W)` in HU, its centre and radius in pixels."""
+    """Discs planted into a plane: `(1, H, W)` in HU, their centres and radius in pixels."""
 
     disc: FloatArray
-    centre: tuple[float, float]
+    centres: tuple[tuple[float, float], ...]
     radius_px: float
 
 
