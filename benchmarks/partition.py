@@ -2,6 +2,7 @@
 
     python benchmarks/partition.py --data DIR [--noise 25 40] [--slices 3] [--sam FILE] [--json F]
     python benchmarks/partition.py --speed [--sam FILE]
+    python benchmarks/partition.py --tune --data DIR --sam FILE
 
 DIR holds the scans that `recipes/ct-denoise.toml` names; its held-out patients are used. SLIC and
 Felzenszwalb get as many regions as `superpixel` finds in the clean slice. Boundary recall is the
@@ -13,12 +14,14 @@ are CPU time; those of Felzenszwalb include seven runs in search of a scale.
 
 `--speed` compares the masks of `sam-compact` with the package's `SamAutomaticMaskGenerator`, same
 weights and points, on one thread (random weights without FILE, whose masks all pass: the worst
-case, since every one is upscaled, enlarged and kept).
+case, since every one is upscaled, enlarged and kept). `--tune` tries thresholds for masks on slices
+that the SAM was trained on, with noise of 25 HU.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +38,7 @@ from ratcli.degrade.ct import low_dose_noise, sample_dose
 from ratcli.partition import get_partitioner
 from ratcli.partition.cleanup import paint
 from ratcli.partition.display import layered_picture
-from ratcli.partition.sam_compact import read_compact
+from ratcli.partition.sam_compact import CLEANUP, MASKS, read_compact
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
 from ratcli.partition.sam_model import COMPACT, build_sam
 from ratcli.partition.sam_weights import load_sam
@@ -45,8 +48,11 @@ from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.material import CleanPlane
 from ratcli.training.recipe import read_recipe
+from ratcli.training.sam_recipe import read_sam_recipe
 
-RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "ct-denoise.toml"
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+RECIPE = RECIPES / "ct-denoise.toml"
+SAM_RECIPE = RECIPES / "sam-compact-points.toml"
 TASK = get_task("ct-denoise")
 SOFT = (-0.5, 0.5)  # -160 to 240 HU in the network's units
 Method = Callable[[FloatArray, int], LabelArray]
@@ -193,7 +199,7 @@ def speed(weights: Path | None) -> None:
                 head.layers[-1].bias *= 60
     else:
         shape, state = read_compact(weights)
-        sam, masks = load_sam(shape, state), MaskSettings(16, 0.7, 0.85, 0.8, batch=32)
+        sam, masks = load_sam(shape, state), MASKS
     y, x = np.mgrid[:512, :512]
     plane = np.where((y - 250) ** 2 + (x - 250) ** 2 < 30000, np.sin(x / 40) / 4, -2.6)
     picture = layered_picture(plane[None].astype(np.float32))
@@ -222,6 +228,36 @@ def speed(weights: Path | None) -> None:
     )
 
 
+def tune(data: Path, weights: Path) -> None:
+    """Print what thresholds make of the partitions of training slices."""
+    torch.set_num_threads(1)
+    planes = [
+        read_patients(data, [patient], TASK)[0] for patient in read_sam_recipe(SAM_RECIPE).train
+    ]
+    shape, state = read_compact(weights)
+    sam = load_sam(shape, state)
+    shown = [(TASK.normalise(p.values), noisy_plane(p, 25.0, i)) for i, p in enumerate(planes)]
+    with torch.inference_mode():
+        seen = [[embed(sam, layered_picture(x)[None]) for x in both] for both in shown]
+        for trial in itertools.product((16,), (0.2, 0.3, 0.4, 0.5), (0.4, 0.5, 0.6), (0.7, 0.8)):
+            masks = MaskSettings(*trial, batch=32)
+            figures = []
+            for (clean, _), embedded in zip(shown, seen, strict=True):
+                size = clean.shape[1:]
+                of_clean, labels = (
+                    CLEANUP.apply(paint(propose(sam, *one, masks), *size)).labels
+                    for one in embedded
+                )
+                ari = adjusted_rand_index(of_clean, labels)
+                figures.append((labels.max() + 1, inside(clean, labels)[0], ari))
+            regions, unexplained, ari = np.mean(figures, axis=0)
+            print(
+                f"points {trial[0]}, quality {trial[1]}, stability {trial[2]}, overlap {trial[3]}: "
+                f"{regions:.0f} regions, unexplained {unexplained:.3f}, ARI {ari:.3f}",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
@@ -229,10 +265,14 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=3, help="most slices of a patient")
     parser.add_argument("--sam", type=Path, help="weights of a compact SAM")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--tune", action="store_true")
     parser.add_argument("--json", type=Path)
     words = parser.parse_args()
     if words.speed:
         speed(words.sam)
+        return
+    if words.tune:
+        tune(words.data, words.sam)
         return
     methods: dict[str, Method] = {
         "superpixel": by_name("superpixel"),

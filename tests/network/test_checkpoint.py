@@ -20,7 +20,13 @@ from ratcli.network.checkpoint import (
     settings_from,
 )
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.network.registry import WeightsEntry, find_weights, hash_file, list_weights
+from ratcli.network.registry import (
+    WeightsEntry,
+    find_weights,
+    hash_file,
+    list_weights,
+    read_registry,
+)
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "rat_gray.npz"
@@ -125,4 +131,8 @@ def test_every_shipped_file_has_its_hash_and_a_card() -> None:
     for shipped in entries:
         assert hash_file(shipped.file) == shipped.sha256
         assert shipped.card.is_file()
-    assert sum(shipped.file.stat().st_size for shipped in entries) < 80e6
+    folder = entries[0].file.parent
+    compact = read_registry(folder / "registry.toml")["sam-compact"]
+    assert hash_file(folder / compact["file"]) == compact["sha256"]
+    assert (folder / compact["file"]).with_suffix(".md").is_file()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 80e6
