@@ -73,6 +73,15 @@ def _partition_names(incomplete: str) -> list[str]:
     return [name for name in partition_names() if name.startswith(incomplete)]
 
 
+def _not_an_option(path: Path | None) -> Path | None:
+    """Refuse `--report -o out`, which would write a folder named `-o`."""
+    if path is not None and str(path).startswith("-"):
+        raise UsageError(
+            f"a path is missing before {path}", hint="For a file of that name, give its whole path."
+        )
+    return path
+
+
 # What is read and written.
 
 Inputs = Annotated[
@@ -102,6 +111,7 @@ Output = Annotated[
         metavar="PATH",
         help="A file for one input file, else a folder in which the inputs' tree is kept. "
         "Without it, outputs stand beside the inputs.",
+        callback=_not_an_option,
         show_default=False,
     ),
 ]
@@ -169,6 +179,7 @@ Report = Annotated[
         "--report",
         metavar="PATH",
         help="Write an HTML report: a file for one scan, or a folder, which gets an index.",
+        callback=_not_an_option,
         show_default=False,
     ),
 ]

@@ -57,6 +57,15 @@ def test_a_restored_scan_stands_beside_its_input(scan: Path, capsys: Output) -> 
     assert "scan.dcm -> scan_ct-denoise.dcm (1 plane" in told.err
 
 
+def test_an_option_is_not_taken_for_a_path(
+    scan: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(scan.parent)
+    assert restore(scan, "-t", "ct-denoise", "--report", "-o", "out") == 2
+    assert "a path is missing before -o" in capsys.readouterr().err
+    assert names(scan.parent) == ["scan.dcm"]
+
+
 def test_strength_0_gives_the_input_back(scan: Path) -> None:
     assert restore(scan, "-t", "ct-denoise", "--strength", 0, "-o", scan.parent / "o.dcm") == 0
     before, after = pydicom.dcmread(scan), pydicom.dcmread(scan.parent / "o.dcm")
