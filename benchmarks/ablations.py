@@ -62,7 +62,7 @@ class Variant:
 
 
 VARIANTS = {
-    "base": Variant(restored_by=("none", "sam-compact")),
+    "base": Variant(restored_by=("none",)),
     "regions: none": Variant({"partition": "none"}, restored_by=("superpixel",)),
     "regions: sam-compact": Variant({"partition": "sam-compact"}, restored_by=("superpixel",)),
     "beta 0": Variant({"beta": 0.0}),

@@ -225,6 +225,7 @@ Cache = Annotated[
         "--cache",
         metavar="DIR",
         help="Keep partitions there, and take those that are there.",
+        callback=_not_an_option,
         rich_help_panel=MODEL,
         show_default=False,
     ),
@@ -327,6 +328,7 @@ ManifestFile = Annotated[
         metavar="FILE",
         help="Write versions, settings and what became of each file there.",
         rich_help_panel=BATCH,
+        callback=_not_an_option,
         show_default=False,
     ),
 ]
@@ -361,6 +363,7 @@ LogFile = Annotated[
         "--log-file",
         metavar="FILE",
         help="Write every detail there, with the time.",
+        callback=_not_an_option,
         rich_help_panel=TALK,
         show_default=False,
     ),

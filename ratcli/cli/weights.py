@@ -176,6 +176,7 @@ class Known:
 
 def _known() -> list[Known]:
     from ratcli.network.registry import list_weights
+    from ratcli.partition.sam_installed import is_there
     from ratcli.partition.sam_weights import CHECKPOINTS, weights_home
 
     registered = [
@@ -194,7 +195,7 @@ def _known() -> list[Known]:
                 checkpoint.sha256,
                 "Apache-2.0",
                 summary,
-                file.is_file(),
+                is_there(file),
             )
         )
     return registered
@@ -233,4 +234,6 @@ def _is_whole(each: Known) -> bool:
 
 
 def _size(file: Path) -> str:
-    return f"{file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "-"
+    from ratcli.partition.sam_installed import is_there
+
+    return f"{file.stat().st_size / 1e6:.1f} MB" if is_there(file) else "-"

@@ -47,7 +47,15 @@ def installed_compact() -> Path | None:
     package = Path(__file__).resolve().parents[1]
     home = os.environ.get("RAT_HOME")
     folders = [*([Path(home)] if home else []), package / "weights", package.parent / "weights"]
-    return next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+    return next((folder / FILE for folder in folders if is_there(folder / FILE)), None)
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file is there; what another account hides is not."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def registered_facts(path: Path) -> dict[str, Any]:

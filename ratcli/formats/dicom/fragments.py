@@ -74,7 +74,7 @@ def index_frames(file: BinaryIO, pixels: PixelElement, frames: int, name: str) -
 def is_codestream_ended(file: BinaryIO, fragments: Sequence[Fragment]) -> bool:
     """Tell whether a frame in JPEG, JPEG-LS or JPEG 2000 has its end marker.
 
-    No decoder takes a frame without one, and coded data cannot hold it by chance. The last bytes
+    A frame without one is not taken, and coded data cannot hold it by chance. The last bytes
     are looked at first, all of them only where it is not there.
 
     Source: ITU-T T.81 B.1.1.3, T.87 C.1, T.800 A.4.4.
