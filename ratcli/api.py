@@ -19,7 +19,7 @@ from ratcli.batch.memory import Budget, parse_bytes
 from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.batch.plan import IfExists, Selection, find_jobs
 from ratcli.batch.pool import threads_each
-from ratcli.batch.restoring import RestoreWork, RestoreWorker, restore_header
+from ratcli.batch.restoring import RestoreWork, RestoreWorker, jpeg_quality, restore_header
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.errors import UsageError
 from ratcli.formats import open_scan
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from ratcli.restore import Restorer, RestoreSettings
 
 LOG = logging.getLogger("ratcli.api")
-
-JPEG_QUALITY = 90
-"""Quality of JPEG that nobody chose: a scanned tile keeps 40 dB in an eighth of the bytes."""
-
 StrPath = str | os.PathLike[str]
 
 
@@ -245,7 +241,7 @@ def restoration(
         options.get("max_pixels") or DEFAULT_MAX_PIXELS,
         _path(options.get("cache")),
         parse_bytes(memory) if memory else 0,
-        _jpeg_quality(options.get("compression", "lossless"), options.get("quality")),
+        jpeg_quality(options.get("compression", "lossless"), options.get("quality")),
     )
     place = Selection(
         f"_{task.name}",
@@ -354,19 +350,6 @@ def _open(scan: AnyArray | StrPath, task: Task | None, unit: str | None) -> Scan
 
 def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path).absolute()
-
-
-def _jpeg_quality(compression: str, quality: int | None) -> int | None:
-    """Return the quality of JPEG, None where nothing is to be lost."""
-    if compression not in ("lossless", "jpeg"):
-        raise UsageError(f"compression must be lossless or jpeg, not '{compression}'")
-    if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"quality must be from 1 to 100, not {quality}")
-    if compression == "lossless":
-        if quality is not None:
-            raise UsageError("a quality is for JPEG", hint="Add --compression jpeg.")
-        return None
-    return JPEG_QUALITY if quality is None else quality
 
 
 def _taken(options: PathOptions, kind: type[RestoreOptions] | type[ScanOptions]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
 from ratcli.batch.work import PlaneProgress
+from ratcli.errors import UsageError
 from ratcli.formats import check_jpeg, open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
 
 LOG = logging.getLogger("ratcli.batch")
+
+JPEG_QUALITY = 90
+"""Quality of JPEG that nobody chose: a scanned tile keeps 40 dB in an eighth of the bytes."""
 
 
 @dataclass(frozen=True)
@@ -217,3 +221,20 @@ def restore_header(work: RestoreWork) -> Header:
             "threads": settings.threads,
         },
     )
+
+
+def jpeg_quality(compression: str, quality: int | None) -> int | None:
+    """Return the quality of JPEG, None where nothing is to be lost.
+
+    Raises:
+        UsageError: no such compression or quality, or a quality without JPEG.
+    """
+    if compression not in ("lossless", "jpeg"):
+        raise UsageError(f"compression must be lossless or jpeg, not '{compression}'")
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"quality must be from 1 to 100, not {quality}")
+    if compression == "lossless":
+        if quality is not None:
+            raise UsageError("a quality is for JPEG", hint="Add --compression jpeg.")
+        return None
+    return JPEG_QUALITY if quality is None else quality

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from slide_scans import convert
 
 from ratcli.errors import UsageError
 from ratcli.formats import create_scan, open_scan
-from ratcli.scan import Box, Derivation
+from ratcli.scan import Derivation
 
 FINER = Derivation("pathology-sr", "made finer", "x4", method="resample", scale=4)
 SPREAD = Derivation("pathology-sr", "spread", "spread", method="uncertainty", scale=4)
@@ -55,19 +56,8 @@ def save_plain(path: Path) -> Path:
 def enlarge(
     source: Path, target: Path, derivation: Derivation = FINER, quality: int | None = 90
 ) -> Path:
-    """Repeat every pixel, in boxes that fit no tile."""
-    scale, step = derivation.scale, 100
-    with (
-        open_scan(source) as reader,
-        create_scan(reader, target, derivation, jpeg_quality=quality) as writer,
-    ):
-        for top in range(0, reader.info.height, step):
-            for left in range(0, reader.info.width, step):
-                height = min(step, reader.info.height - top)
-                box = Box(top, left, height, min(step, reader.info.width - left))
-                values = reader.read(0, box).repeat(scale, 1).repeat(scale, 2)
-                writer.write(0, values, box.scaled(scale))
-    return target
+    """Enlarge a slide, as JPEG unless told otherwise."""
+    return convert(source, target, derivation, jpeg_quality=quality)
 
 
 def psnr_db(shown: Image, expected: Image) -> float:

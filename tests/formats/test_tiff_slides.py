@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from slide_scans import convert
 
 from ratcli.formats import create_scan, open_scan
-from ratcli.scan import Box, Derivation
+from ratcli.scan import Derivation
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 COPY = Derivation("pathology-x4", "nothing was changed", "copy")
@@ -36,19 +37,6 @@ def save_slide(path):
         label = "Aperio Image Library v11.2.1 \r\nlabel 30x20"
         file.write(tissue(20, 30), description=label, subfiletype=1, **options)
     return path
-
-
-def convert(source, target, derivation, step=100):
-    """Enlarge a slide, every pixel repeated, in boxes that fit no tile."""
-    scale = derivation.scale
-    with open_scan(source) as reader, create_scan(reader, target, derivation) as writer:
-        for top in range(0, reader.info.height, step):
-            for left in range(0, reader.info.width, step):
-                height = min(step, reader.info.height - top)
-                box = Box(top, left, height, min(step, reader.info.width - left))
-                values = reader.read(0, box).repeat(scale, 1).repeat(scale, 2)
-                writer.write(0, values, box.scaled(scale))
-    return target
 
 
 def properties(path):

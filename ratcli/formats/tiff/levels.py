@@ -36,7 +36,7 @@ class Encoding:
     is_tiled: bool
     compression: int
     byte_order: Literal["<", ">"]
-    jpeg_quality: int = 90
+    jpeg_quality: int | None = None
 
     def predictor(self, dtype: np.dtype[Any]) -> int:
         """Return the tag Predictor: differences along rows (2) for 8 and 16-bit integers."""
