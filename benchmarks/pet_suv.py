@@ -24,10 +24,10 @@ from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.network.checkpoint import save_state
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.network.registry import hash_file
 from ratcli.restore import Restorer, RestoreSettings
 from ratcli.tasks import get_task
 from ratcli.training.publish import enter
+from ratcli.weightfiles import hash_file
 
 SMALL = NetworkSettings(
     width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4

@@ -18,6 +18,7 @@ LAYERS: dict[str, float] = {
     "scan": 1,
     "regions": 1,
     "task": 1,
+    "weightfiles": 1.5,
     "formats": 2,
     "tasks": 2,
     "partition": 2,
@@ -33,7 +34,10 @@ LAYERS: dict[str, float] = {
 # What a layer may take from outside the standard library, where the rule names it.
 PURE = {0: set(), 1: {"numpy", "typing_extensions"}}
 ONLY_CLI = {"typer", "rich"}
-WITHOUT_TORCH = ("formats", "tasks", "cli", "api", "batch", "evaluation", "regions", "scan", "task")
+WITHOUT_TORCH = (
+    "formats", "tasks", "cli", "api", "batch", "evaluation", "regions", "scan", "task",
+    "weightfiles",
+)  # fmt: skip
 TORCH_INSIDE = ("torch", "torchvision", "segment_anything")
 WITHOUT_PATHS = ("errors", "scan", "regions", "task", "tasks", "degrade", "restore")
 MAY_MEET = ({"scan", "regions"}, {"scan", "task"}, {"restore", "batch"})

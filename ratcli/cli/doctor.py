@@ -117,7 +117,8 @@ def _devices() -> dict[str, str]:
 
 def _weights() -> dict[str, str]:
     from ratcli.errors import RatError
-    from ratcli.network.registry import list_weights, verify_weights, weights_folders
+    from ratcli.network.registry import list_weights, verify_weights
+    from ratcli.weightfiles import weights_folders
 
     rows = {"folders": ", ".join(map(str, weights_folders()))}
     for entry in list_weights():

@@ -54,8 +54,8 @@ def import_network(wanted: Import) -> Path:
         OutputError: the folder cannot be written.
     """
     from ratcli.network.checkpoint import read_state
-    from ratcli.network.registry import user_folder
     from ratcli.network.shapes import Unseen, infer_settings
+    from ratcli.weightfiles import user_folder
 
     task = get_task(wanted.task)
     _check_name(wanted.name)
@@ -107,8 +107,8 @@ def _install(folder: Path, name: str, state: Mapping[str, Tensor], entry: dict[s
     import torch
 
     from ratcli.network.checkpoint import save_state
-    from ratcli.network.registry import hash_file
     from ratcli.training.publish import enter
+    from ratcli.weightfiles import hash_file
 
     path = folder / f"{name}.safetensors"
     partial = folder / f".{name}.{secrets.token_hex(4)}.partial"

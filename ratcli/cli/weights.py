@@ -54,15 +54,13 @@ def list_installed(as_json: options.Json = False, debug: options.Debug = False) 
 )
 def path(name: Name = None, debug: options.Debug = False) -> None:
     """Print the folders that are searched for weights, or the file of one."""
-    from ratcli.network.registry import weights_folders
-    from ratcli.partition.sam_weights import weights_home
+    from ratcli.weightfiles import weights_folders
 
     with talking(Talk(debug=debug)):
         if name is not None:
             say(str(_find(name).file))
             return
-        folders = dict.fromkeys([*weights_folders(), weights_home()])
-        say("\n".join(map(str, folders)))
+        say("\n".join(map(str, weights_folders())))
 
 
 @app.command(
@@ -176,8 +174,8 @@ class Known:
 
 def _known() -> list[Known]:
     from ratcli.network.registry import list_weights
-    from ratcli.partition.sam_installed import is_there
-    from ratcli.partition.sam_weights import CHECKPOINTS, weights_home
+    from ratcli.partition.sam_weights import CHECKPOINTS
+    from ratcli.weightfiles import is_there, user_folder
 
     registered = [
         Known(e.name, e.task, e.file, e.sha256, e.licence, e.summary, is_expected=True)
@@ -185,7 +183,7 @@ def _known() -> list[Known]:
     ]
     registered += _known_compact()
     for checkpoint in CHECKPOINTS.values():
-        file = weights_home() / checkpoint.file
+        file = user_folder() / checkpoint.file
         summary = "Segment Anything, by `rat weights download`"
         registered.append(
             Known(
@@ -224,7 +222,7 @@ def _find(name: str, among: Collection[str] | None = None) -> Known:
 
 def _is_whole(each: Known) -> bool:
     """Compare a file with its hash, and say what was found."""
-    from ratcli.network.registry import hash_file
+    from ratcli.weightfiles import hash_file
 
     found = hash_file(each.file) if each.file.is_file() else ""
     whole = found == each.sha256
@@ -234,6 +232,6 @@ def _is_whole(each: Known) -> bool:
 
 
 def _size(file: Path) -> str:
-    from ratcli.partition.sam_installed import is_there
+    from ratcli.weightfiles import is_there
 
     return f"{file.stat().st_size / 1e6:.1f} MB" if is_there(file) else "-"

@@ -16,6 +16,7 @@ from ratcli.errors import WeightsError
 from ratcli.network.published import from_published
 from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.network.registry import WeightsEntry, verify_weights
+from ratcli.weightfiles import write_whole
 
 
 def load_network(entry: WeightsEntry, device: torch.device) -> RAT:
@@ -94,6 +95,5 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 def save_state(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype) -> None:
     """Write parameters as safetensors, all in one dtype; a file of that name is replaced whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save({name: value.to(dtype).contiguous() for name, value in state.items()}))
-    partial.replace(path)
+    whole = {name: value.to(dtype).contiguous() for name, value in state.items()}
+    write_whole(path, save(whole))

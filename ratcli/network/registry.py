@@ -1,25 +1,14 @@
-"""The weights that are installed: their registry, folder and hashes. Needs no torch."""
+"""The networks that are installed, as the registries name them. Needs no torch."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ratcli.errors import WeightsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-REGISTRY = "registry.toml"
-
-_CHUNK = 1 << 20
+from ratcli.weightfiles import REGISTRY, hash_file, is_there, read_registry, weights_folders
 
 
 @dataclass(frozen=True)
@@ -60,26 +49,6 @@ class WeightsEntry:
         return self.file.with_suffix(".md")
 
 
-def user_folder() -> Path:
-    """Return the folder of downloaded and imported weights: `RAT_HOME`, else one of the user's.
-
-    It is the one in which the partitions look for checkpoints.
-    """
-    home = os.environ.get("RAT_HOME")
-    return Path(home) if home else Path.home() / ".local" / "share" / "rat" / "weights"
-
-
-def weights_folders() -> list[Path]:
-    """Return the folders searched for weights: the user's, then those installed with `rat`."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "weights"
-    shipped = installed if installed.is_dir() else package.parent / "weights"
-    try:
-        return [user_folder(), shipped]
-    except RuntimeError:  # an account without a home, as in some containers
-        return [shipped]
-
-
 def list_weights() -> list[WeightsEntry]:
     """Return all registered weights; the first folder that has a name wins.
 
@@ -110,15 +79,6 @@ def find_weights(name: str) -> WeightsEntry:
     return entry
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def verify_weights(entry: WeightsEntry) -> None:
     """Check a file against its registered hash.
 
@@ -136,24 +96,9 @@ def verify_weights(entry: WeightsEntry) -> None:
         )
 
 
-def read_registry(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the tables of a registry file.
-
-    Raises:
-        WeightsError: it is damaged.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
-
-
 def _entries(folder: Path) -> list[WeightsEntry]:
     path = folder / REGISTRY
-    try:
-        if not path.is_file():
-            return []
-    except PermissionError:  # the home of another account
+    if not is_there(path):
         return []
     try:
         tables = read_registry(path).items()

@@ -19,7 +19,8 @@ from ratcli.partition.sam import SamPartitioner
 from ratcli.partition.sam_installed import find_compact
 from ratcli.partition.sam_masks import MaskSettings
 from ratcli.partition.sam_model import SamShape
-from ratcli.partition.sam_weights import load_sam, sha256_of
+from ratcli.partition.sam_weights import load_sam
+from ratcli.weightfiles import hash_file, write_whole
 
 # Chosen on slices it was trained on: benchmarks/partition.py --tune.
 MASKS = MaskSettings(points_per_side=16, quality=0.3, stability=0.5, overlap=0.8, batch=32)
@@ -30,9 +31,7 @@ def save_compact(path: Path, shape: SamShape, state: Mapping[str, Tensor]) -> No
     """Write weights in half precision, with their shape in the header, in one step."""
     half = {name: value.detach().half().contiguous().cpu() for name, value in state.items()}
     facts = {"format": "pt", "sam_shape": json.dumps(dataclasses.asdict(shape))}
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(save(half, metadata=facts))
-    partial.replace(path)
+    write_whole(path, save(half, metadata=facts))
 
 
 def read_compact(path: Path) -> tuple[SamShape, dict[str, Tensor]]:
@@ -78,4 +77,4 @@ def make(
     shape, state = read_compact(path)
     sam = load_sam(shape, state).to(torch.device(device))
     settings = {"masks": MASKS, "cleanup": CLEANUP, "picture": "layered", **options}
-    return SamPartitioner(name, sam, sha256_of(path), **settings)
+    return SamPartitioner(name, sam, hash_file(path), **settings)

@@ -5,18 +5,11 @@ Needs no torch, so that listing what is installed stays quick.
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from ratcli.errors import WeightsError
-from ratcli.partition.sam_weights import sha256_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ratcli.weightfiles import REGISTRY, hash_file, is_there, read_registry, weights_folders
 
 FILE = "sam-compact.safetensors"
 
@@ -34,7 +27,7 @@ def find_compact() -> Path:
             hint="Choose --partition superpixel, which needs none.",
         )
     facts = registered_facts(path)
-    if "sha256" in facts and facts["sha256"] != sha256_of(path):
+    if "sha256" in facts and facts["sha256"] != hash_file(path):
         raise WeightsError(
             f"{path.name} does not have the SHA-256 of the registry",
             hint="The file is damaged or was changed: install rat again.",
@@ -44,18 +37,8 @@ def find_compact() -> Path:
 
 def installed_compact() -> Path | None:
     """Return the file of the weights, not verified; None where there is none."""
-    package = Path(__file__).resolve().parents[1]
-    home = os.environ.get("RAT_HOME")
-    folders = [*([Path(home)] if home else []), package / "weights", package.parent / "weights"]
-    return next((folder / FILE for folder in folders if is_there(folder / FILE)), None)
-
-
-def is_there(path: Path) -> bool:
-    """Tell whether a file is there; what another account hides is not."""
-    try:
-        return path.is_file()
-    except PermissionError:
-        return False
+    files = [folder / FILE for folder in weights_folders()]
+    return next((file for file in files if is_there(file)), None)
 
 
 def registered_facts(path: Path) -> dict[str, Any]:
@@ -64,11 +47,5 @@ def registered_facts(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: the registry is damaged.
     """
-    registry = path.with_name("registry.toml")
-    if not registry.is_file():
-        return {}
-    try:
-        entry = tomllib.loads(registry.read_text(encoding="utf-8")).get("sam-compact", {})
-    except (OSError, ValueError) as error:
-        raise WeightsError("the weights' registry registry.toml is damaged") from error
-    return dict(entry)
+    registry = path.with_name(REGISTRY)
+    return read_registry(registry).get("sam-compact", {}) if is_there(registry) else {}

@@ -7,7 +7,6 @@ read as tensors only: a pickle that wants to run code is refused.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ratcli.errors import InputNotFoundError, OutputError, WeightsError
+from ratcli.weightfiles import hash_file, user_folder
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -92,19 +92,13 @@ class Progress(Protocol):
         """No more will come."""
 
 
-def weights_home() -> Path:
-    """Folder of downloaded weights: `$RAT_HOME`, else `~/.local/share/rat/weights`."""
-    home = os.environ.get("RAT_HOME")
-    return Path(home) if home else Path.home() / ".local" / "share" / "rat" / "weights"
-
-
 def locate(checkpoint: SamCheckpoint, home: Path | None = None) -> Path:
     """Return the path of a checkpoint that is installed.
 
     Raises:
         WeightsError: it is not.
     """
-    path = (home or weights_home()) / checkpoint.file
+    path = (home or user_folder()) / checkpoint.file
     if not path.is_file():
         raise WeightsError(
             f"the weights of {checkpoint.name} are not installed",
@@ -122,7 +116,7 @@ def verify(checkpoint: SamCheckpoint, path: Path) -> None:
     """
     try:
         size = path.stat().st_size
-        found = sha256_of(path)
+        found = hash_file(path)
     except OSError as error:
         raise WeightsError(f"{path.name} cannot be read: {error.strerror}") from error
     if checkpoint.size is not None and size != checkpoint.size:
@@ -136,15 +130,6 @@ def _damaged(checkpoint: SamCheckpoint, found: str, expected: str) -> WeightsErr
         f"{checkpoint.file} is damaged or another file: found {found}, expected {expected}",
         hint=f"Fetch it again with `rat weights download {checkpoint.name}`.",
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def download_checkpoint(
@@ -172,7 +157,7 @@ def download_checkpoint(
     import pooch
     import requests
 
-    folder = home or weights_home()
+    folder = home or user_folder()
     pooch.get_logger().setLevel("ERROR")
     fetch = pooch.HTTPDownloader(progressbar=progress or False, timeout=timeout_s)
     try:
@@ -219,7 +204,7 @@ def import_checkpoint(source: Path, home: Path | None = None) -> tuple[SamCheckp
     """
     if not source.is_file():
         raise InputNotFoundError(f"there is no file {source.name}")
-    found = sha256_of(source)
+    found = hash_file(source)
     known = {checkpoint.sha256: checkpoint for checkpoint in CHECKPOINTS.values()}
     if found not in known:
         raise WeightsError(
@@ -228,7 +213,7 @@ def import_checkpoint(source: Path, home: Path | None = None) -> tuple[SamCheckp
         )
     checkpoint = known[found]
     try:
-        path = _copy(source, (home or weights_home()) / checkpoint.file)
+        path = _copy(source, (home or user_folder()) / checkpoint.file)
     except OSError as error:
         raise OutputError(f"the weights' folder cannot be written: {error.strerror}") from error
     verify(checkpoint, path)

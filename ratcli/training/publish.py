@@ -11,9 +11,9 @@ import torch
 
 from ratcli.errors import UnreadableInputError, WeightsError
 from ratcli.network.checkpoint import build_network, save_state
-from ratcli.network.registry import REGISTRY, hash_file, read_registry
 from ratcli.training.checkpoints import CHECKPOINT, load
 from ratcli.training.recipe import Recipe
+from ratcli.weightfiles import REGISTRY, hash_file, read_registry, write_whole
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,8 @@ def enter(folder: Path, name: str, entry: dict[str, Any]) -> None:
     entries = read_registry(path) if path.is_file() else {}
     entries[name] = entry
     text = "\n".join(_table(key, entries[key]) for key in sorted(entries))
-    partial = folder / f".{REGISTRY}.partial"
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
         raise WeightsError(f"the registry cannot be written: {error.strerror}") from error
 

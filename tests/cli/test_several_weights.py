@@ -25,7 +25,7 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from safetensors.torch import load_file
 
     from ratcli.network.checkpoint import save_state
-    from ratcli.network.registry import hash_file
+    from ratcli.weightfiles import hash_file
 
     home = tmp_path / "home"
     home.mkdir()

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ratcli.cli.app import main
 from ratcli.network.checkpoint import load_network
-from ratcli.network.registry import find_weights, user_folder, weights_folders
-from ratcli.partition.sam_weights import CHECKPOINTS, weights_home
+from ratcli.network.registry import find_weights
+from ratcli.partition.sam_weights import CHECKPOINTS
+from ratcli.weightfiles import user_folder, weights_folders
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 Output = pytest.CaptureFixture[str]
@@ -218,7 +219,7 @@ def test_weights_of_the_user_are_searched_without_rat_home(
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert import_file(save(tmp_path, golden()[0])) == 0
     assert find_weights("theirs").file.is_relative_to(tmp_path)
-    assert weights_folders()[0] == user_folder() == weights_home()
+    assert weights_folders()[0] == user_folder()
 
 
 def test_an_account_without_a_home_still_has_the_shipped_weights(

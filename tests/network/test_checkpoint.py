@@ -20,13 +20,8 @@ from ratcli.network.checkpoint import (
     settings_from,
 )
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.network.registry import (
-    WeightsEntry,
-    find_weights,
-    hash_file,
-    list_weights,
-    read_registry,
-)
+from ratcli.network.registry import WeightsEntry, find_weights, list_weights
+from ratcli.weightfiles import hash_file, read_registry
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "rat_gray.npz"

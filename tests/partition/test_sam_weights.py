@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ratcli.errors import InputNotFoundError, OutputError, WeightsError
-from ratcli.partition import get_partitioner, sam, sam_weights
+from ratcli.partition import get_partitioner, sam
 from ratcli.partition.sam_model import OFFICIAL, SamShape, build_sam
 from ratcli.partition.sam_weights import (
     CHECKPOINTS,
@@ -26,8 +26,8 @@ from ratcli.partition.sam_weights import (
     load_state,
     locate,
     verify,
-    weights_home,
 )
+from ratcli.weightfiles import hash_file, user_folder
 
 SMALL = SamShape(64, 16, 1, 2, (0,), prompt_width=16, decoder_hidden=16)
 CONTENT = bytes(range(256)) * 4096
@@ -198,7 +198,7 @@ def test_weights_that_are_not_installed_name_the_command(tmp_path):
 
 def test_rat_home_moves_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
-    assert weights_home() == tmp_path
+    assert user_folder() == tmp_path
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"\x00"])
@@ -283,7 +283,7 @@ def install(monkeypatch, name, shape, home):
     home.mkdir(exist_ok=True)
     path = home / CHECKPOINTS[name].file
     torch.save(build_sam(shape).state_dict(), path)
-    digest, size = sam_weights.sha256_of(path), path.stat().st_size
+    digest, size = hash_file(path), path.stat().st_size
     facts = dataclasses.replace(CHECKPOINTS[name], sha256=digest, size=size)
     monkeypatch.setitem(CHECKPOINTS, name, facts)
     return path

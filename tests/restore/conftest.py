@@ -11,10 +11,10 @@ import torch
 
 from ratcli.network.checkpoint import save_state
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.network.registry import hash_file
 from ratcli.restore import Restorer, RestoreSettings
 from ratcli.tasks import get_task
 from ratcli.training.publish import enter
+from ratcli.weightfiles import hash_file
 
 CALIBRATION = ("uncertainty_scale", "uncertainty_floor", "uncertainty_share")
 SMALL = NetworkSettings(

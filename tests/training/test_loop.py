@@ -12,12 +12,12 @@ import torch
 
 from ratcli.errors import UnreadableInputError, UsageError
 from ratcli.network.rat import NetworkSettings
-from ratcli.network.registry import read_registry
 from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, load
 from ratcli.training.loop import DivergedError, Progress, Trainer, learning_rate
 from ratcli.training.material import Example, Pool
 from ratcli.training.publish import About, publish
 from ratcli.training.recipe import Recipe
+from ratcli.weightfiles import read_registry
 
 RECIPE = Recipe(
     task="ct-denoise",

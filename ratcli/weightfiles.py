@@ -1,0 +1,82 @@
+"""Files of weights: the folders they lie in, the registry beside them, hashes, writing.
+
+Networks that restore and those that find regions are installed alike. Needs no torch, so that
+listing what is installed stays quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ratcli.errors import WeightsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REGISTRY = "registry.toml"
+
+_CHUNK = 1 << 20
+
+
+def user_folder() -> Path:
+    """Return the folder of downloaded and imported weights: `RAT_HOME`, else one of the user's.
+
+    Raises:
+        RuntimeError: the account has no home.
+    """
+    home = os.environ.get("RAT_HOME")
+    return Path(home) if home else Path.home() / ".local" / "share" / "rat" / "weights"
+
+
+def weights_folders() -> list[Path]:
+    """Return the folders searched for weights: the user's, then those installed with `rat`."""
+    package = Path(__file__).resolve().parent
+    installed = package / "weights"
+    shipped = installed if installed.is_dir() else package.parent / "weights"
+    try:
+        return [user_folder(), shipped]
+    except RuntimeError:  # an account without a home, as in some containers
+        return [shipped]
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file is there; what another account hides is not."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_registry(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables of a registry file.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    try:
+        tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
+    return tables
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under another name, then rename it: one of that name is replaced whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
