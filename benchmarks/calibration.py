@@ -230,7 +230,7 @@ def result(
         "task": arguments.task,
         "weights": entry.name,
         "weights_sha256": entry.sha256,
-        "partition": arguments.partition,
+        "partition": arguments.partition or get_task(arguments.task).partition,
         "unit": bench.unit,
         **{f"uncertainty_{name}": value for name, value in asdict(found).items()},
         "fitted_to": list(bench.fitted),
@@ -248,7 +248,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipes", type=Path, default=Path("recipes"))
     parser.add_argument("--weights", default="", help="the task's own if left out")
-    parser.add_argument("--partition", default="superpixel")
+    parser.add_argument("--partition", default="", help="the task's own if left out")
     parser.add_argument("--planes", type=int, default=2, help="most planes of a patient")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0)

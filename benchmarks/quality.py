@@ -28,6 +28,7 @@ from ratcli.training.data import read_patients
 from ratcli.training.material import CleanPlane
 from ratcli.training.recipe import read_recipe
 
+PARTITIONS = ("superpixel", "none", "sam-compact")
 JUDGES: dict[str, Judge] = {
     bench.task: bench for bench in (CtJudge(), PetJudge(), PathologyJudge())
 }
@@ -46,7 +47,9 @@ def compare(bench: Judge, arguments: argparse.Namespace) -> dict[str, object]:
     held_out = read_planes(arguments.data, recipe.held_out, bench.task, arguments.planes)
     training = read_planes(arguments.data, recipe.train, bench.task, 1)
     weights = installed_weights(bench.task, arguments.weights)
-    methods = list(networks(weights, arguments.partitions, arguments.threads))
+    usual = dict.fromkeys([get_task(bench.task).partition, *PARTITIONS])
+    partitions = arguments.partitions or list(usual)
+    methods = list(networks(weights, partitions, arguments.threads))
     rows: list[Row] = []
     for condition in bench.conditions:
         cases = bench.cases(held_out, condition, first_seed=0)
@@ -79,7 +82,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipes", type=Path, default=Path("recipes"))
     parser.add_argument("--weights", nargs="*", default=[], help="all installed ones if left out")
-    parser.add_argument("--partitions", nargs="*", default=["superpixel", "none", "sam-compact"])
+    parser.add_argument(
+        "--partitions",
+        nargs="*",
+        help="the task's own, superpixel, none and sam-compact if left out",
+    )
     parser.add_argument("--baselines", nargs="*", default=BASELINES)
     parser.add_argument("--planes", type=int, default=2, help="most planes of a patient")
     parser.add_argument("--threads", type=int, default=0)

@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", type=Path, default=Path("recipes/ct-denoise.toml"))
     parser.add_argument("--weights", default="ct-denoise")
-    parser.add_argument("--partition", default="superpixel")
+    parser.add_argument("--partition", default=get_task("ct-denoise").partition)
     parser.add_argument("--procedural", type=int, default=5, help="procedural slices")
     parser.add_argument("--planes", type=int, default=1, help="most real slices of a patient")
     parser.add_argument("--threads", type=int, default=0)

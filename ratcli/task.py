@@ -35,6 +35,8 @@ class Task:
         label: words for a series description.
         level_px: standard deviation in pixels of the Gaussian that defines a local level; the
             result keeps the input's. 0 where it need not. Only for tasks that keep the grid.
+        left: share of what the network would take away that stays in a result of full strength,
+            so that edges and texture keep what the network takes for noise.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     method: str
     label: str
     level_px: float = 0.0
+    left: float = 0.0
 
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""

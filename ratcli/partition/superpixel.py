@@ -4,6 +4,9 @@ Smooth, cut the histogram into classes by Otsu's criterion, take connected compo
 components too small for attention to their nearest neighbour. On clean and noisy (30 HU) real CT
 slices this keeps an adjusted Rand index of 0.98; on H&E it explained more of the colours and was
 more stable under blur, noise and JPEG than SLIC and Felzenszwalb at the same number of regions.
+
+`superpixel-coarse` is the same with three classes: in CT nearly air, soft tissue and bone. Restored CT
+keeps sharper edges by it, while its regions tell less of the anatomy.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ _RANGE = (-2.7, 2.0)
 # Eight-bit light plus this much, so that black has a finite optical density.
 _DARK = 8.0 / 255.0
 _BINS = 256
+
+COARSE = "superpixel-coarse"
 
 
 @dataclass(frozen=True)
@@ -103,4 +108,5 @@ def _density(plane: FloatArray) -> FloatArray:
 
 def make(name: str, **settings: float) -> Superpixel:
     """Return the partitioner; settings are the attributes of `Superpixel`."""
-    return Superpixel(name=name, **settings)  # type: ignore[arg-type]
+    classes = {"classes_gray": 3, "classes_rgb": 3} if name == COARSE else {}
+    return Superpixel(name=name, **{**classes, **settings})  # type: ignore[arg-type]

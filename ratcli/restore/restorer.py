@@ -270,8 +270,9 @@ class Restorer:
         task = self.settings.task
         if task.level_px:
             restored = with_level_of(normal, restored, ~kept, task.level_px)
-        if self.settings.strength != 1:
-            restored = self._blend(normal, restored)
+        share = self.settings.strength * (1 - task.left)
+        if share != 1:
+            restored = self._blend(normal, restored, share)
         native = task.denormalise(restored)
         return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
 
@@ -287,9 +288,9 @@ class Restorer:
         deviation: FloatArray = whole.astype(np.float32)
         return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 
-    def _blend(self, normal: FloatArray, restored: FloatArray) -> FloatArray:
+    def _blend(self, normal: FloatArray, restored: FloatArray, share: float) -> FloatArray:
         enlarged = self._engine.enlarge(normal)
-        blended: FloatArray = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
+        blended: FloatArray = enlarged + np.float32(share) * (restored - enlarged)
         return blended
 
 

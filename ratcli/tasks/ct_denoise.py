@@ -14,8 +14,9 @@ CT_DENOISE = Task(
     offset=40.0,
     gain=400.0,
     plausible=(-10000.0, -150.0, 300.0),
-    partition="superpixel",
+    partition="superpixel-coarse",
     weights="ct-denoise",
     method="denoise",
     label="RAT denoised",
+    left=0.05,
 )

@@ -15,7 +15,7 @@ from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.partition import get_partitioner
 from ratcli.partition.otsu import otsu_thresholds
 
-CLASSICAL = ("none", "superpixel")
+CLASSICAL = ("none", "superpixel", "superpixel-coarse")
 
 
 def discs(height: int = 96, width: int = 128, noise: float = 0.0) -> np.ndarray:
@@ -71,6 +71,21 @@ def test_discs_are_regions_of_their_own_under_noise():
     labels = get_partitioner("superpixel").partition(discs(noise=0.05)).labels
     assert len({int(labels[48, 40]), int(labels[48, 100]), int(labels[2, 2])}) == 3
     assert (labels[38:58, 30:50] == labels[48, 40]).all()
+
+
+def test_coarse_regions_keep_tissue_from_air_and_bone_only():
+    plane = np.full((1, 96, 128), -2.6, np.float32)
+    plane[0, 8:88, 8:120] = 0.0
+    plane[0, 8:88, 60:120] = -0.35  # fat beside muscle
+    plane[0, 30:60, 90:110] = 1.5
+    fine, coarse = (
+        get_partitioner(name).partition(plane).labels
+        for name in ("superpixel", "superpixel-coarse")
+    )
+    fat, muscle, bone, air = (50, 80), (50, 30), (45, 100), (2, 2)
+    assert fine[fat] != fine[muscle]
+    assert coarse[fat] == coarse[muscle]
+    assert len({int(coarse[place]) for place in (fat, bone, air)}) == 3
 
 
 def test_no_region_is_smaller_than_the_least_size():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def test_strength_blends_between_input_and_result(load: Load) -> None:
     assert np.allclose(results[0], slices(1), atol=1e-3)
     assert np.allclose(results[1], (results[0] + results[2]) / 2, atol=1e-2)
     assert not np.allclose(results[0], results[2], atol=1)
+
+
+def test_full_strength_leaves_the_share_that_the_task_leaves(load: Load) -> None:
+    shares = {}
+    for left in (0.0, 0.25):
+        task = dataclasses.replace(get_task("ct-denoise"), left=left)
+        scan = MemoryScan(slices(1))
+        load(identity=False, task=task).restore(scan, scan)
+        shares[left] = scan.written
+    expected = 0.75 * shares[0.0] + 0.25 * slices(1)
+    assert np.allclose(shares[0.25], expected, atol=1e-2)
 
 
 def test_the_residual_is_input_minus_output(load: Load) -> None:
