@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument(
         "--partitions",
         nargs="*",
-        help="the task's own, superpixel, none and sam-compact if left out",
+        help="left out: the task's and three more",
     )
     parser.add_argument("--baselines", nargs="*", default=BASELINES)
     parser.add_argument("--planes", type=int, default=2, help="most planes of a patient")

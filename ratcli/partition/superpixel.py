@@ -5,8 +5,8 @@ components too small for attention to their nearest neighbour. On clean and nois
 slices this keeps an adjusted Rand index of 0.98; on H&E it explained more of the colours and was
 more stable under blur, noise and JPEG than SLIC and Felzenszwalb at the same number of regions.
 
-`superpixel-coarse` is the same with three classes: in CT nearly air, soft tissue and bone. Restored CT
-keeps sharper edges by it, while its regions tell less of the anatomy.
+`superpixel-coarse` is the same with three classes: in CT nearly air, soft tissue and bone. Restored
+CT keeps sharper edges by it, while its regions tell less of the anatomy.
 """
 
 from __future__ import annotations
