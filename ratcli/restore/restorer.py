@@ -128,6 +128,7 @@ class Restorer:
                 f"tile={settings.tile},{settings.tile_overlap}",
                 *([f"views={settings.views}"] if several else []),
                 *([f"level={settings.task.level_px!r}"] if settings.task.level_px else []),
+                *([f"left={settings.task.left!r}"] if settings.task.left else []),
                 *(f"beside={entry.sha256}" for entry in entries[1:]),
                 *self._partitioner.settings,
             ),

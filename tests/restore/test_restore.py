@@ -68,14 +68,16 @@ def test_strength_blends_between_input_and_result(load: Load) -> None:
 
 
 def test_full_strength_leaves_the_share_that_the_task_leaves(load: Load) -> None:
-    shares = {}
+    shares, told = {}, {}
     for left in (0.0, 0.25):
         task = dataclasses.replace(get_task("ct-denoise"), left=left)
         scan = MemoryScan(slices(1))
-        load(identity=False, task=task).restore(scan, scan)
-        shares[left] = scan.written
+        restorer = load(identity=False, task=task)
+        restorer.restore(scan, scan)
+        shares[left], told[left] = scan.written, restorer.derivation().settings
     expected = 0.75 * shares[0.0] + 0.25 * slices(1)
     assert np.allclose(shares[0.25], expected, atol=1e-2)
+    assert told[0.0] != told[0.25]
 
 
 def test_the_residual_is_input_minus_output(load: Load) -> None:
