@@ -14,6 +14,7 @@ from ratcli.cli import options
 from ratcli.cli.config import Config
 from ratcli.cli.console import Talk, talking
 from ratcli.errors import OutputError, UsageError
+from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
     from ratcli.batch.plan import Job, Plan
@@ -58,7 +59,7 @@ def segment(
     inputs: options.Inputs,
     output: options.Output = None,
     if_exists: options.IfThere = options.IfExists.ERROR,
-    partition: options.Partition = "superpixel",
+    partition: options.Partition = None,
     kind: Format = None,
     preview: Preview = False,
     with_table: WithTable = False,
@@ -96,9 +97,10 @@ def segment(
         from ratcli.cli.batching import run_batch, tell_plan
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 
-        options.check_partition(partition or "superpixel")
+        usual = get_task(task).partition if task else "superpixel"
+        options.check_partition(partition or usual)
         work = SegmentWork(
-            partition=partition or "superpixel",
+            partition=partition or usual,
             task=task,
             kind=kind.value if kind else None,
             unit=unit,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratcli.cli.app import main
+from ratcli.tasks import get_task
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 from training_scans import write_pairs, write_recipe
@@ -30,6 +31,7 @@ def test_segment_restore_and_train_share_one_cache(tmp_path: Path) -> None:
     assert entries(cache) == known
     recipe = write_recipe(tmp_path / "tiny.toml")
     run = ("--config", str(recipe), "--data", str(tmp_path / "study"), "-o", str(tmp_path / "run"))
-    assert main(["train", *run, *shared]) == 0
+    alike = ("--set", f"partition={get_task('ct-denoise').partition}")
+    assert main(["train", *run, *alike, *shared]) == 0
     assert entries(cache) == known
     assert not (tmp_path / "run" / "partitions").exists()

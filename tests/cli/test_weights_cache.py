@@ -34,9 +34,9 @@ def pixels(folder: Path) -> list[bytes]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A cache that `rat segment` has filled."""
+    """A cache that `rat segment` has filled, by the task's partition."""
     folder = tmp_path / "cache"
-    assert run("segment", "-o", tmp_path / "r.dcm", "--cache", folder) == 0
+    assert run("segment", "-t", "ct-denoise", "-o", tmp_path / "r.dcm", "--cache", folder) == 0
     return folder
 
 
