@@ -52,7 +52,7 @@ def compare(bench: Judge, arguments: argparse.Namespace) -> dict[str, object]:
     methods = list(networks(weights, partitions, arguments.threads))
     rows: list[Row] = []
     for condition in bench.conditions:
-        cases = bench.cases(held_out, condition, first_seed=0)
+        cases = bench.cases(held_out, condition, first_seed=arguments.seed)
         named = [("input", lambda plane: plane)] if get_task(bench.task).scale == 1 else []
         named += bench.classical(training, condition, arguments.baselines)
         found = [judge(bench, condition, one, cases) for one in [*named, *methods]]
@@ -88,6 +88,7 @@ def main() -> None:
         help="left out: the task's and three more",
     )
     parser.add_argument("--baselines", nargs="*", default=BASELINES)
+    parser.add_argument("--seed", type=int, default=0, help="of the first plane's noise")
     parser.add_argument("--planes", type=int, default=2, help="most planes of a patient")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path, help="folder of the results")
