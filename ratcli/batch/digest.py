@@ -6,16 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-_CHUNK_BYTES = 1 << 20
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+from ratcli.weightfiles import hash_file
 
 
 def files_digest(paths: Iterable[Path]) -> str:
@@ -23,7 +14,7 @@ def files_digest(paths: Iterable[Path]) -> str:
 
     A single file has its own SHA-256, as `sha256sum` prints it.
     """
-    digests = sorted(file_digest(path) for path in paths)
+    digests = sorted(hash_file(path) for path in paths)
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -33,4 +24,4 @@ def output_digest(path: Path) -> str:
     """Return the SHA-256 of an output: a file, or a folder of files."""
     if path.is_dir():
         return files_digest(child for child in path.rglob("*") if child.is_file())
-    return file_digest(path)
+    return hash_file(path)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratcli import __version__
-from ratcli.batch.digest import file_digest
 from ratcli.batch.manifest import Header
 from ratcli.batch.memory import Budget, Fit
 from ratcli.batch.outcome import Fact
@@ -26,6 +25,7 @@ from ratcli.formats.regions import open_regions
 from ratcli.network.registry import find_weights
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.scan import Derivation, ScanInfo, ScanReader
+from ratcli.weightfiles import hash_file
 
 if TYPE_CHECKING:
     from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
@@ -207,7 +207,7 @@ def restore_header(work: RestoreWork) -> Header:
         "jpeg_quality": work.jpeg_quality,
         "views": settings.views,
         "unit": work.unit,
-        "regions_sha256": file_digest(work.regions) if work.regions else None,
+        "regions_sha256": hash_file(work.regions) if work.regions else None,
     }
     versions = {name: metadata.version(name) for name in ("torch", "numpy")}
     return Header(
