@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.scan import BoolArray, FloatArray, ScanInfo
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """Which share of what a network takes away comes back into a result of full strength.
+
+    Attributes:
+        least: everywhere, so that texture keeps what the network takes for noise.
+        error: the network's own error where there is nearly no noise, in the task's first unit.
+        slope: what it errs by besides, for each unit that the plane rises over one pixel.
+        along_px: standard deviation in pixels of the Gaussian along an edge that tells what it
+            lost; 0 where edges get no more than the rest.
+    """
+
+    least: float
+    error: float
+    slope: float
+    along_px: float
+
+    @property
+    def told(self) -> str:
+        """The numbers, as derived identifiers record them."""
+        return ",".join(repr(value) for value in dataclasses.astuple(self))
 
 
 @dataclass(frozen=True)
@@ -35,8 +59,8 @@ class Task:
         label: words for a series description.
         level_px: standard deviation in pixels of the Gaussian that defines a local level; the
             result keeps the input's. 0 where it need not. Only for tasks that keep the grid.
-        left: share of what the network would take away that stays in a result of full strength,
-            so that edges and texture keep what the network takes for noise.
+        given_back: what comes back of what the network takes away; None for nothing. Only for
+            tasks that keep the grid.
     """
 
     name: str
@@ -54,7 +78,7 @@ class Task:
     method: str
     label: str
     level_px: float = 0.0
-    left: float = 0.0
+    given_back: GivenBack | None = None
 
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""

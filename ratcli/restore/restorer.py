@@ -15,6 +15,7 @@ from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.regions import LabelArray, Regions
+from ratcli.restore.given_back import give_back
 from ratcli.restore.level import with_level_of
 from ratcli.restore.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.restore.settings import RestoredBlock, RestoreSettings, RestoreSummary
@@ -107,7 +108,7 @@ class Restorer:
     def derivation(self) -> Derivation:
         """Return what the writer of the restored scan records."""
         settings, entries = self.settings, self._entries
-        several = settings.views != 1
+        several, given_back = settings.views != 1, settings.task.given_back
         weights = " and ".join(f"{entry.name} (SHA-256 {entry.sha256})" for entry in entries)
         return Derivation(
             task=settings.task.name,
@@ -128,7 +129,7 @@ class Restorer:
                 f"tile={settings.tile},{settings.tile_overlap}",
                 *([f"views={settings.views}"] if several else []),
                 *([f"level={settings.task.level_px!r}"] if settings.task.level_px else []),
-                *([f"left={settings.task.left!r}"] if settings.task.left else []),
+                *([f"given_back={given_back.told}"] if given_back else []),
                 *(f"beside={entry.sha256}" for entry in entries[1:]),
                 *self._partitioner.settings,
             ),
@@ -271,9 +272,10 @@ class Restorer:
         task = self.settings.task
         if task.level_px:
             restored = with_level_of(normal, restored, ~kept, task.level_px)
-        share = self.settings.strength * (1 - task.left)
-        if share != 1:
-            restored = self._blend(normal, restored, share)
+        if task.given_back:
+            restored = give_back(normal, restored, ~kept, task.given_back, task.gain)
+        if self.settings.strength != 1:
+            restored = self._blend(normal, restored)
         native = task.denormalise(restored)
         return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
 
@@ -289,9 +291,10 @@ class Restorer:
         deviation: FloatArray = whole.astype(np.float32)
         return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
 
-    def _blend(self, normal: FloatArray, restored: FloatArray, share: float) -> FloatArray:
+    def _blend(self, normal: FloatArray, restored: FloatArray) -> FloatArray:
         enlarged = self._engine.enlarge(normal)
-        blended: FloatArray = enlarged + np.float32(share) * (restored - enlarged)
+        share = np.float32(self.settings.strength)
+        blended: FloatArray = enlarged + share * (restored - enlarged)
         return blended
 
 

@@ -56,8 +56,9 @@ def test_pixels_that_may_not_change_tell_nothing() -> None:
 def test_a_task_that_measures_uptake_keeps_it(
     load: Callable[..., Restorer], level_px: float
 ) -> None:
-    plain = load(identity=False)
-    task = replace(get_task("ct-denoise"), level_px=level_px)
+    bare = replace(get_task("ct-denoise"), given_back=None)
+    plain = load(identity=False, task=bare)
+    task = replace(bare, level_px=level_px)
     restorer = load(identity=False, task=task)
     scan = MemoryScan(np.random.default_rng(3).normal(40, 100, (1, 1, 64, 64)).astype(np.float32))
     shifts = []

@@ -16,6 +16,7 @@ from ratcli.regions import Regions
 from ratcli.restore import Restorer, blocks
 from ratcli.restore.settings import RestoreSettings
 from ratcli.scan import FloatArray
+from ratcli.task import GivenBack
 from ratcli.tasks import get_task
 
 Load = Callable[..., Restorer]
@@ -67,16 +68,17 @@ def test_strength_blends_between_input_and_result(load: Load) -> None:
     assert not np.allclose(results[0], results[2], atol=1)
 
 
-def test_full_strength_leaves_the_share_that_the_task_leaves(load: Load) -> None:
-    shares, told = {}, {}
-    for left in (0.0, 0.25):
-        task = dataclasses.replace(get_task("ct-denoise"), left=left)
+def test_full_strength_gives_back_what_the_task_tells(load: Load) -> None:
+    found, told = {}, {}
+    for share in (0.0, 0.25):
+        given_back = GivenBack(least=share, error=0.0, slope=0.0, along_px=0.0)
+        task = dataclasses.replace(get_task("ct-denoise"), given_back=given_back)
         scan = MemoryScan(slices(1))
         restorer = load(identity=False, task=task)
         restorer.restore(scan, scan)
-        shares[left], told[left] = scan.written, restorer.derivation().settings
-    expected = 0.75 * shares[0.0] + 0.25 * slices(1)
-    assert np.allclose(shares[0.25], expected, atol=1e-2)
+        found[share], told[share] = scan.written, restorer.derivation().settings
+    expected = 0.75 * found[0.0] + 0.25 * slices(1)
+    assert np.allclose(found[0.25], expected, atol=1e-2)
     assert told[0.0] != told[0.25]
 
 
