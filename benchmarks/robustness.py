@@ -91,12 +91,12 @@ class Row:
         )
 
 
-def procedural(count: int) -> list[Slice]:
+def procedural(count: int, seed: int = _SEED) -> list[Slice]:
     """Draw slices of every region through a medium smooth kernel, free of noise."""
     slices = []
     for number in range(count):
         region = REGIONS[number % len(REGIONS)]
-        hu, _ = ct_slice(np.random.default_rng((_SEED, number)), _SIZE, _SPACING_MM, region)
+        hu, _ = ct_slice(np.random.default_rng((seed, number)), _SIZE, _SPACING_MM, region)
         blurred = blur_with_kernel(torch.from_numpy(hu), _SPACING_MM, MEDIUM_SMOOTH).numpy()
         slices.append(Slice(region, blurred, _SPACING_MM, is_real=False))
     return slices

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -17,7 +16,8 @@ class GivenBack:
 
     Attributes:
         least: everywhere, so that texture keeps what the network takes for noise.
-        error: the network's own error where there is nearly no noise, in the task's first unit.
+        error: the network's own error where there is nearly no noise, in the task's first unit:
+            measured on the task's default weights, and taken for all.
         slope: what it errs by besides, for each unit that the plane rises over one pixel.
         along_px: standard deviation in pixels of the Gaussian along an edge that tells what it
             lost; 0 where edges get no more than the rest.
@@ -31,7 +31,7 @@ class GivenBack:
     @property
     def told(self) -> str:
         """The numbers, as derived identifiers record them."""
-        return ",".join(repr(value) for value in dataclasses.astuple(self))
+        return ",".join(repr(value) for value in astuple(self))
 
 
 @dataclass(frozen=True)

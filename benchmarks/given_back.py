@@ -1,0 +1,161 @@
+"""What comes back of what a CT network takes away: each part of it, on noise and on edges.
+
+    python benchmarks/given_back.py --data DIR [--patients train] [--seed 0] [--json FILE]
+
+Planes are restored once, and then given back different shares; see `ratcli/restore/given_back.py`.
+
+1. Slices of real patients at lower doses: the table of `quality.py`. By the training's patients
+   the numbers of the task were chosen.
+2. Procedural slices, whose truth is known: gain over the input in dB, PSNR over [-160, 240] HU,
+   mean and least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from held_out.cases import Case, Method, spread
+from held_out.ct import CtJudge
+from held_out.networks import facts, installed_weights
+from held_out.networks import method as plain_method
+from held_out.rows import judge, show
+from robustness import Slice, measure, procedural
+
+from ratcli.restore import Restorer, RestoreSettings
+from ratcli.restore.given_back import give_back
+from ratcli.scan import FloatArray
+from ratcli.task import GivenBack
+from ratcli.tasks import get_task
+from ratcli.training.data import read_patients
+from ratcli.training.recipe import read_recipe
+
+TASK = get_task("ct-denoise")
+NOISES_HU = (1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 80.0)
+# Neither training's nor robustness.py's.
+_PROCEDURAL_SEED = 11
+
+
+@dataclass
+class Remembered:
+    """A method that does not run twice on a plane."""
+
+    method: Method
+    found: dict[bytes, FloatArray] = field(default_factory=dict)
+
+    def __call__(self, plane: FloatArray) -> FloatArray:
+        key = plane.tobytes()
+        if key not in self.found:
+            self.found[key] = self.method(plane)
+        return self.found[key]
+
+
+def variants() -> Mapping[str, GivenBack | None]:
+    """Return what is compared, the task's own last."""
+    own = TASK.given_back
+    if own is None:
+        raise SystemExit("the task gives nothing back")
+    least = replace(own, error=0.0, slope=0.0, along_px=0.0)
+    return {
+        "nothing": None,
+        "a twentieth": replace(least, least=0.05),
+        "the least share": least,
+        "and by the error": replace(least, error=own.error),
+        "and by the slope": replace(own, along_px=0.0),
+        "and along edges": own,
+    }
+
+
+def giving(network: Method, how: GivenBack | None) -> Method:
+    """Return the network with a share given back."""
+
+    def run(plane: FloatArray) -> FloatArray:
+        after = network(plane)
+        if how is None:
+            return after
+        kept = TASK.outside(plane)
+        before, normal = TASK.normalise(plane), TASK.normalise(after)
+        native = TASK.denormalise(give_back(before, normal, ~kept, how, TASK.gain))
+        return np.where(kept, plane, native).astype(np.float32)
+
+    return run
+
+
+def real(network: Method, cases: Mapping[str, Sequence[Case]]) -> list[dict[str, object]]:
+    """Print the table of real slices; return its rows. Seconds are those of giving back alone."""
+    bench, rows = CtJudge(), []
+    for condition, some in cases.items():
+        for case in some:
+            network(case.low)
+        found = [
+            judge(bench, condition, (name, giving(network, how)), some)
+            for name, how in variants().items()
+        ]
+        show(found, bench.columns, f"{condition}: {len(some)} planes")
+        rows += [asdict(row) for row in found]
+    return rows
+
+
+def drawn(network: Method, slices: Sequence[Slice]) -> list[dict[str, object]]:
+    """Print the table of procedural slices; return its rows."""
+    print(f"\n{'gain dB, mean (least)':24}" + "".join(f"{n:>11g} HU" for n in NOISES_HU))
+    rows = []
+    for name, how in variants().items():
+        method = giving(network, how)
+        found = [measure("procedural", slices, noise, method) for noise in NOISES_HU]
+        cells = [f"{row.gain_db[0]:.2f} ({row.least_gain_soft_db:.2f})" for row in found]
+        print(f"{name:24}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
+        rows += [{"variant": name, **asdict(row)} for row in found]
+    return rows
+
+
+def check(network: Method, restorer: Restorer, plane: FloatArray) -> None:
+    """Make sure that what is judged here is what restoring does."""
+    judged = giving(network, TASK.given_back)(plane)
+    restored = plain_method(restorer)(plane)
+    if (apart := float(np.abs(judged - restored).max())) > 0.05:
+        raise SystemExit(f"restoring differs by {apart:.2f} HU from what would be judged")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/ct-denoise.toml"))
+    parser.add_argument("--patients", choices=["train", "held-out"], default="train")
+    parser.add_argument("--weights", default="ct-denoise")
+    parser.add_argument("--seed", type=int, default=0, help="of the first plane's noise")
+    parser.add_argument("--planes", type=int, default=1, help="most planes of a patient")
+    parser.add_argument("--procedural", type=int, default=5, help="procedural slices")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    recipe, bench = read_recipe(arguments.recipe), CtJudge()
+    entries = recipe.train if arguments.patients == "train" else recipe.held_out
+    planes = spread(read_patients(arguments.data, entries, TASK), arguments.planes)
+    settings = RestoreSettings(
+        TASK, weights=arguments.weights, device="cpu", threads=arguments.threads
+    )
+    bare = replace(settings, task=replace(TASK, given_back=None))
+    network = Remembered(plain_method(Restorer.load(bare)))
+    cases = {
+        condition: bench.cases(planes, condition, arguments.seed) for condition in bench.conditions
+    }
+    check(network, Restorer.load(settings), next(iter(cases.values()))[0].low)
+    print(f"{arguments.weights}, regions by {TASK.partition}, patients: {arguments.patients}")
+    result = {
+        **facts(installed_weights(TASK.name, [arguments.weights]), arguments.threads),
+        "patients": list(entries),
+        "variants": {name: how and asdict(how) for name, how in variants().items()},
+        "real": real(network, cases),
+        "procedural": drawn(network, procedural(arguments.procedural, _PROCEDURAL_SEED)),
+    }
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
