@@ -15,19 +15,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 from held_out.cases import Case, Method, spread
 from held_out.ct import CtJudge
-from held_out.networks import facts, installed_weights
-from held_out.networks import method as plain_method
+from held_out.networks import facts, installed_weights, method
 from held_out.rows import judge, show
 from robustness import Slice, measure, procedural
 
+from ratcli.network.engine import Engine, EngineSettings, load_engine
+from ratcli.network.registry import find_weights
+from ratcli.partition import get_partitioner
+from ratcli.regions import LabelArray
 from ratcli.restore import Restorer, RestoreSettings
-from ratcli.restore.given_back import give_back
 from ratcli.scan import FloatArray
 from ratcli.task import GivenBack
 from ratcli.tasks import get_task
@@ -40,18 +41,22 @@ NOISES_HU = (1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 80.0)
 _PROCEDURAL_SEED = 11
 
 
-@dataclass
-class Remembered:
-    """A method that does not run twice on a plane."""
+class Remembered(Engine):
+    """An engine that does not run twice on a plane."""
 
-    method: Method
-    found: dict[bytes, FloatArray] = field(default_factory=dict)
+    def __init__(self, engine: Engine) -> None:
+        self.__dict__.update(vars(engine))
+        self._found: dict[bytes, FloatArray] = {}
 
-    def __call__(self, plane: FloatArray) -> FloatArray:
-        key = plane.tobytes()
-        if key not in self.found:
-            self.found[key] = self.method(plane)
-        return self.found[key]
+    def restore(
+        self, planes: Sequence[FloatArray], labels: Sequence[LabelArray]
+    ) -> list[FloatArray]:
+        """Restore planes that were not seen before."""
+        for plane, regions in zip(planes, labels, strict=True):
+            key = plane.tobytes()
+            if key not in self._found:
+                self._found[key] = super().restore([plane], [regions])[0]
+        return [self._found[plane.tobytes()] for plane in planes]
 
 
 def variants() -> Mapping[str, GivenBack | None]:
@@ -70,55 +75,48 @@ def variants() -> Mapping[str, GivenBack | None]:
     }
 
 
-def giving(network: Method, how: GivenBack | None) -> Method:
-    """Return the network with a share given back."""
+def methods(weights: str, threads: int) -> dict[str, Method]:
+    """Return restorers that give back differently, and share one network."""
+    entry = find_weights(weights)
+    engine = Remembered(load_engine(entry, EngineSettings("cpu", threads)))
+    partitioner = get_partitioner(TASK.partition)
+    return {
+        name: method(
+            Restorer(
+                RestoreSettings(replace(TASK, given_back=how), weights=weights, device="cpu"),
+                engine,
+                entry,
+                partitioner,
+            )
+        )
+        for name, how in variants().items()
+    }
 
-    def run(plane: FloatArray) -> FloatArray:
-        after = network(plane)
-        if how is None:
-            return after
-        kept = TASK.outside(plane)
-        before, normal = TASK.normalise(plane), TASK.normalise(after)
-        native = TASK.denormalise(give_back(before, normal, ~kept, how, TASK.gain))
-        return np.where(kept, plane, native).astype(np.float32)
 
-    return run
-
-
-def real(network: Method, cases: Mapping[str, Sequence[Case]]) -> list[dict[str, object]]:
-    """Print the table of real slices; return its rows. Seconds are those of giving back alone."""
+def real(
+    named: Mapping[str, Method], cases: Mapping[str, Sequence[Case]]
+) -> list[dict[str, object]]:
+    """Print the table of real slices; return its rows. Seconds are those without the network."""
     bench, rows = CtJudge(), []
     for condition, some in cases.items():
         for case in some:
-            network(case.low)
-        found = [
-            judge(bench, condition, (name, giving(network, how)), some)
-            for name, how in variants().items()
-        ]
+            named["nothing"](case.low)
+        found = [judge(bench, condition, one, some) for one in named.items()]
         show(found, bench.columns, f"{condition}: {len(some)} planes")
         rows += [asdict(row) for row in found]
     return rows
 
 
-def drawn(network: Method, slices: Sequence[Slice]) -> list[dict[str, object]]:
+def drawn(named: Mapping[str, Method], slices: Sequence[Slice]) -> list[dict[str, object]]:
     """Print the table of procedural slices; return its rows."""
     print(f"\n{'gain dB, mean (least)':24}" + "".join(f"{n:>11g} HU" for n in NOISES_HU))
-    rows = []
-    for name, how in variants().items():
-        method = giving(network, how)
-        found = [measure("procedural", slices, noise, method) for noise in NOISES_HU]
+    rows: list[dict[str, object]] = []
+    for name, one in named.items():
+        found = [measure("procedural", slices, noise, one) for noise in NOISES_HU]
         cells = [f"{row.gain_db[0]:.2f} ({row.least_gain_soft_db:.2f})" for row in found]
         print(f"{name:24}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
         rows += [{"variant": name, **asdict(row)} for row in found]
     return rows
-
-
-def check(network: Method, restorer: Restorer, plane: FloatArray) -> None:
-    """Make sure that what is judged here is what restoring does."""
-    judged = giving(network, TASK.given_back)(plane)
-    restored = plain_method(restorer)(plane)
-    if (apart := float(np.abs(judged - restored).max())) > 0.05:
-        raise SystemExit(f"restoring differs by {apart:.2f} HU from what would be judged")
 
 
 def main() -> None:
@@ -136,22 +134,17 @@ def main() -> None:
     recipe, bench = read_recipe(arguments.recipe), CtJudge()
     entries = recipe.train if arguments.patients == "train" else recipe.held_out
     planes = spread(read_patients(arguments.data, entries, TASK), arguments.planes)
-    settings = RestoreSettings(
-        TASK, weights=arguments.weights, device="cpu", threads=arguments.threads
-    )
-    bare = replace(settings, task=replace(TASK, given_back=None))
-    network = Remembered(plain_method(Restorer.load(bare)))
+    named = methods(arguments.weights, arguments.threads)
     cases = {
         condition: bench.cases(planes, condition, arguments.seed) for condition in bench.conditions
     }
-    check(network, Restorer.load(settings), next(iter(cases.values()))[0].low)
     print(f"{arguments.weights}, regions by {TASK.partition}, patients: {arguments.patients}")
     result = {
         **facts(installed_weights(TASK.name, [arguments.weights]), arguments.threads),
         "patients": list(entries),
         "variants": {name: how and asdict(how) for name, how in variants().items()},
-        "real": real(network, cases),
-        "procedural": drawn(network, procedural(arguments.procedural, _PROCEDURAL_SEED)),
+        "real": real(named, cases),
+        "procedural": drawn(named, procedural(arguments.procedural, _PROCEDURAL_SEED)),
     }
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -286,6 +286,7 @@ def main() -> None:
         return
     methods: dict[str, Method] = {
         "superpixel": by_name("superpixel"),
+        "superpixel-coarse": by_name("superpixel-coarse"),
         "slic": by_slic,
         "felzenszwalb": by_felzenszwalb,
     }

@@ -1,6 +1,6 @@
 """What `rat restore` takes for a whole series, beside its network and its partition alone.
 
-    python benchmarks/series.py [--slices 50] [--size 512] [--threads 2] [--partition superpixel]
+    python benchmarks/series.py [--slices 50] [--size 512] [--threads 2] [--partition NAME]
 
 Runs the command as a user does, on a series made of the example, in a process of its own: start,
 weights, reading, writing and all. The two ratios that matter come from that one run: the time of
@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 from batch import write_slices
+
+from ratcli.tasks import get_task
 
 COMMAND = [sys.executable, "-c", "from ratcli.cli.app import main; main()", "restore"]
 MOST_TIMES, MOST_SECONDS = 1.15, 5.0
@@ -54,7 +56,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=50)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--partition", default="superpixel")
+    parser.add_argument("--partition", default=get_task("ct-denoise").partition)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
