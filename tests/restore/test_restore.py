@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ratcli.errors import DeviceError, UnsuitableInputError, UsageError, Weights
 from ratcli.regions import Regions
 from ratcli.restore import Restorer, blocks
 from ratcli.restore.settings import RestoreSettings
-from ratcli.scan import FloatArray
+from ratcli.scan import BoolArray, FloatArray
 from ratcli.task import GivenBack
 from ratcli.tasks import get_task
 
@@ -80,6 +81,26 @@ def test_full_strength_gives_back_what_the_task_tells(load: Load) -> None:
     expected = 0.75 * found[0.0] + 0.25 * slices(1)
     assert np.allclose(found[0.25], expected, atol=1e-2)
     assert told[0.0] != told[0.25]
+
+
+def test_what_may_not_change_does_not_count_for_what_comes_back(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[BoolArray] = []
+
+    def watched(before: FloatArray, after: FloatArray, free: BoolArray, *_: object) -> FloatArray:
+        counted.append(free)
+        return after
+
+    monkeypatch.setattr(importlib.import_module("ratcli.restore.restorer"), "give_back", watched)
+    values, padding = slices(1), np.zeros((1, 48, 40), bool)
+    values[0, 0, 0, :3] = (-2000.0, 3072.5, np.nan)
+    padding[0, :, 30:] = True
+    scan = MemoryScan(values, padding=padding)
+    load(identity=False).restore(scan, scan)
+    expected = ~padding
+    expected[0, 0, :3] = False
+    assert np.array_equal(counted[0], expected)
 
 
 def test_the_residual_is_input_minus_output(load: Load) -> None:
