@@ -63,13 +63,18 @@ def sample_dose(
         fraction=float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))),
         electronic=electronic,
         bowtie=float(rng.uniform(0, 1.5)),
-        modulation=float(rng.choice([0.0, rng.uniform(0, 0.5)])),
+        modulation=_sample_modulation(rng),
         kernel=sample_kernel(rng),
         hardening=float(rng.uniform(0, 0.02)),
         readings=float(np.exp(rng.uniform(0, np.log(8)))),
         original=original,
         noise_hu=float(np.exp(rng.uniform(*np.log(noise_hu)))),
     )
+
+
+def _sample_modulation(rng: np.random.Generator) -> float:
+    """Draw the exponent of the tube current: most scanners of the last twenty years modulate it."""
+    return float(rng.uniform(0.3, 0.8)) if rng.random() < 0.85 else 0.0
 
 
 def sample_kernel(rng: np.random.Generator) -> Kernel:

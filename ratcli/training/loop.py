@@ -251,8 +251,8 @@ class Trainer:
         with watch.part("forward"):
             with self._autocast():
                 restored = self.network(degraded, labels)
-            if recipe.balanced:
-                size = degradation_size(degraded, clean)
+            if recipe.balance:
+                size = degradation_size(degraded, clean) ** recipe.balance
                 restored, clean = restored / size, clean / size
             loss = focal_region_loss(restored, clean, labels, recipe.beta, recipe.epsilon)
         with watch.part("backward"):

@@ -178,8 +178,8 @@ def _check_network(task: Task, recipe: Recipe) -> None:
             f"the recipe's network has {network.channels} channels and scale {network.scale}, "
             f"but {task.name} takes {task.channels} and {task.scale}"
         )
-    if recipe.balanced and task.scale != 1:
-        raise UsageError(f"{task.name} changes the grid: its recipe cannot be balanced")
+    if recipe.balance and task.scale != 1:
+        raise UsageError(f"{task.name} changes the grid: its recipe cannot set balance")
 
 
 def _tell(train: Sequence[Piece | Pair], held_out: Sequence[Piece | Pair]) -> None:

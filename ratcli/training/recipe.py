@@ -43,8 +43,9 @@ class Recipe:
         ema: decay of the averaged parameters, which are what ships.
         beta: weight of hard regions in the focal region loss.
         epsilon: Charbonnier's epsilon; 0 for absolute differences.
-        balanced: errors over what degrading changed in each example, so that quiet ones count
-            too; epsilon is a share of that, then. Not where the task changes the grid.
+        balance: errors are divided by what degrading changed in each example, to this power: 0
+            leaves them, 1 lets quiet examples count like noisy ones; epsilon is a share of that,
+            then. Must be 0 where the task changes the grid.
         pool: prepared planes from which patches are cut.
         refresh: planes of the pool replaced after each step.
         procedural: share of procedural planes among the material.
@@ -77,7 +78,7 @@ class Recipe:
     ema: float = 0.999
     beta: float = 1.0
     epsilon: float = 0.0
-    balanced: bool = False
+    balance: float = 0.0
     pool: int = 64
     refresh: int = 1
     procedural: float = 0.3
@@ -152,6 +153,8 @@ def _check_kinds(recipe: Recipe, name: str) -> None:
     for key in ("patch", "late_patch"):
         if getattr(recipe, key) % scale:
             raise UsageError(f"the recipe {name} sets {key} to no multiple of the scale, {scale}")
+    if not 0 <= recipe.balance <= 1:
+        raise UsageError(f"the recipe {name} sets balance outside 0 to 1")
     if recipe.precision not in ("fp32", "bf16"):
         raise UsageError(f"precision is fp32 or bf16, not '{recipe.precision}'")
 

@@ -84,5 +84,5 @@ def default_recipe(task: Task) -> Recipe:
     )
     return Recipe(
         task.name, network, learning_rate=8e-4, patch=96, late_steps=600, late_patch=192,
-        epsilon=0.5 if is_pet else 0.0, balanced=is_pet, validate=250,
+        epsilon=0.5 if is_pet else 0.0, balance=float(is_pet), validate=250,
     )  # fmt: skip

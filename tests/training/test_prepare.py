@@ -110,8 +110,8 @@ def test_a_network_of_other_channels_is_refused(tmp_path: Path) -> None:
 
 def test_a_task_of_another_grid_cannot_be_balanced(tmp_path: Path) -> None:
     network = NetworkSettings(channels=3, width=8, scale=4)
-    recipe = replace(RECIPE, task="pathology-sr", network=network, balanced=True)
-    with pytest.raises(UsageError, match="cannot be balanced"):
+    recipe = replace(RECIPE, task="pathology-sr", network=network, balance=1.0)
+    with pytest.raises(UsageError, match="cannot set balance"):
         prepare(recipe, tmp_path, tmp_path / "run", torch.device("cpu"))
 
 
