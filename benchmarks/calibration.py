@@ -31,8 +31,8 @@ from scipy.ndimage import uniform_filter
 from ratcli.network.engine import EngineSettings, load_engine
 from ratcli.network.rat import typical_level
 from ratcli.network.registry import WeightsEntry, find_weights
-from ratcli.restore import Restorer, RestoreSettings, load_partitioner
-from ratcli.restore.views import VIEWS, over_neighbours
+from ratcli.pipeline import Restorer, RestoreSettings, load_partitioner
+from ratcli.pipeline.views import VIEWS, over_neighbours
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients

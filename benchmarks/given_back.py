@@ -2,7 +2,7 @@
 
     python benchmarks/given_back.py --data DIR [--patients train] [--seed 0] [--json FILE]
 
-Planes are restored once, and then given back different shares; see `ratcli/restore/given_back.py`.
+Planes are restored once, and then given back different shares; see `ratcli/pipeline/given_back.py`.
 
 1. Slices of real patients at lower doses: the table of `quality.py`. By the training's patients
    the numbers of the task were chosen.
@@ -27,8 +27,8 @@ from robustness import Slice, measure, procedural
 from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import find_weights
 from ratcli.partition import get_partitioner
+from ratcli.pipeline import Restorer, RestoreSettings
 from ratcli.regions import LabelArray
-from ratcli.restore import Restorer, RestoreSettings
 from ratcli.scan import FloatArray
 from ratcli.task import GivenBack
 from ratcli.tasks import get_task

@@ -34,7 +34,6 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.feature import canny
 from skimage.segmentation import felzenszwalb, slic
 
-from ratcli.degrade.ct import low_dose_noise, sample_dose
 from ratcli.partition import get_partitioner
 from ratcli.partition.cleanup import paint
 from ratcli.partition.display import layered_picture
@@ -42,6 +41,7 @@ from ratcli.partition.sam_compact import CLEANUP, MASKS, read_compact
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
 from ratcli.partition.sam_model import COMPACT, build_sam
 from ratcli.partition.sam_weights import load_sam
+from ratcli.physics.ct import low_dose_noise, sample_dose
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task

@@ -24,7 +24,7 @@ from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.network.checkpoint import save_state
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.restore import Restorer, RestoreSettings
+from ratcli.pipeline import Restorer, RestoreSettings
 from ratcli.tasks import get_task
 from ratcli.training.publish import enter
 from ratcli.weightfiles import hash_file

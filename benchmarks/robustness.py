@@ -28,10 +28,10 @@ from held_out.ct import FULL, SOFT, soft_tissue
 from held_out.networks import facts, installed_weights, networks
 from simulation import MAYO, figures
 
-from ratcli.degrade.anatomy.ct import REGIONS, ct_slice
-from ratcli.degrade.ct import CtDose, blur_with_kernel, low_dose_noise
-from ratcli.degrade.kernels import MEDIUM_SMOOTH
 from ratcli.evaluation.fidelity import mean_bias, score
+from ratcli.physics.anatomy.ct import REGIONS, ct_slice
+from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise
+from ratcli.physics.kernels import MEDIUM_SMOOTH
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_fill_holes, distance_transform_edt
 
-from ratcli.degrade.anatomy.ct import ct_slice
-from ratcli.degrade.anatomy.histology import he_slide
-from ratcli.degrade.anatomy.pet import pet_slice
-from ratcli.degrade.ct import CtDose, low_dose_noise
-from ratcli.degrade.gridding import PITCH_PX, radial_grid
-from ratcli.degrade.pet import PetCounts, expected_image, low_count_noise
-from ratcli.degrade.projector import FAN_FAST, Geometry, forward_project, reconstruct
 from ratcli.evaluation.noise import noise_power_spectrum
+from ratcli.physics.anatomy.ct import ct_slice
+from ratcli.physics.anatomy.histology import he_slide
+from ratcli.physics.anatomy.pet import pet_slice
+from ratcli.physics.ct import CtDose, low_dose_noise
+from ratcli.physics.gridding import PITCH_PX, radial_grid
+from ratcli.physics.pet import PetCounts, expected_image, low_count_noise
+from ratcli.physics.projector import FAN_FAST, Geometry, forward_project, reconstruct
 
 MAYO = {
     "std_hu": "22-37",

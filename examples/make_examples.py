@@ -19,9 +19,9 @@ import torch
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from ratcli.degrade.anatomy.ct import ct_slice
-from ratcli.degrade.ct import CtDose, blur_with_kernel, low_dose_noise
-from ratcli.degrade.kernels import MEDIUM_SMOOTH
+from ratcli.physics.anatomy.ct import ct_slice
+from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise
+from ratcli.physics.kernels import MEDIUM_SMOOTH
 
 SEED = 11
 SIZE = 256

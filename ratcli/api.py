@@ -32,7 +32,7 @@ from ratcli.tasks import get_task
 if TYPE_CHECKING:
     from ratcli.evaluation.evaluate import Settings as EvaluationSettings
     from ratcli.evaluation.results import Evaluation
-    from ratcli.restore import Restorer, RestoreSettings
+    from ratcli.pipeline import Restorer, RestoreSettings
 
 LOG = logging.getLogger("ratcli.api")
 StrPath = str | os.PathLike[str]
@@ -198,7 +198,7 @@ def restore_settings(task: str, **options: Unpack[RestoreOptions]) -> RestoreSet
     Raises:
         UsageError: there is no such task, or values do not go together.
     """
-    from ratcli.restore import RestoreSettings
+    from ratcli.pipeline import RestoreSettings
 
     return RestoreSettings(task=get_task(task), **options)
 
@@ -291,7 +291,7 @@ def segment(
     """
     from ratcli.batch.segmenting import labelled_planes
     from ratcli.partition.cache import CachedPartitioner
-    from ratcli.restore import RestoreSettings, check, load_partitioner
+    from ratcli.pipeline import RestoreSettings, check, load_partitioner
 
     chosen = get_task(task)
     partitioner = load_partitioner(RestoreSettings(chosen, partition=partition, device=device))
@@ -373,7 +373,7 @@ class _Logging:
 
 @functools.lru_cache(maxsize=2)
 def _restorer(settings: RestoreSettings) -> Restorer:
-    from ratcli.restore import Restorer
+    from ratcli.pipeline import Restorer
 
     return Restorer.load(settings)
 

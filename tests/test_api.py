@@ -165,7 +165,9 @@ def test_an_array_is_not_evaluated_without_a_task() -> None:
         ratcli.evaluate(plane())
 
 
-@pytest.mark.parametrize("first", ["import ratcli.restore", "from ratcli.restore import Restorer"])
+@pytest.mark.parametrize(
+    "first", ["import ratcli.pipeline", "from ratcli.pipeline import Restorer"]
+)
 def test_the_function_keeps_its_name_beside_the_module(first: str) -> None:
     code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.api'"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

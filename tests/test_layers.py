@@ -23,13 +23,14 @@ LAYERS: dict[str, float] = {
     "tasks": 2,
     "partition": 2,
     "network": 2,
-    "degrade": 2,
-    "restore": 3,
+    "physics": 2,
+    "pipeline": 2.5,
+    "commands": 4,
     "batch": 3,
     "training": 3,
     "evaluation": 3,
     "api": 3.5,
-    "cli": 4,
+    "cli": 5,
 }
 # What a layer may take from outside the standard library, where the rule names it.
 PURE = {0: set(), 1: {"numpy", "typing_extensions"}}
@@ -39,8 +40,8 @@ WITHOUT_TORCH = (
     "weightfiles",
 )  # fmt: skip
 TORCH_INSIDE = ("torch", "torchvision", "segment_anything")
-WITHOUT_PATHS = ("errors", "scan", "regions", "task", "tasks", "degrade", "restore")
-MAY_MEET = ({"scan", "regions"}, {"scan", "task"}, {"restore", "batch"})
+WITHOUT_PATHS = ("errors", "scan", "regions", "task", "tasks", "physics", "pipeline")
+MAY_MEET = ({"scan", "regions"}, {"scan", "task"})
 
 
 class Import(NamedTuple):

@@ -15,9 +15,9 @@ from scipy.ndimage import uniform_filter
 
 from held_out.cases import Case, Column, Method, tuned
 from held_out.edges import edge_kept, planted
-from ratcli.degrade.ct import CtDose, low_dose_noise
 from ratcli.evaluation.baselines import plane_noise
 from ratcli.evaluation.fidelity import WINDOWS, mean_bias, score
+from ratcli.physics.ct import CtDose, low_dose_noise
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.training.material import CleanPlane
 

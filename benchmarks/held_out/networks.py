@@ -13,7 +13,7 @@ import torch
 from held_out.cases import Method
 from ratcli.errors import WeightsError
 from ratcli.network.registry import WeightsEntry, list_weights
-from ratcli.restore import Restorer, RestoreSettings
+from ratcli.pipeline import Restorer, RestoreSettings
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from held_out.cases import Case, Column, Method
-from ratcli.degrade.pathology import SlideScan, degrade_slide
 from ratcli.evaluation.baselines import bicubic
 from ratcli.evaluation.fidelity import WINDOWS, score
 from ratcli.evaluation.pattern import fixed_pattern, grid_power
 from ratcli.evaluation.stain import colour_difference, stain_shift
+from ratcli.physics.pathology import SlideScan, degrade_slide
 from ratcli.scan import FloatArray
 from ratcli.training.material import CleanPlane
 

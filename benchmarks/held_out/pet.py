@@ -13,11 +13,11 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from held_out.cases import Case, Column, Method, tuned
-from ratcli.degrade.anatomy.pet import pet_slice
-from ratcli.degrade.pet import PetCounts, expected_image, low_count_noise
 from ratcli.evaluation.fidelity import WINDOWS, score
 from ratcli.evaluation.noise import noise_map
 from ratcli.partition import get_partitioner
+from ratcli.physics.anatomy.pet import pet_slice
+from ratcli.physics.pet import PetCounts, expected_image, low_count_noise
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task

@@ -12,9 +12,9 @@ from typing_extensions import Self
 
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PlaneProgress
-from ratcli.degrade import Degrader
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.physics import Degrader
 from ratcli.scan import Box, Derivation, ScanInfo
 
 _TILE = 256

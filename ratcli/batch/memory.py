@@ -102,7 +102,7 @@ class Budget:
 
 def _pixels(info: ScanInfo, scale: int) -> int:
     """Return pixels on the output's grid that are in memory at once: of a plane, or of a block."""
-    from ratcli.restore.blocks import blocks_of
+    from ratcli.pipeline.blocks import blocks_of
 
     shapes = (block.shape or (info.height, info.width) for block in blocks_of(info, scale))
     return scale**2 * max(height * width for height, width in shapes)

@@ -28,7 +28,7 @@ from ratcli.scan import Derivation, ScanInfo, ScanReader
 from ratcli.weightfiles import hash_file
 
 if TYPE_CHECKING:
-    from ratcli.restore import Restorer, RestoreSettings, RestoreSummary
+    from ratcli.pipeline import Restorer, RestoreSettings, RestoreSummary
 
 LOG = logging.getLogger("ratcli.batch")
 
@@ -60,7 +60,7 @@ class RestoreWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
-        from ratcli.restore import check
+        from ratcli.pipeline import check
 
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
@@ -74,7 +74,7 @@ class RestoreWork:
 
     def load(self) -> RestoreWorker:
         """Load the network; see `Work.load`."""
-        from ratcli.restore import Restorer, load_partitioner
+        from ratcli.pipeline import Restorer, load_partitioner
 
         partitioner = load_partitioner(self.settings)
         if self.cache is not None:

@@ -71,7 +71,7 @@ class SegmentWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that no task is for; see `Work.open`."""
-        from ratcli.restore import check
+        from ratcli.pipeline import check
 
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
@@ -142,7 +142,7 @@ def labelled_planes(
         UnsuitableInputError: activity whose headers lack what SUV needs.
         UnreadableInputError: pixel data are damaged.
     """
-    from ratcli.restore import unit_factor
+    from ratcli.pipeline import unit_factor
 
     factor = np.float32(unit_factor(task, reader))
     for plane in range(reader.info.planes):

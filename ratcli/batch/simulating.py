@@ -19,15 +19,15 @@ from ratcli.batch.plan import Job
 from ratcli.batch.restoring import Written
 from ratcli.batch.stream import ReadAhead, write_behind
 from ratcli.batch.work import PlaneProgress
-from ratcli.degrade import Degradation, prepare
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.physics import Degradation, prepare
 from ratcli.scan import Derivation, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 
 if TYPE_CHECKING:
-    from ratcli.degrade import Degrader
+    from ratcli.physics import Degrader
 
 _SAMPLES = 5
 _SKEW = 0.02
@@ -55,7 +55,7 @@ class SimulateWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that cannot be degraded; see `Work.open`."""
-        from ratcli.restore import check
+        from ratcli.pipeline import check
 
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:

@@ -141,8 +141,8 @@ def simulate(
         from ratcli.batch.session import Batch, BatchSettings
         from ratcli.batch.simulating import SimulateWork, simulate_header
         from ratcli.cli.batching import run_batch, tell_plan
-        from ratcli.degrade import Degradation
         from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+        from ratcli.physics import Degradation
 
         plan = find_jobs(inputs, Selection("_simulated", output, recursive, series_uid))
         work = SimulateWork(

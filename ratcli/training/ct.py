@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ratcli.degrade.anatomy.ct import ct_slice
-from ratcli.degrade.ct import CtDose, blur_with_kernel, low_dose_noise, sample_dose
-from ratcli.degrade.kernels import Kernel
 from ratcli.partition import Partitioner, get_partitioner
+from ratcli.physics.anatomy.ct import ct_slice
+from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise, sample_dose
+from ratcli.physics.kernels import Kernel
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.material import CleanPlane, Example, Patients, example_from

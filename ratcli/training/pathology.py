@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ratcli.degrade.anatomy.histology import he_slide
-from ratcli.degrade.pathology import bicubic_downsample, degrade_slide, sample_slide_scan
 from ratcli.partition import Partitioner, get_partitioner
+from ratcli.physics.anatomy.histology import he_slide
+from ratcli.physics.pathology import bicubic_downsample, degrade_slide, sample_slide_scan
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.material import CleanPlane, Example, Patients, example_from

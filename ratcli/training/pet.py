@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ratcli.degrade.anatomy.pet import PetPlane, pet_slice
-from ratcli.degrade.pet import PetCounts, expected_image, low_count_noise, sample_counts
 from ratcli.partition import Partitioner, get_partitioner
+from ratcli.physics.anatomy.pet import PetPlane, pet_slice
+from ratcli.physics.pet import PetCounts, expected_image, low_count_noise, sample_counts
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.material import CleanPlane, Example, Patients, example_from

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ratcli.degrade.anatomy.ct import ct_slice
-from ratcli.degrade.ct import low_dose_noise, sample_dose
 from ratcli.partition.display import layered_picture
 from ratcli.partition.scenes import Scene, draw_gray, draw_stained
 from ratcli.partition.superpixel import Superpixel
+from ratcli.physics.anatomy.ct import ct_slice
+from ratcli.physics.ct import low_dose_noise, sample_dose
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks.ct_denoise import CT_DENOISE

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from ratcli.cli import app
-from ratcli.degrade.pathology import bicubic_downsample
+from ratcli.physics.pathology import bicubic_downsample
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Output = pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ import pytest
 from ratcli.cli.app import main
 from ratcli.errors import WeightsError
 from ratcli.partition import superpixel
-from ratcli.restore import RestoreSettings, load_partitioner, restorer
+from ratcli.pipeline import RestoreSettings, load_partitioner, restorer
 from ratcli.tasks import get_task
 
 SERIES = Path(__file__).resolve().parents[2] / "examples" / "ct_series"

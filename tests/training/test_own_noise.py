@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ratcli.degrade.ct import CtDose, low_dose_noise
-from ratcli.degrade.kernels import Kernel
 from ratcli.network.rat import NetworkSettings
+from ratcli.physics.ct import CtDose, low_dose_noise
+from ratcli.physics.kernels import Kernel
 from ratcli.tasks import get_task
 from ratcli.training.material import CleanPlane
 from ratcli.training.own_noise import find_flat_patches, kernels_like

@@ -1,0 +1,121 @@
+"""Low-dose CT of a whole scan: its own noise tells how many photons it had."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from scipy.ndimage import correlate1d, minimum_filter, uniform_filter
+
+from ratcli.physics import Degradation
+from ratcli.physics.ct import CtDose, calibrate_photons, low_dose_noise
+from ratcli.physics.kernels import MEDIUM_SMOOTH, Kernel
+from ratcli.physics.seeds import plane_generator
+from ratcli.scan import BoolArray, FloatArray
+
+KERNELS: Mapping[str, Kernel] = MappingProxyType(
+    {
+        "smooth": Kernel("gaussian", 0.24),
+        "medium": MEDIUM_SMOOTH,
+        "sharp": Kernel("hann", 1.0),
+        "edge": Kernel("edge", 1.1),
+    }
+)
+"""Kernels by name: soft tissue from smooth to sharp, and one for lungs and bones."""
+
+_TISSUE_HU = (-160.0, 240.0)
+_SIDE = 9
+_FEWEST = 200
+
+
+@dataclass(frozen=True)
+class CtDegrader:
+    """Adds the noise that a scan of lower dose would have more; see `Degrader`."""
+
+    dose: CtDose
+    spacing_mm: float
+    seed: int
+    scan_noise_hu: float | None
+
+    @property
+    def shrinks(self) -> int:
+        """The grid stays."""
+        return 1
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """Photons of a reading, and the noise found in the scan."""
+        found = {} if self.scan_noise_hu is None else {"scan_noise_hu": self.scan_noise_hu}
+        return {"photons": self.dose.photons, **found}
+
+    def __call__(self, values: FloatArray, padding: BoolArray, plane: int) -> FloatArray:
+        """Degrade a plane `(1, H, W)` in HU; see `Degrader`."""
+        hu = torch.from_numpy(np.where(padding, np.float32(-1000), values[0]).astype(np.float32))
+        noise = low_dose_noise(hu, self.spacing_mm, self.dose, plane_generator(self.seed, plane))
+        low = np.where(padding, values[0], values[0] + noise.numpy())
+        return low[None].astype(np.float32)
+
+
+def degrader(
+    degradation: Degradation, samples: Sequence[FloatArray], spacing_mm: float
+) -> CtDegrader:
+    """Find the photons that explain a scan's noise; where none is found, a usual number."""
+    dose = CtDose(fraction=degradation.dose, original=1.0, kernel=KERNELS[degradation.kernel])
+    noise = degradation.noise_hu
+    if noise is None:
+        levels = [level for level in map(scan_noise_hu, samples) if level is not None]
+        noise = float(np.median(levels)) if levels else None
+    if noise is not None and degradation.dose < 1:
+        dose = replace(dose, photons=_photons(dose, samples, spacing_mm, noise))
+    return CtDegrader(dose, spacing_mm, degradation.seed, noise)
+
+
+def _photons(
+    dose: CtDose, samples: Sequence[FloatArray], spacing_mm: float, noise_hu: float
+) -> float:
+    """Return the photons with which the full dose has a scan's noise, the median of its planes."""
+    # A scan lacks (1/d - 1) times the variance that it has.
+    missing = noise_hu * math.sqrt(1 / dose.fraction - 1)
+    planes = [torch.from_numpy(values[0].astype(np.float32)) for values in samples]
+    found = [calibrate_photons(plane, spacing_mm, dose, missing).photons for plane in planes]
+    return float(np.median(found))
+
+
+def scan_noise_hu(values: FloatArray) -> float | None:
+    """Return the noise of soft tissue: the most frequent local standard deviation.
+
+    Args:
+        values: `(1, H, W)` in HU.
+
+    Returns:
+        Standard deviation in HU; None with fewer than 200 flat pixels of soft tissue.
+
+    Source: Christianson et al., AJR 205, 2015 (global noise level).
+    """
+    plane = values[0].astype(np.float64)
+    mean, spread = _local(plane)
+    flat = (mean > _TISSUE_HU[0]) & (mean < _TISSUE_HU[1]) & (spread > 0.3)
+    # Edges stand out against a flat place nearby.
+    flat &= spread < 1.6 * minimum_filter(spread, 2 * _SIDE - 1)
+    if flat.sum() < _FEWEST:
+        return None
+    counts, edges = np.histogram(np.log(spread[flat]), bins=np.arange(-2, 7, 0.02))
+    best = int(np.argmax(np.convolve(counts, np.hanning(17), "same")))
+    return float(np.exp(edges[best] + 0.01))
+
+
+def _local(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return local mean and local standard deviation about a tilted plane."""
+    mean = uniform_filter(plane, _SIDE)
+    variance = uniform_filter(plane**2, _SIDE) - mean**2
+    position = np.arange(_SIDE) - _SIDE // 2
+    for axis in (0, 1):
+        rows = uniform_filter(plane, _SIDE, axes=(1 - axis,))
+        slope = correlate1d(rows, position / _SIDE, axis)
+        variance -= slope**2 / (position**2).mean()
+    pixels = _SIDE * _SIDE
+    return mean, np.sqrt(np.maximum(variance, 0) * pixels / (pixels - 3))

@@ -1,0 +1,64 @@
+"""Low-count PET of a whole scan: hot planes have more counts than cold ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ratcli.physics import Degradation
+from ratcli.physics.pet import PetCounts, simulate_low_count
+from ratcli.physics.seeds import plane_generator
+from ratcli.scan import BoolArray, FloatArray
+
+_FEWEST = 100.0
+
+
+@dataclass(frozen=True)
+class PetDegrader:
+    """Adds the noise that fewer counts would give; see `Degrader`.
+
+    Attributes:
+        counts: of a mean plane.
+        spacing_mm: pixel pitch.
+        seed: of the noise.
+        mean_activity: sum of a mean plane.
+    """
+
+    counts: PetCounts
+    spacing_mm: float
+    seed: int
+    mean_activity: float
+
+    @property
+    def shrinks(self) -> int:
+        """The grid stays."""
+        return 1
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """Prompts that are left in a mean plane."""
+        return {"counts": self.counts.counts * self.counts.fraction}
+
+    def __call__(self, values: FloatArray, padding: BoolArray, plane: int) -> FloatArray:
+        """Degrade a plane `(1, H, W)` in SUV or activity; see `Degrader`."""
+        activity = np.where(padding, 0, values[0]).astype(np.float32)
+        share = float(np.maximum(activity, 0).sum(dtype=np.float64)) / self.mean_activity
+        counts = self.counts.counts * share
+        if counts * self.counts.fraction < _FEWEST:  # nothing there to count
+            return values
+        own = replace(self.counts, counts=counts)
+        generator = plane_generator(self.seed, plane)
+        low = simulate_low_count(torch.from_numpy(activity), self.spacing_mm, own, generator)
+        return np.where(padding, values[0], low.numpy())[None].astype(np.float32)
+
+
+def degrader(
+    degradation: Degradation, samples: Sequence[FloatArray], spacing_mm: float
+) -> PetDegrader:
+    """Share a scan's counts out by the activity of its planes."""
+    sums = [float(np.maximum(values, 0).sum(dtype=np.float64)) for values in samples]
+    counts = PetCounts(counts=degradation.counts, fraction=degradation.dose, original=1.0)
+    return PetDegrader(counts, spacing_mm, degradation.seed, max(float(np.mean(sums)), 1e-12))

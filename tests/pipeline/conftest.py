@@ -1,0 +1,52 @@
+"""Small networks, registered in a folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from ratcli.network.checkpoint import save_state
+from ratcli.network.rat import RAT, NetworkSettings
+from ratcli.pipeline import Restorer, RestoreSettings
+from ratcli.tasks import get_task
+from ratcli.training.publish import enter
+from ratcli.weightfiles import hash_file
+
+CALIBRATION = ("uncertainty_scale", "uncertainty_floor", "uncertainty_share")
+SMALL = NetworkSettings(
+    width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
+)
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Restorer]:
+    """Return a function that loads a restorer; an identity network unless told otherwise."""
+    monkeypatch.setenv("RAT_HOME", str(tmp_path))
+
+    def make(
+        identity: bool = True, uncertainty: tuple[float, ...] = (1.0, 0.0, 0.0), **settings: object
+    ) -> Restorer:
+        torch.manual_seed(5)
+        network = RAT(SMALL)
+        for name, value in network.named_parameters():
+            if name.endswith(("beta", "gamma", "gate")):
+                torch.nn.init.normal_(value, 0, 0.3)
+        if identity:
+            torch.nn.init.zeros_(network.ending.weight)
+            torch.nn.init.zeros_(network.ending.bias)
+        path = tmp_path / "small.safetensors"
+        save_state(path, network.state_dict(), torch.float32)
+        entry = {
+            "task": "ct-denoise", "file": path.name, "sha256": hash_file(path), "summary": "",
+            "licence": "Apache-2.0", "data": [], "network": asdict(SMALL),
+            **dict(zip(CALIBRATION, uncertainty, strict=False)),
+        }  # fmt: skip
+        enter(tmp_path, "small", entry)
+        chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}
+        return Restorer.load(RestoreSettings(**{"task": get_task("ct-denoise"), **chosen}))
+
+    return make

@@ -1,0 +1,225 @@
+"""Restoring in eight views, and the standard deviations that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from memory_scan import MemoryScan
+
+from ratcli.errors import UsageError
+from ratcli.pipeline import Restorer, RestoreSettings, blocks
+from ratcli.pipeline.views import VIEWS, deviation_of, mean_of_views, turn, turn_back
+from ratcli.regions import LabelArray, Regions
+from ratcli.scan import FloatArray
+from ratcli.tasks import get_task
+
+Load = Callable[..., Restorer]
+
+
+def slices(planes: int = 1, height: int = 48, width: int = 40) -> FloatArray:
+    rng = np.random.default_rng(3)
+    return np.rint(rng.normal(40, 100, (planes, 1, height, width))).astype(np.float32)
+
+
+@pytest.mark.parametrize("view", range(VIEWS))
+@pytest.mark.parametrize("shape", [(1, 5, 5), (1, 4, 7), (3, 6, 2)])
+def test_a_view_turned_back_lands_on_the_same_pixels(view: int, shape: tuple[int, ...]) -> None:
+    plane = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    assert np.array_equal(turn_back(turn(plane, view), view), plane)
+
+
+def test_no_two_views_are_the_same() -> None:
+    plane = np.arange(9).reshape(3, 3)
+    assert len({turn(plane, view).tobytes() for view in range(VIEWS)}) == VIEWS
+
+
+def test_labels_are_turned_with_their_plane() -> None:
+    plane = np.arange(4 * 7, dtype=np.float32).reshape(1, 4, 7)
+
+    def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        assert all(np.array_equal(p[0], x) for p, x in zip(planes, labels, strict=True))
+        return list(planes)
+
+    means, variances = mean_of_views([restore], [plane], [plane[0].astype(np.int32)])
+    assert np.array_equal(means[0], plane)
+    assert not variances[0].any()
+
+
+def test_mean_and_variance_are_those_of_the_views() -> None:
+    plane, seen = slices()[0], []
+
+    def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        # Differs from view to view: brighter towards what is at the top just then.
+        ramp = np.linspace(5, 0, planes[0].shape[1], dtype=np.float32)[:, None]
+        seen.append(turn_back(planes[0] + ramp, len(seen)))
+        return [planes[0] + ramp]
+
+    means, variances = mean_of_views([restore], [plane], [np.zeros(plane.shape[1:], np.int32)])
+    views = np.array(seen, np.float64)
+    # float32 at a few hundred HU: steps of 3e-5
+    np.testing.assert_allclose(means[0], views.mean(0), atol=2e-4)
+    np.testing.assert_allclose(variances[0], views.var(0, ddof=1), atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_deviation_is_that_of_the_neighbourhood(scale: int) -> None:
+    variance = np.full((1, 90, 70), 4.0, np.float32)
+    np.testing.assert_allclose(deviation_of(variance, scale), 2.0, rtol=1e-6)
+    variance[0, 45, 35] = 4 + 1e4
+    found = deviation_of(variance, scale)[0]
+    # A Gaussian of 2 input pixels: its peak times the variance that is too much.
+    peak = 1e4 / (2 * np.pi * (2 * scale) ** 2)
+    assert found[45, 35] == pytest.approx((4 + peak) ** 0.5, rel=0.02)
+    assert found[0, 0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (48, 40)])
+def test_the_mean_of_identity_networks_is_the_identity(load: Load, size: tuple[int, int]) -> None:
+    one, eight, spread = (MemoryScan(slices(2, *size)) for _ in range(3))
+    load().restore(one, one)
+    load(views=8).restore(eight, eight, uncertainty=spread)
+    assert np.array_equal(one.written, eight.written)
+    assert not spread.written.any()
+
+
+def test_eight_views_of_a_turned_scan_are_those_of_the_scan_turned(load: Load) -> None:
+    values = slices()
+    restored = []
+    for scan in (MemoryScan(values), MemoryScan(turn(values, 5))):
+        load(identity=False, views=8).restore(scan, scan)
+        restored.append(scan.written)
+    # The same eight views in another order: rounding alone, of HU up to 400 in float32.
+    np.testing.assert_allclose(turn(restored[0], 5), restored[1], atol=2e-3)
+
+
+def test_given_regions_are_turned_too(load: Load) -> None:
+    halves = np.zeros((48, 40), np.int32)
+    halves[:, 20:] = 1
+    results = []
+    for regions in (Regions.single(48, 40), Regions.from_labels(halves)):
+        scan = MemoryScan(slices())
+        load(identity=False, views=8).restore(scan, scan, regions=lambda _, given=regions: given)
+        results.append(scan.written)
+    assert not np.array_equal(*results)
+
+
+def test_nothing_that_stays_as_it_was_is_uncertain(load: Load) -> None:
+    values, padding = slices(), np.zeros((1, 48, 40), bool)
+    values[0, 0, 0, :3] = (-2000.0, 3072.5, np.nan)
+    padding[0, :, 30:] = True
+    scan, spread = MemoryScan(values, padding=padding), MemoryScan(values)
+    load(identity=False, views=8).restore(scan, scan, uncertainty=spread)
+    assert not spread.written[0, 0, 0, :3].any()
+    assert not spread.written[0, 0, :, 30:].any()
+    assert (spread.written[0, 0, 1:, :30] > 0).all()
+
+
+def test_a_milder_blend_is_less_uncertain(load: Load) -> None:
+    spreads = []
+    for strength in (1.0, 0.5):
+        scan, spread = MemoryScan(slices()), MemoryScan(slices())
+        load(identity=False, views=8, strength=strength).restore(scan, scan, uncertainty=spread)
+        spreads.append(spread.written)
+    np.testing.assert_allclose(spreads[1], spreads[0] / 2, rtol=1e-5)
+
+
+def test_the_weights_calibration_multiplies_the_uncertainty(load: Load) -> None:
+    spreads = []
+    for scale in (1.0, 2.5):
+        scan, spread = MemoryScan(slices()), MemoryScan(slices())
+        restorer = load(identity=False, views=8, uncertainty=(scale, 0.0))
+        restorer.restore(scan, scan, uncertainty=spread)
+        spreads.append(spread.written)
+        assert f"times {scale:g}:" in restorer.uncertainty_derivation().description
+    np.testing.assert_allclose(spreads[1], spreads[0] * 2.5, rtol=1e-5)
+
+
+def test_what_no_spread_tells_is_added_in_quadrature(load: Load) -> None:
+    spreads = []
+    for floor in (0.0, 6.0):
+        scan, spread = MemoryScan(slices()), MemoryScan(slices())
+        restorer = load(identity=False, views=8, uncertainty=(2.0, floor), strength=0.5)
+        restorer.restore(scan, scan, uncertainty=spread)
+        spreads.append(np.asarray(spread.written, np.float64))
+    assert "times 2 and 6 HU in quadrature:" in restorer.uncertainty_derivation().description
+    changed = spreads[0] > 0
+    np.testing.assert_allclose(
+        spreads[1][changed] ** 2, spreads[0][changed] ** 2 + 9.0, rtol=1e-4
+    )  # a strength of 0.5 halves both
+
+
+def test_a_share_of_the_value_is_added_in_quadrature_and_vanishes_with_it(load: Load) -> None:
+    warm = np.full((1, 1, 48, 40), 200.0, np.float32)
+    warm[..., 20:] = 0.0
+    spreads = []
+    for share in (0.0, 0.1):
+        scan, spread = MemoryScan(warm), MemoryScan(warm)
+        restorer = load(views=8, uncertainty=(2.0, 3.0, share))
+        restorer.restore(scan, scan, uncertainty=spread)
+        spreads.append(np.asarray(spread.written[0, 0], np.float64))
+    assert "3 HU and 0.1 of the value in quadrature:" in (
+        restorer.uncertainty_derivation().description
+    )
+    np.testing.assert_allclose(spreads[0], 3.0, rtol=1e-5)
+    np.testing.assert_allclose(spreads[1][:, :8], np.hypot(3.0, 20.0), rtol=1e-4)
+    np.testing.assert_allclose(spreads[1][:, 32:], 3.0, rtol=1e-4)
+
+
+def test_blocks_cover_the_uncertainty_of_a_large_plane(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_ABOVE_PIXELS", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_SIDE", 80)
+    scan, spread = MemoryScan(slices(1, 90, 170)), MemoryScan(slices(1, 90, 170))
+    load(identity=False, views=8).restore(scan, scan, uncertainty=spread)
+    assert (spread.written > 0).all()
+    assert spread.boxes == scan.boxes
+
+
+def test_an_uncertainty_of_one_view_is_a_callers_mistake(load: Load) -> None:
+    scan = MemoryScan(slices())
+    with pytest.raises(ValueError, match="several views"):
+        load().restore(scan, scan, uncertainty=MemoryScan(slices()))
+
+
+@pytest.mark.parametrize("views", [0, 2, 16])
+def test_another_number_of_views_is_refused(views: int) -> None:
+    with pytest.raises(UsageError, match="views must be 1 or 8"):
+        RestoreSettings(get_task("ct-denoise"), views=views)
+
+
+def test_views_enter_the_derivation_only_where_there_are_several(load: Load) -> None:
+    one, eight = load().derivation(), load(views=8).derivation()
+    assert not any("views" in setting for setting in one.settings)
+    assert "views=8" in eight.settings
+    assert "mean of 8 views" in eight.description
+
+
+def test_result_residual_and_uncertainty_get_identifiers_of_their_own(load: Load) -> None:
+    restorer = load(views=8)
+    made = [
+        restorer.derivation(),
+        restorer.residual_derivation(),
+        restorer.uncertainty_derivation(),
+    ]
+    assert len({(one.method, one.settings) for one in made}) == 3
+    assert len({one.label for one in made}) == 3
+
+
+def test_two_networks_are_averaged_and_their_difference_is_spread() -> None:
+    plane = slices()[0]
+
+    def brighter(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        return [plane + 6 for plane in planes]
+
+    def same(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        return list(planes)
+
+    labels = np.zeros(plane.shape[1:], np.int32)
+    means, variances = mean_of_views([same, brighter], [plane], [labels], views=1)
+    np.testing.assert_allclose(means[0], plane + 3, atol=1e-3)
+    np.testing.assert_allclose(variances[0], 18.0, rtol=1e-3)  # of 0 and 6, one degree of freedom
+    _, variances = mean_of_views([same, brighter], [plane], [labels])
+    np.testing.assert_allclose(variances[0], 16 * 9 / 15, rtol=1e-3)
