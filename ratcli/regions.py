@@ -57,6 +57,6 @@ class Regions:
     def at_latent(self, stride: int) -> LabelArray:
         """Return the labels at the network's latent grid: every `stride`-th row and column.
 
-        Source: Zhu et al., Region Attention Transformer, MICCAI 2024 (nearest subsampling).
+        Source: Yang et al., Region Attention Transformer, MICCAI 2024 (nearest subsampling).
         """
         return self.labels[::stride, ::stride]

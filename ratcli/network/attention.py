@@ -73,7 +73,7 @@ def region_attention(qkv: Tensor, plan: RegionPlan) -> Tensor:
     Returns:
         `(N, heads*d)` in sorted order.
 
-    Source: Zhu et al., Region Attention Transformer, MICCAI 2024, R-MSA; pairs in different
+    Source: Yang et al., Region Attention Transformer, MICCAI 2024, R-MSA; pairs in different
     regions get a weight of exactly zero.
     """
     engine = _engine_for(qkv)

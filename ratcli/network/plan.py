@@ -92,7 +92,7 @@ def make_plan(labels: Tensor, window: int, max_region_tokens: int = 0) -> Region
         max_region_tokens: regions with more tokens are split along a grid into pieces of at most
             about this many; 0 keeps every region whole.
 
-    Source: Zhu et al., Region Attention Transformer, MICCAI 2024, R-MSA.
+    Source: Yang et al., Region Attention Transformer, MICCAI 2024, R-MSA.
     """
     device = labels.device
     keys = _region_keys(labels.cpu().long(), max_region_tokens)

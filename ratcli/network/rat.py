@@ -128,7 +128,7 @@ class RAT(nn.Module):
     Args:
         settings: shape of the network.
 
-    Source: Zhu et al., Region Attention Transformer for Medical Image Restoration, MICCAI 2024.
+    Source: Yang et al., Region Attention Transformer for Medical Image Restoration, MICCAI 2024.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:

@@ -49,7 +49,7 @@ def paint(masks: Iterable[BoolArray], height: int, width: int) -> Regions:
         height: rows of the plane.
         width: columns of the plane.
 
-    Source: Zhu et al., Region Attention Transformer, MICCAI 2024, section 2.1.
+    Source: Yang et al., Region Attention Transformer, MICCAI 2024, section 2.1.
     """
     canvas = np.zeros((height, width), np.int32)
     ordered = sorted(masks, key=lambda mask: -int(np.count_nonzero(mask)))

@@ -42,7 +42,7 @@ def focal_region_loss(
         beta: weight of hard regions; 0 is the plain mean absolute error.
         epsilon: if not 0, e is Charbonnier's `sqrt(d^2 + epsilon^2)` in place of `|d|`.
 
-    Source: Zhu et al., Region Attention Transformer, MICCAI 2024, focal region loss.
+    Source: Yang et al., Region Attention Transformer, MICCAI 2024, focal region loss.
     """
     difference = prediction.float() - target.float()
     error = difference.abs() if epsilon == 0 else (difference**2 + epsilon**2).sqrt()
