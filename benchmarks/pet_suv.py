@@ -60,8 +60,8 @@ def identity_restorer(folder: Path) -> Restorer:
 
 def compare(before: DicomReader, after: DicomReader) -> dict[str, float]:
     """Return the largest deviations in SUV, and in steps of the slice that they stand in."""
-    assert before.suv_factor is not None
-    assert after.suv_factor == before.suv_factor
+    assert before.info.suv_factor is not None
+    assert after.info.suv_factor == before.info.suv_factor
     deviations, steps, changed = [], [], 0
     for plane in range(before.info.planes):
         first, second = (reader.read(plane).astype(np.float64) for reader in (before, after))
@@ -69,13 +69,13 @@ def compare(before: DicomReader, after: DicomReader) -> dict[str, float]:
         largest = float(np.abs(second - first).max())
         # Both were read as float32, whose rounding is no fault of the writer.
         rounding = float(np.spacing(np.float32(first.max())))
-        deviations.append(largest * before.suv_factor)
+        deviations.append(largest * before.info.suv_factor)
         steps.append(max(0.0, largest - rounding) / step)
         changed += step != before.planes[plane].values.slope
     return {
         "planes": before.info.planes,
         "highest_suv": max(float(before.read(p).max()) for p in range(before.info.planes))
-        * before.suv_factor,
+        * before.info.suv_factor,
         "slices_with_a_new_slope": changed,
         "largest_deviation_suv": max(deviations),
         "largest_deviation_steps": max(steps),

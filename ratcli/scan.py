@@ -49,6 +49,12 @@ class ScanInfo:
         format: the format's name (`dicom`, `nifti`, `tiff`).
         details: more facts for `rat info`, in the order to print them.
         notices: oddities a user should know (gaps, duplicates, tilt), one sentence each.
+        suv_factor: what a PET value is multiplied by to be SUV by body weight; None where the scan
+            is no PET or its header does not have the facts.
+        suv_problem: why a PET scan has no `suv_factor`, as `the header has no patient weight`;
+            empty for every other scan.
+        positions_mm: place of each plane along the planes' normal in mm, in the order of the
+            planes; None where the format or the header does not tell.
     """
 
     planes: int
@@ -62,6 +68,9 @@ class ScanInfo:
     format: str
     details: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    suv_factor: float | None = None
+    suv_problem: str = ""
+    positions_mm: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

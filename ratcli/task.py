@@ -120,6 +120,21 @@ class Task:
                 f"values are in {info.unit}, but {self.name} takes {' or '.join(self.units)}"
             )
 
+    def unit_factor(self, info: ScanInfo) -> float:
+        """Return what a scan's values are multiplied by to be in the task's first unit.
+
+        Raises:
+            UnsuitableInputError: the header does not have what the conversion needs.
+        """
+        if info.unit in (None, self.units[0]):
+            return 1.0
+        if info.suv_factor is None:
+            problem = (
+                info.suv_problem or f"the file does not tell how to convert to {self.units[0]}"
+            )
+            raise UnsuitableInputError(f"values are in {info.unit}, but {problem}")
+        return info.suv_factor
+
     def check_values(self, values: FloatArray) -> None:
         """Refuse values that cannot be in the task's unit; for scans that do not tell theirs.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,21 @@ def test_a_mistyped_task_gets_a_suggestion() -> None:
     with pytest.raises(UsageError) as caught:
         get_task("ct-denois")
     assert caught.value.hint == "Did you mean ct-denoise?"
+
+
+def pet(unit: str, **facts: object) -> ScanInfo:
+    return replace(info("PT", unit), **facts)  # type: ignore[arg-type]
+
+
+def test_activity_is_converted_by_the_factor_of_its_header() -> None:
+    task = get_task("pet-synthesis")
+    assert task.unit_factor(pet("Bq/ml", suv_factor=0.002)) == 0.002
+    assert task.unit_factor(pet("SUV", suv_factor=0.002)) == 1.0
+
+
+def test_activity_without_a_factor_is_refused_with_the_reason() -> None:
+    task = get_task("pet-synthesis")
+    with pytest.raises(UnsuitableInputError, match="in Bq/ml, but the header has no patient weig"):
+        task.unit_factor(pet("Bq/ml", suv_problem="the header has no patient weight"))
+    with pytest.raises(UnsuitableInputError, match="does not tell how to convert to SUV"):
+        task.unit_factor(pet("Bq/ml"))

@@ -139,12 +139,10 @@ def labelled_planes(
     """Find the regions of each plane; where nothing was measured, they see the window's low end.
 
     Raises:
-        UnsuitableInputError: activity whose headers lack what SUV needs.
+        UnsuitableInputError: the header does not have what SUV needs.
         UnreadableInputError: pixel data are damaged.
     """
-    from ratcli.pipeline import unit_factor
-
-    factor = np.float32(unit_factor(task, reader))
+    factor = np.float32(task.unit_factor(reader.info))
     for plane in range(reader.info.planes):
         values = reader.read(plane) * factor
         values[:, reader.padding(plane)] = task.window[0]

@@ -49,11 +49,6 @@ class ReadAhead:
         """Facts about the scan."""
         return self.inner.info
 
-    @property
-    def suv_factor(self) -> float | None:
-        """SUV for each Bq/ml, where a PET reader knows it."""
-        return getattr(self.inner, "suv_factor", None)
-
     def start(self) -> None:
         """Begin to read the first planes."""
         self._schedule(0)

@@ -93,10 +93,7 @@ def settings_for(restored: ScanReader, asked: Asked) -> Settings:
     unit = restored.info.unit
     factor = 1.0
     if unit in ("Bq/ml", None):
-        # Only DICOM tells dose and weight (or, in counts, Philips' own factor); other readers have
-        # no such attribute.
-        told: float | None = getattr(restored, "suv_factor", None)
-        factor = asked.suv_factor or told or 1.0
+        factor = asked.suv_factor or restored.info.suv_factor or 1.0
         unit = "SUV" if factor != 1.0 else unit
     windows = tuple(parse_window(text, unit or "") for text in asked.windows)
     window = next(iter(windows_of(unit)[1:2] or windows), None)

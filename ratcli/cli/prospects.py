@@ -139,9 +139,5 @@ def _conversion(task: Task, reader: ScanReader) -> str:
     if unit == wanted:
         low, high = task.window
         return "" if wanted == "RGB" else f"; changes values from {low:g} to {high:g} {wanted}"
-    factor = getattr(reader, "suv_factor", None)
-    if factor is None:
-        raise UnsuitableInputError(
-            f"values are in {unit}, and the headers lack weight, dose or times that {wanted} needs"
-        )
+    factor = task.unit_factor(reader.info)
     return f"; 1 {wanted} is {1 / factor:.4g} {unit}"

@@ -1,6 +1,6 @@
 """The pipe: a scan is read plane by plane, mapped, partitioned, restored, mapped back, written."""
 
-from ratcli.pipeline.restorer import Restorer, check, load_partitioner, unit_factor
+from ratcli.pipeline.restorer import Restorer, check, load_partitioner
 from ratcli.pipeline.settings import RestoredBlock, RestoreSettings, RestoreSummary
 
 __all__ = [
@@ -10,5 +10,4 @@ __all__ = [
     "Restorer",
     "check",
     "load_partitioner",
-    "unit_factor",
 ]

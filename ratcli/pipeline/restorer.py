@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ratcli import __version__
-from ratcli.errors import UnsuitableInputError, WeightsError
+from ratcli.errors import WeightsError
 from ratcli.network.device import choose_device
 from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
@@ -202,7 +202,7 @@ class Restorer:
             raise ValueError("an uncertainty needs several views or weights")
         check(task, reader)
         outputs = Outputs(writer, residual, uncertainty)
-        run = ScanRun(task, reader, outputs, unit_factor(task, reader), regions)
+        run = ScanRun(task, reader, outputs, task.unit_factor(reader.info), regions)
         began = time.perf_counter()
         run.run(self, self._engine.batch, progress)
         return run.summary(time.perf_counter() - began)
@@ -348,21 +348,3 @@ def check(task: Task, reader: ScanReader) -> None:
     task.check(info)
     if info.unit is None:
         task.check_values(reader.read(info.planes // 2))
-
-
-def unit_factor(task: Task, reader: ScanReader) -> float:
-    """Return what the scan's values are multiplied by to be in the task's first unit.
-
-    Raises:
-        UnsuitableInputError: activity whose headers lack what SUV needs.
-    """
-    unit = reader.info.unit
-    if unit is None or unit == task.units[0]:
-        return 1.0
-    factor = getattr(reader, "suv_factor", None)
-    if factor is None:
-        raise UnsuitableInputError(
-            f"values are in {unit}, and the headers lack weight, dose or times that "
-            f"{task.units[0]} needs"
-        )
-    return float(factor)

@@ -126,20 +126,11 @@ def read_piece(piece: Piece, task: Task) -> Iterator[ReadPlane]:
         return
     with open_scan(piece.source) as reader:
         spacing, factor = _checked(reader, piece, task)
-        positions = plane_positions(reader)
+        positions = reader.info.positions_mm or [None] * reader.info.planes
         for number in range(reader.info.planes):
             values = _values(reader, number, task) * np.float32(factor)
             plane = CleanPlane(piece.patient, values.astype(np.float32), spacing)
             yield ReadPlane(plane, positions[number])
-
-
-def plane_positions(reader: ScanReader) -> list[float | None]:
-    """Return where planes lie along their normal in mm; None for formats that do not tell."""
-    if reader.info.format != "dicom":
-        return [None] * reader.info.planes
-    from ratcli.formats.dicom.geometry import distance
-
-    return [distance(plane.geometry) for plane in getattr(reader, "planes", ())]
 
 
 def _find_entry(root: Path, entry: str, task: Task) -> list[Piece]:
@@ -212,7 +203,10 @@ def _checked(reader: ScanReader, piece: Piece, task: Task) -> tuple[float, float
     spacing = info.spacing_mm[2]
     if spacing is None and task.scale == 1:
         raise UnsuitableInputError(f"{name} does not tell its pixel spacing")
-    return spacing or 1.0, _unit_factor(reader, name, task)
+    try:
+        return spacing or 1.0, task.unit_factor(info)
+    except UnsuitableInputError as error:
+        raise UnsuitableInputError(f"{name}: {error}") from error
 
 
 def _values(reader: ScanReader, plane: int, task: Task) -> FloatArray:
@@ -220,15 +214,3 @@ def _values(reader: ScanReader, plane: int, task: Task) -> FloatArray:
     values = reader.read(plane)
     hidden = np.broadcast_to(reader.padding(plane), values.shape) | ~np.isfinite(values)
     return np.where(hidden, np.float32(task.window[0]), values)
-
-
-def _unit_factor(reader: ScanReader, name: str, task: Task) -> float:
-    """Return what values are multiplied by to be in the task's first unit."""
-    if reader.info.unit in (None, task.units[0]):
-        return 1.0
-    factor: float | None = getattr(reader, "suv_factor", None)
-    if factor is None:
-        raise UnsuitableInputError(
-            f"{name} is in {reader.info.unit}, and its headers lack what {task.units[0]} needs"
-        )
-    return factor

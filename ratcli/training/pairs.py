@@ -13,7 +13,7 @@ from ratcli.formats import ScanSource, open_scan
 from ratcli.partition import Partitioner
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.data import Piece, ReadPlane, find_patients, plane_positions, read_piece
+from ratcli.training.data import Piece, ReadPlane, find_patients, read_piece
 from ratcli.training.material import CleanPlane, Example, Patients, example_from
 from ratcli.training.recipe import Recipe
 from ratcli.training.shelf import Shelf
@@ -211,4 +211,4 @@ def _places(piece: Piece) -> frozenset[int]:
     if not isinstance(piece.source, ScanSource) or piece.source.format != "dicom":
         return frozenset()
     with open_scan(piece.source) as reader:
-        return frozenset(round(at) for at in plane_positions(reader) if at is not None)
+        return frozenset(round(at) for at in reader.info.positions_mm or ())

@@ -157,6 +157,7 @@ def tiff_files(draw):
     kind = draw(st.sampled_from(["plain", "ome", "imagej"]))
     if kind == "imagej":  # ImageJ knows few types
         dtype = "u1" if samples > 1 else draw(st.sampled_from(["u1", "u2", "f4"]))
+        width = max(2, width)  # tifffile writes planes one pixel wide as the rows of one image
     planes = draw(st.integers(1, 3))
     shape = (planes, height, width) + ((samples,) if samples > 1 else ())
     options = {"photometric": "rgb" if samples > 1 else "minisblack"}

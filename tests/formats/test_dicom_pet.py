@@ -19,7 +19,7 @@ from dicom_scans import (
 from pydicom.dataset import Dataset
 
 from ratcli.formats import find_scans, open_scan
-from ratcli.formats.dicom.suv import suv_factor
+from ratcli.formats.dicom.suv import find_suv_factor
 
 SUV_TAGS = [
     "Units",
@@ -130,18 +130,21 @@ def test_a_real_world_map_follows_the_slope(tmp_path: Path) -> None:
 
 def test_the_factor_is_weight_over_the_dose_left_at_the_scan() -> None:
     expected = 70_000 / (4e8 * 0.5 ** (3600 / 6586.2))
-    assert suv_factor(pet_dataset()) == pytest.approx(expected)
+    assert find_suv_factor(pet_dataset()) == (pytest.approx(expected), "")
 
 
 def test_a_dose_corrected_to_its_injection_does_not_decay() -> None:
-    assert suv_factor(pet_dataset(DecayCorrection="ADMIN")) == pytest.approx(70_000 / 4e8)
+    assert find_suv_factor(pet_dataset(DecayCorrection="ADMIN")) == (
+        pytest.approx(70_000 / 4e8),
+        "",
+    )
 
 
 def test_an_injection_before_midnight_is_understood() -> None:
     dataset = pet_dataset(SeriesTime="003000", AcquisitionTime="003000")
     dataset.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = "233000"
     expected = 70_000 / (4e8 * 0.5 ** (3600 / 6586.2))
-    assert suv_factor(dataset) == pytest.approx(expected)
+    assert find_suv_factor(dataset) == (pytest.approx(expected), "")
 
 
 def test_a_series_made_anew_falls_back_to_the_acquisition() -> None:
@@ -154,40 +157,59 @@ def test_a_series_made_anew_falls_back_to_the_acquisition() -> None:
     )
     expected = 70_000 / (4e8 * 0.5 ** (3600 / 6586.2))
     # The mean decay time of a 2-minute frame is not quite its middle: within a second of decay.
-    assert suv_factor(dataset) == pytest.approx(expected, rel=2e-4)
+    assert find_suv_factor(dataset) == (pytest.approx(expected, rel=2e-4), "")
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "problem"),
     [
-        {"PatientWeight": "0"},
-        {"DecayCorrection": "NONE"},
-        {"CorrectedImage": ["ATTN"]},
-        {"Units": "PROPCPS"},
-        {"RadiopharmaceuticalInformationSequence": []},
-        {"SeriesTime": "", "AcquisitionTime": ""},
+        ({"PatientWeight": "0"}, "the header has no patient weight"),
+        ({"DecayCorrection": "NONE"}, "does not say to which time decay was corrected"),
+        ({"CorrectedImage": ["ATTN"]}, "attenuation or decay was not corrected"),
+        ({"Units": "PROPCPS"}, "does not say that the values are in Bq/ml"),
+        ({"RadiopharmaceuticalInformationSequence": []}, "the header has no injected dose"),
+        ({"SeriesTime": "", "AcquisitionTime": ""}, "the header has no start time of the scan"),
     ],
 )
-def test_without_the_facts_there_is_no_factor(changes: dict[str, object]) -> None:
-    assert suv_factor(pet_dataset(**changes)) is None
+def test_without_the_facts_there_is_no_factor_and_a_reason(
+    tmp_path: Path, changes: dict[str, object], problem: str
+) -> None:
+    info = open_dicom(save_dicom(pet_dataset(**changes), tmp_path / "in.dcm")).info
+    assert info.suv_factor is None
+    assert problem in info.suv_problem
+
+
+@pytest.mark.parametrize("lacking", ["RadionuclideHalfLife", "RadiopharmaceuticalStartTime"])
+def test_half_life_and_injection_are_needed(lacking: str) -> None:
+    dataset = pet_dataset()
+    delattr(dataset.RadiopharmaceuticalInformationSequence[0], lacking)
+    words = {"RadionuclideHalfLife": "no half-life", "RadiopharmaceuticalStartTime": "no time of"}
+    factor, problem = find_suv_factor(dataset)
+    assert factor is None
+    assert words[lacking] in problem
+
+
+def test_what_is_no_pet_has_neither_factor_nor_reason(tmp_path: Path) -> None:
+    info = open_dicom(save_dicom(dicom_dataset(ramp()), tmp_path / "in.dcm")).info
+    assert (info.suv_factor, info.suv_problem) == (None, "")
 
 
 def test_values_that_are_suv_already_have_factor_one() -> None:
-    assert suv_factor(pet_dataset(Units="GML")) == 1.0
+    assert find_suv_factor(pet_dataset(Units="GML")) == (1.0, "")
 
 
 def test_philips_counts_have_a_private_factor() -> None:
     dataset = pet_dataset(Units="CNTS")
-    assert suv_factor(dataset) is None
+    assert find_suv_factor(dataset)[0] is None
     dataset.add_new(0x70530010, "LO", "Philips PET Private Group")
     dataset.add_new(0x70531000, "DS", "0.0005")
-    assert suv_factor(dataset) == 0.0005
+    assert find_suv_factor(dataset) == (0.0005, "")
 
 
 def test_suv_of_a_real_series_is_physiological() -> None:
     reader = open_dicom(shared("pet", "singles", "acrin_flt_breast_1.dcm"))
-    assert reader.suv_factor is not None
-    assert 1 < float(reader.read(0).max()) * reader.suv_factor < 30
+    assert reader.info.suv_factor is not None
+    assert 1 < float(reader.read(0).max()) * reader.info.suv_factor < 30
 
 
 def test_activity_of_a_whole_body_series_is_within_half_a_step(tmp_path: Path) -> None:
@@ -197,7 +219,7 @@ def test_activity_of_a_whole_body_series_is_within_half_a_step(tmp_path: Path) -
     out = restore(some, tmp_path / "out", lambda values: values * np.float32(0.9))
     before, after = open_scan(some), open_dicom(out)
     assert before.info.planes == after.info.planes == 23
-    assert before.suv_factor == after.suv_factor
+    assert before.info.suv_factor == after.info.suv_factor
     for plane in range(23):
         slope = after.planes[plane].values.slope
         error = np.abs(after.read(plane) - before.read(plane) * np.float32(0.9)).max()
@@ -216,7 +238,7 @@ def test_slices_already_in_suv_stay_in_suv(tmp_path: Path) -> None:
     out = restore(source, tmp_path / "out", lambda values: values * np.float32(0.9))
     reader = open_dicom(out)
     assert reader.info.unit == "SUV"
-    assert reader.suv_factor == 1.0
+    assert reader.info.suv_factor == 1.0
 
 
 def test_times_are_not_taken_for_dates() -> None:
@@ -226,4 +248,4 @@ def test_times_are_not_taken_for_dates() -> None:
     injected.RadiopharmaceuticalStartDateTime = moment.strftime("%Y%m%d%H%M%S.000")
     injected.RadiopharmaceuticalStartTime = "030000"
     expected = 70_000 / (4e8 * 0.5 ** (3600 / 6586.2))
-    assert suv_factor(dataset) == pytest.approx(expected)
+    assert find_suv_factor(dataset) == (pytest.approx(expected), "")

@@ -42,6 +42,16 @@ def test_planes_follow_their_position_and_not_the_file_name(tmp_path: Path) -> N
     assert [reader.read(plane)[0, 0, 0] for plane in range(4)] == [-2024, -2023, -2022, -2021]
 
 
+def test_positions_along_the_normal_are_told_in_the_order_of_the_planes(tmp_path: Path) -> None:
+    series = save_series(tmp_path / "ct", 3, step=2.5)
+    assert open_dicom(series).info.positions_mm == (0.0, 2.5, 5.0)
+
+
+def test_without_a_position_of_each_plane_there_are_none(tmp_path: Path) -> None:
+    series = save_series(tmp_path / "ct", 3, ImagePositionPatient=None)
+    assert open_dicom(series).info.positions_mm is None
+
+
 def test_an_even_series_has_its_spacing_and_no_notice(tmp_path: Path) -> None:
     info = open_dicom(save_series(tmp_path)).info
     assert info.spacing_mm == (2.5, 0.7, 0.5)

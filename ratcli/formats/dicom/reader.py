@@ -17,12 +17,12 @@ from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.frames import FrameFile, to_rgb
-from ratcli.formats.dicom.geometry import PlaneGeometry, notices, plane_spacing
+from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plane_spacing
 from ratcli.formats.dicom.groups import geometry, unit, value_map
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.slide import is_slide
 from ratcli.formats.dicom.slide_reader import SlideReader
-from ratcli.formats.dicom.suv import suv_factor
+from ratcli.formats.dicom.suv import find_suv_factor
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
@@ -54,8 +54,6 @@ class DicomReader:
     Attributes:
         sources: the files, in order.
         planes: the frames of all files, in order.
-        suv_factor: what a PET value is multiplied with to give SUV by body weight; None where
-            the scan is no PET or its header does not tell.
     """
 
     def __init__(self, sources: Sequence[FrameFile], assume_unit: str | None = None) -> None:
@@ -67,7 +65,6 @@ class DicomReader:
         )
         self._cache = FrameCache()
         self._info = self._describe(assume_unit)
-        self.suv_factor = self._suv_factor()
 
     @property
     def info(self) -> ScanInfo:
@@ -131,14 +128,6 @@ class DicomReader:
             hint = "Take it out of the series, and the other slices are restored without it."
             raise UnreadableInputError(str(error), hint=hint) from None
 
-    def _suv_factor(self) -> float | None:
-        """Return the factor of the first file; one series has one dose, weight and start."""
-        first = self.sources[0]
-        if self._info.modality != "PT":
-            return None
-        with guarded(first.path, "the header"):
-            return suv_factor(first.file.dataset)
-
     def _describe(self, assume_unit: str | None) -> ScanInfo:
         first = self.sources[0]
         dataset, layout = first.file.dataset, first.layout
@@ -148,6 +137,10 @@ class DicomReader:
             told = "RGB" if layout.samples > 1 else unit(dataset, modality or "")
             spacing = places[0].spacing_mm or (None, None)
             details = describe(first.file, layout, [plane.values for plane in self.planes])
+            # One series has one dose, weight and start of the scan: those of its first file.
+            factor, problem = find_suv_factor(dataset) if modality == "PT" else (None, "")
+            if modality == "PT" and told == "SUV":
+                factor, problem = 1.0, ""
             written = output_syntax(first.file.syntax)
             if written != first.file.syntax:
                 details["written in"] = uid_name(written)
@@ -163,6 +156,9 @@ class DicomReader:
             format="dicom",
             details=details,
             notices=tuple(notices(places)),
+            suv_factor=factor,
+            suv_problem=problem,
+            positions_mm=_positions(places),
         )
 
 
@@ -190,6 +186,13 @@ def open_series(
     if is_slide(sources[0].file.dataset):
         return SlideReader(sources, max_pixels, assume_unit)
     return DicomReader(sources, assume_unit)
+
+
+def _positions(places: Sequence[PlaneGeometry]) -> tuple[float, ...] | None:
+    """Return where planes lie along their normal in mm, or None where one of them does not tell."""
+    found = [distance(place) for place in places]
+    known = tuple(place for place in found if place is not None)
+    return known if len(known) == len(found) else None
 
 
 def _plane(source: FrameFile, number: int, frame: int) -> Plane:

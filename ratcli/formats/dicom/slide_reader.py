@@ -33,10 +33,7 @@ class SlideReader:
     Attributes:
         sources: the files.
         grid: how the slide is cut into tiles.
-        suv_factor: None; for the sake of readers of other kinds.
     """
-
-    suv_factor: float | None = None
 
     def __init__(
         self, sources: Sequence[FrameFile], max_pixels: int, assume_unit: str | None

@@ -1,4 +1,4 @@
-"""The factor that turns stored PET activity into standardised uptake by body weight.
+"""The factor that turns stored PET activity into standardised uptake values (SUV) by body weight.
 
 Source: QIBA FDG-PET/CT profile, appendix (vendor-neutral SUV pseudo-code); PS3.3, C.8.9.1.
 """
@@ -18,56 +18,74 @@ _PHILIPS_CREATOR = 0x70530010
 _GE_CREATOR, _GE_SCAN_TIME = 0x00090010, 0x0009100D
 
 
-def suv_factor(dataset: Dataset) -> float | None:
-    """Return what a value in the file's units is multiplied with to give SUV by body weight.
+class _MissingFactError(Exception):
+    """The header does not have a fact that SUV needs; the text says which."""
+
+
+def find_suv_factor(dataset: Dataset) -> tuple[float | None, str]:
+    """Return what a value in the file's units is multiplied by to be SUV, or why that is unknown.
 
     Args:
         dataset: header of a PET image.
 
     Returns:
-        grams per becquerel for units of Bq/ml; 1 for values that are SUV already; None where the
-        header lacks weight, dose, half-life or times, or has other units.
+        The factor (grams per becquerel for units of Bq/ml, 1 for values that are SUV already)
+        and an empty text; or None and one clause that says which fact the header does not have.
     """
+    try:
+        return _factor(dataset), ""
+    except _MissingFactError as missing:
+        return None, str(missing)
+
+
+def _factor(dataset: Dataset) -> float:
     units = code(dataset, "Units")
     if units == "GML" and code(dataset, "SUVType") in ("", "BW"):
         return 1.0
+    if units == "BQML":
+        return _activity_factor(dataset)
     if units == "CNTS":
         return _counts_factor(dataset)
-    return _activity_factor(dataset) if units == "BQML" else None
+    raise _MissingFactError("the header does not say that the values are in Bq/ml")
 
 
-def _activity_factor(dataset: Dataset) -> float | None:
+def _activity_factor(dataset: Dataset) -> float:
     """Return weight over the dose that is left at the time the activity is corrected to."""
-    corrected = text(dataset, "CorrectedImage").upper()
     weight_kg = number(dataset, "PatientWeight")
-    radiopharmaceuticals = items(dataset, "RadiopharmaceuticalInformationSequence")
-    if not radiopharmaceuticals or not weight_kg or weight_kg <= 0:
-        return None
+    if not weight_kg or weight_kg <= 0:
+        raise _MissingFactError("the header has no patient weight")
+    corrected = text(dataset, "CorrectedImage").upper()
     if corrected and not {"ATTN", "DECY"} <= set(corrected.split("\\")):
-        return None
-    injected = radiopharmaceuticals[0]
+        raise _MissingFactError("the header says that attenuation or decay was not corrected")
+    radiopharmaceuticals = items(dataset, "RadiopharmaceuticalInformationSequence")
+    injected = radiopharmaceuticals[0] if radiopharmaceuticals else Dataset()
     dose = number(injected, "RadionuclideTotalDose")
+    if not dose or dose <= 0:
+        raise _MissingFactError("the header has no injected dose")
     half_life = number(injected, "RadionuclideHalfLife")
-    if not dose or not half_life or dose <= 0 or half_life <= 0:
-        return None
-    left = _decay(dataset, injected, half_life)
-    return None if left is None else weight_kg * 1000 / (dose * left)
+    if not half_life or half_life <= 0:
+        raise _MissingFactError("the header has no half-life of the radionuclide")
+    return weight_kg * 1000 / (dose * _dose_left(dataset, injected, half_life))
 
 
-def _decay(dataset: Dataset, injected: Dataset, half_life: float) -> float | None:
+def _dose_left(dataset: Dataset, injected: Dataset, half_life: float) -> float:
     """Return the share of the dose that is left at the reference time of the activity."""
     correction = code(dataset, "DecayCorrection")
     if correction == "ADMIN":
         return 1.0
     if correction != "START":
-        return None
+        raise _MissingFactError("the header does not say to which time decay was corrected")
     start, given = _scan_start(dataset, half_life), _injection(dataset, injected)
-    if start is None or given is None:
-        return None
+    if start is None:
+        raise _MissingFactError("the header has no start time of the scan")
+    if given is None:
+        raise _MissingFactError("the header has no time of injection")
     seconds = (start - given).total_seconds()
-    if seconds < 0:  # injected before midnight, and only times are told
+    if seconds < 0:  # injected before midnight, and the header has times without dates
         seconds += 86400
-    return float(0.5 ** (seconds / half_life)) if 0 <= seconds < 86400 else None
+    if not 0 <= seconds < 86400:
+        raise _MissingFactError("the header puts injection and scan more than a day apart")
+    return float(0.5 ** (seconds / half_life))
 
 
 def _scan_start(dataset: Dataset, half_life: float) -> dt.datetime | None:
@@ -111,16 +129,16 @@ def _injection(dataset: Dataset, injected: Dataset) -> dt.datetime | None:
     return _moment(date, text(injected, "RadiopharmaceuticalStartTime"))
 
 
-def _counts_factor(dataset: Dataset) -> float | None:
+def _counts_factor(dataset: Dataset) -> float:
     """Return Philips' private factor from counts to SUV, or to activity and on to SUV."""
-    if not _text_at(dataset, _PHILIPS_CREATOR).upper().startswith("PHILIPS PET"):
-        return None
-    direct = _number_at(dataset, _PHILIPS_SUV_FACTOR)
+    is_philips = _text_at(dataset, _PHILIPS_CREATOR).upper().startswith("PHILIPS PET")
+    direct = _number_at(dataset, _PHILIPS_SUV_FACTOR) if is_philips else None
     if direct:
         return direct
-    activity = _number_at(dataset, _PHILIPS_ACTIVITY_FACTOR)
-    factor = _activity_factor(dataset)
-    return activity * factor if activity and factor else None
+    activity = _number_at(dataset, _PHILIPS_ACTIVITY_FACTOR) if is_philips else None
+    if not activity:
+        raise _MissingFactError("the values are counts without a factor from counts to SUV")
+    return activity * _activity_factor(dataset)
 
 
 def _moment(date: str, time: str) -> dt.datetime | None:
