@@ -12,6 +12,7 @@ from ratcli.errors import InputNotFoundError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed, usual_baseline
 from ratcli.evaluation.evaluate import Settings
 from ratcli.evaluation.roi import MappedRegions, RegionSource, regions_from_json
+from ratcli.evaluation.units import measured_unit
 from ratcli.evaluation.window import Window, parse_window, windows_of
 from ratcli.formats import ScanSource, find_scans
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
@@ -90,18 +91,14 @@ def settings_for(restored: ScanReader, asked: Asked) -> Settings:
         UsageError: a window or a baseline makes no sense.
         InputNotFoundError: a file with tuned settings is not there.
     """
-    unit = restored.info.unit
-    factor = 1.0
-    if unit in ("Bq/ml", None):
-        factor = asked.suv_factor or restored.info.suv_factor or 1.0
-        unit = "SUV" if factor != 1.0 else unit
+    unit = measured_unit(restored, asked.suv_factor).unit
     windows = tuple(parse_window(text, unit or "") for text in asked.windows)
     window = next(iter(windows_of(unit)[1:2] or windows), None)
     return Settings(
         windows=windows,
         baselines=_baselines(asked.baselines, unit, window),
         protocol=asked.protocol,
-        suv_factor=factor,
+        suv_factor=asked.suv_factor,
         phantom=asked.phantom,
     )
 

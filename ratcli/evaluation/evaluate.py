@@ -33,7 +33,6 @@ from ratcli.evaluation.scene import (
     Scene,
     named_images,
     read_scene,
-    unit_after,
     views_of,
 )
 from ratcli.evaluation.tables import (
@@ -44,6 +43,7 @@ from ratcli.evaluation.tables import (
     agreement_of,
     linear_rows,
 )
+from ratcli.evaluation.units import measured_unit
 from ratcli.evaluation.window import Window, windows_of
 from ratcli.scan import Box
 
@@ -58,8 +58,8 @@ class Settings:
         windows: in which to score; those of the scan's unit where empty.
         baselines: to run on the input.
         protocol: `native`, or `rat-paper`: 8-bit Y of one window, as the authors' script scores.
-        suv_factor: SUV for each Bq/ml, or for each unit of a scan that tells none; 1 leaves the
-            unit as it is.
+        suv_factor: SUV for each Bq/ml, or for each unit of a scan whose header has no unit; None
+            for the factor of the header, see `measured_unit`.
         shown: most planes to keep for the report.
         phantom: look for a round body and round inserts, and measure uniformity and resolution.
     """
@@ -67,7 +67,7 @@ class Settings:
     windows: tuple[Window, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     protocol: str = NATIVE
-    suv_factor: float = 1.0
+    suv_factor: float | None = None
     shown: int = 20
     phantom: bool = False
 
@@ -92,7 +92,7 @@ def evaluate(
     views = views_of(comparison.restored.info)
     shown = set(np.linspace(0, len(views) - 1, min(settings.shown, len(views))).round().astype(int))
     for index, view in enumerate(views):
-        scene = read_scene(comparison, view, settings.baselines, settings.suv_factor)
+        scene = read_scene(comparison, view, settings.baselines, run.measured)
         run.add(scene, index in shown)
         if progress is not None:
             progress(index + 1, len(views))
@@ -105,7 +105,8 @@ class _Run:
     def __init__(self, comparison: Comparison, settings: Settings) -> None:
         info = comparison.restored.info
         self._comparison, self._settings = comparison, settings
-        self._unit = unit_after(info.unit, settings.suv_factor)
+        self.measured = measured_unit(comparison.restored, settings.suv_factor)
+        self._unit = self.measured.unit
         self._gray = info.channels == 1
         self._pitch_mm = _pitch(info.spacing_mm)
         self._scores = ScoreTable(_windows(comparison, settings, self._unit), settings.protocol)

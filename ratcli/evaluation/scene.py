@@ -15,6 +15,7 @@ import numpy as np
 from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.baselines import Baseline, bicubic
 from ratcli.evaluation.roi import RegionSource, body_mask
+from ratcli.evaluation.units import MeasuredUnit
 from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
@@ -136,7 +137,7 @@ def views_of(info: ScanInfo) -> tuple[View, ...]:
 
 
 def read_scene(
-    comparison: Comparison, view: View, baselines: tuple[Baseline, ...], factor: float = 1.0
+    comparison: Comparison, view: View, baselines: tuple[Baseline, ...], measured: MeasuredUnit
 ) -> Scene:
     """Read the same view of all scans and run the baselines on the input.
 
@@ -145,8 +146,9 @@ def read_scene(
             never on the noisy input, whose noise would choose their pixels.
         view: what to read.
         baselines: to run where the input has the restored grid.
-        factor: values are multiplied with it (SUV over activity).
+        measured: unit of the scene, and what values are multiplied by.
     """
+    unit, factor = measured
     restored = comparison.restored
     images = {RESTORED: _read(restored, view.plane, view.box, factor)}
     if comparison.input is not None:
@@ -155,7 +157,6 @@ def read_scene(
         None if reader is None else _read(reader, view.plane, view.box, factor)
         for reader in (comparison.reference, comparison.uncertainty)
     )
-    unit = unit_after(restored.info.unit, factor)
     return Scene(
         view=view,
         images=images,
@@ -165,11 +166,6 @@ def read_scene(
         uncertainty=None if uncertainty is None else channels_rms(uncertainty),
         unit=unit,
     )
-
-
-def unit_after(unit: str | None, suv_factor: float) -> str | None:
-    """Return the unit of values that were multiplied with a factor: SUV of activity or counts."""
-    return "SUV" if unit in ("Bq/ml", None) and suv_factor != 1.0 else unit
 
 
 def channels_rms(values: FloatArray) -> FloatArray:
