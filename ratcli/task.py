@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.scan import BoolArray, FloatArray, ScanInfo
-
-
-@dataclass(frozen=True)
-class GivenBack:
-    """Which share of what a network takes away comes back into a result of full strength.
-
-    Attributes:
-        least: everywhere, so that texture keeps what the network takes for noise.
-        error: the network's own error where there is nearly no noise, in the task's first unit:
-            measured on the task's default weights, and taken for all.
-        slope: what it errs by besides, for each unit that the plane rises over one pixel.
-        along_px: standard deviation in pixels of the Gaussian along an edge that tells what it
-            lost; 0 where edges get no more than the rest.
-    """
-
-    least: float
-    error: float
-    slope: float
-    along_px: float
-
-    @property
-    def told(self) -> str:
-        """The numbers, as derived identifiers record them."""
-        return ",".join(repr(value) for value in astuple(self))
 
 
 @dataclass(frozen=True)
@@ -57,10 +33,6 @@ class Task:
         weights: name of the default weights.
         method: what the task does to the grid, see `Derivation.method`.
         label: words for a series description.
-        level_px: standard deviation in pixels of the Gaussian that defines a local level; the
-            result keeps the input's. 0 where it need not. Only for tasks that keep the grid.
-        given_back: what comes back of what the network takes away; None for nothing. Only for
-            tasks that keep the grid.
     """
 
     name: str
@@ -77,8 +49,6 @@ class Task:
     weights: str
     method: str
     label: str
-    level_px: float = 0.0
-    given_back: GivenBack | None = None
 
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""

@@ -10,6 +10,10 @@ SETTINGS = {
     "pet-synthesis": "channels = 1\nwidth = 8",
     "pathology-sr": "channels = 3\nwidth = 8\nscale = 4",
 }
+FITTED = {
+    "ct-denoise": "residual_kept = {least = 0.03, error = 1.3, slope = 0.03, along_px = 4.0}",
+    "pet-synthesis": "mean_kept_px = 4.0",
+}
 SHAPE = "encoder_blocks = [1, 1]\ndecoder_blocks = [1, 1]\ngroups = [1]\nheads = 2\nwindow = 4"
 
 
@@ -40,6 +44,7 @@ def make_weights(folder: Path) -> Path:
         registry.append(
             f'[{name}]\ntask = "{name}"\nfile = "{path.name}"\nsha256 = "{digest}"\n'
             f'summary = "random"\ndata = []\nlicence = "Apache-2.0"\n'
+            f"{FITTED.get(name, '')}\n"
             f"[{name}.network]\n{table}\n{SHAPE}\n"
         )
     (folder / "registry.toml").write_text("\n".join(registry))

@@ -12,8 +12,28 @@ from ratcli.weightfiles import REGISTRY, hash_file, is_there, read_registry, wei
 
 
 @dataclass(frozen=True)
+class ResidualKept:
+    """How much of the residual (input minus output) a restored plane keeps.
+
+    See `ratcli.pipeline.kept_residual`. The numbers are fitted to given weights.
+
+    Attributes:
+        least: share of the residual that every pixel keeps.
+        error: error of the network where there is nearly no noise, in the task's first unit.
+        slope: further error for each unit by which the plane rises over one pixel.
+        along_px: standard deviation in pixels of the Gaussian that averages the residual along
+            an edge; 0 if edges keep no more than the rest.
+    """
+
+    least: float
+    error: float
+    slope: float
+    along_px: float
+
+
+@dataclass(frozen=True)
 class WeightsEntry:
-    """Weights as the registry names them.
+    """Weights as the registry names them, with the numbers that were fitted to them.
 
     Attributes:
         name: as on the command line.
@@ -24,11 +44,15 @@ class WeightsEntry:
         data: groups of scans they were trained on.
         licence: SPDX identifier.
         network: settings of the network.
-        uncertainty_scale: true error for each told standard deviation, on held-out patients.
-        uncertainty_floor: error there, in the task's first unit, that no spread tells; it is added
-            in quadrature.
+        uncertainty_scale: true error on held-out patients, divided by the spread of the views.
+        uncertainty_floor: error on them that the spread does not show, in the task's first unit;
+            it is added in quadrature.
         uncertainty_share: the same as a share of the restored value, for scans whose noise
-            follows the value (PET): it holds in any unit, and adds nothing to air.
+            follows the value (PET).
+        residual_kept: which part of the residual the result keeps; None for nothing. Only for
+            tasks that keep the grid.
+        mean_kept_px: standard deviation in pixels of the Gaussian over which the result keeps the
+            input's local mean; 0 if it need not. Only for tasks that keep the grid.
     """
 
     name: str
@@ -42,6 +66,8 @@ class WeightsEntry:
     uncertainty_scale: float = 1.0
     uncertainty_floor: float = 0.0
     uncertainty_share: float = 0.0
+    residual_kept: ResidualKept | None = None
+    mean_kept_px: float = 0.0
 
     @property
     def card(self) -> Path:
@@ -103,8 +129,10 @@ def _entries(folder: Path) -> list[WeightsEntry]:
     try:
         tables = read_registry(path).items()
         return [_entry(folder, name, facts) for name, facts in tables if not _is_partition(facts)]
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise WeightsError(f"the weights' registry {path.name} lacks {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
 
 
 def _is_partition(facts: dict[str, Any]) -> bool:
@@ -113,6 +141,7 @@ def _is_partition(facts: dict[str, Any]) -> bool:
 
 
 def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
+    kept = facts.get("residual_kept")
     return WeightsEntry(
         name=name,
         task=facts["task"],
@@ -125,4 +154,10 @@ def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
         uncertainty_scale=float(facts.get("uncertainty_scale", 1.0)),
         uncertainty_floor=float(facts.get("uncertainty_floor", 0.0)),
         uncertainty_share=float(facts.get("uncertainty_share", 0.0)),
+        residual_kept=None if kept is None else _residual_kept(kept),
+        mean_kept_px=float(facts.get("mean_kept_px", 0.0)),
     )
+
+
+def _residual_kept(facts: dict[str, Any]) -> ResidualKept:
+    return ResidualKept(**{name: float(value) for name, value in facts.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from ratcli.network.device import choose_device
 from ratcli.network.engine import Engine, EngineSettings, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
-from ratcli.pipeline.given_back import give_back
-from ratcli.pipeline.level import with_level_of
+from ratcli.pipeline.kept_mean import keep_mean
+from ratcli.pipeline.kept_residual import keep_residual
 from ratcli.pipeline.run import Outputs, PlaneProgress, RegionsOf, ScanRun
 from ratcli.pipeline.settings import RestoredBlock, RestoreSettings, RestoreSummary
 from ratcli.pipeline.views import deviation_of, mean_of_views, over_neighbours
@@ -30,9 +30,11 @@ class Restorer:
     Args:
         settings: how to restore.
         engine: the loaded network.
-        entry: the weights it was made of.
+        entry: the weights it was made of. What the result keeps of the residual and of the mean
+            is theirs, also if there are others.
         partitioner: labels planes.
-        others: engines and weights whose results are averaged with the first one's.
+        others: engines and weights whose results are averaged with the first one's. Of all
+            weights, the largest numbers of the uncertainty count.
     """
 
     def __init__(
@@ -64,6 +66,11 @@ class Restorer:
         """
         names = (settings.weights or settings.task.weights, *settings.beside)
         entries = [_entry_of(settings.task, name) for name in names]
+        if settings.task.scale != 1 and (entries[0].residual_kept or entries[0].mean_kept_px):
+            raise WeightsError(
+                f"the registry tells what '{entries[0].name}' keeps of its input, but "
+                f"{settings.task.name} makes a finer grid"
+            )
         loaded = [(_load_engine(settings, entry), entry) for entry in entries]
         partitioner = partitioner or load_partitioner(settings)
         return cls(settings, *loaded[0], partitioner, loaded[1:])
@@ -108,7 +115,7 @@ class Restorer:
     def derivation(self) -> Derivation:
         """Return what the writer of the restored scan records."""
         settings, entries = self.settings, self._entries
-        several, given_back = settings.views != 1, settings.task.given_back
+        several, kept = settings.views != 1, entries[0].residual_kept
         weights = " and ".join(f"{entry.name} (SHA-256 {entry.sha256})" for entry in entries)
         return Derivation(
             task=settings.task.name,
@@ -128,8 +135,8 @@ class Restorer:
                 f"precision={settings.precision}",
                 f"tile={settings.tile},{settings.tile_overlap}",
                 *([f"views={settings.views}"] if several else []),
-                *([f"level={settings.task.level_px!r}"] if settings.task.level_px else []),
-                *([f"given_back={given_back.told}"] if given_back else []),
+                *([f"mean_kept_px={entries[0].mean_kept_px!r}"] if entries[0].mean_kept_px else []),
+                *([f"residual_kept={','.join(map(repr, astuple(kept)))}"] if kept else []),
                 *(f"beside={entry.sha256}" for entry in entries[1:]),
                 *self._partitioner.settings,
             ),
@@ -269,11 +276,11 @@ class Restorer:
         self, values: FloatArray, kept: BoolArray, restored: FloatArray, normal: FloatArray
     ) -> FloatArray:
         """Blend, map back, and put back what may not change."""
-        task = self.settings.task
-        if task.level_px:
-            restored = with_level_of(normal, restored, ~kept, task.level_px)
-        if task.given_back:
-            restored = give_back(normal, restored, ~kept, task.given_back, task.gain)
+        task, entry = self.settings.task, self._entry
+        if entry.mean_kept_px:
+            restored = keep_mean(normal, restored, ~kept, entry.mean_kept_px)
+        if entry.residual_kept:
+            restored = keep_residual(normal, restored, ~kept, entry.residual_kept, task.gain)
         if self.settings.strength != 1:
             restored = self._blend(normal, restored)
         native = task.denormalise(restored)

@@ -18,7 +18,4 @@ PET_SYNTHESIS = Task(
     weights="pet-synthesis",
     method="denoise",
     label="RAT standard dose",
-    # Uptake is measured on the result. Noise of few counts hardly shifts a level over some
-    # centimetres, and a network that shrinks towards the usual does.
-    level_px=4.0,
 )

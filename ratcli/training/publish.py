@@ -85,7 +85,7 @@ def enter(folder: Path, name: str, entry: dict[str, Any]) -> None:
     Args:
         folder: of the weights.
         name: of the entry; one of that name is replaced.
-        entry: its facts, `network` a table of its own.
+        entry: its facts; dictionaries become tables of their own.
 
     Raises:
         WeightsError: the registry is damaged, or cannot be written.
@@ -101,12 +101,13 @@ def enter(folder: Path, name: str, entry: dict[str, Any]) -> None:
 
 
 def _table(name: str, entry: dict[str, Any]) -> str:
-    """Return one TOML table with its network as a sub-table; strings and lists as in JSON."""
-    network = entry["network"]
-    lines = [f"[{name}]", *_lines(entry, skip="network")]
-    lines += ["", f"[{name}.network]", *_lines(network)]
+    """Return one TOML table and its sub-tables; strings and lists are written as in JSON."""
+    inner = {key: value for key, value in entry.items() if isinstance(value, dict)}
+    lines = [f"[{name}]", *_lines({k: v for k, v in entry.items() if k not in inner})]
+    for key, table in inner.items():
+        lines += ["", f"[{name}.{key}]", *_lines(table)]
     return "\n".join(lines) + "\n"
 
 
-def _lines(table: dict[str, Any], skip: str = "") -> list[str]:
-    return [f"{key} = {json.dumps(value)}" for key, value in table.items() if key != skip]
+def _lines(table: dict[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]

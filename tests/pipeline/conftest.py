@@ -16,6 +16,8 @@ from ratcli.tasks import get_task
 from ratcli.training.publish import enter
 from ratcli.weightfiles import hash_file
 
+KEPT = {"least": 0.03, "error": 1.3, "slope": 0.03, "along_px": 4.0}
+"""What results of the shipped CT weights keep of the residual."""
 CALIBRATION = ("uncertainty_scale", "uncertainty_floor", "uncertainty_share")
 SMALL = NetworkSettings(
     width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
@@ -28,7 +30,11 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
 
     def make(
-        identity: bool = True, uncertainty: tuple[float, ...] = (1.0, 0.0, 0.0), **settings: object
+        identity: bool = True,
+        uncertainty: tuple[float, ...] = (1.0, 0.0, 0.0),
+        kept: dict[str, float] | None = KEPT,
+        mean_kept_px: float = 0.0,
+        **settings: object,
     ) -> Restorer:
         torch.manual_seed(5)
         network = RAT(SMALL)
@@ -44,6 +50,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
             "task": "ct-denoise", "file": path.name, "sha256": hash_file(path), "summary": "",
             "licence": "Apache-2.0", "data": [], "network": asdict(SMALL),
             **dict(zip(CALIBRATION, uncertainty, strict=False)),
+            "mean_kept_px": mean_kept_px,
+            **({} if kept is None else {"residual_kept": kept}),
         }  # fmt: skip
         enter(tmp_path, "small", entry)
         chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ from ratcli.pipeline import Restorer, blocks
 from ratcli.pipeline.settings import RestoreSettings
 from ratcli.regions import Regions
 from ratcli.scan import BoolArray, FloatArray
-from ratcli.task import GivenBack
 from ratcli.tasks import get_task
 
 Load = Callable[..., Restorer]
@@ -69,13 +67,12 @@ def test_strength_blends_between_input_and_result(load: Load) -> None:
     assert not np.allclose(results[0], results[2], atol=1)
 
 
-def test_full_strength_gives_back_what_the_task_tells(load: Load) -> None:
+def test_the_result_keeps_the_share_of_the_residual_that_the_registry_names(load: Load) -> None:
     found, told = {}, {}
     for share in (0.0, 0.25):
-        given_back = GivenBack(least=share, error=0.0, slope=0.0, along_px=0.0)
-        task = dataclasses.replace(get_task("ct-denoise"), given_back=given_back)
+        kept = {"least": share, "error": 0.0, "slope": 0.0, "along_px": 0.0}
         scan = MemoryScan(slices(1))
-        restorer = load(identity=False, task=task)
+        restorer = load(identity=False, kept=kept)
         restorer.restore(scan, scan)
         found[share], told[share] = scan.written, restorer.derivation().settings
     expected = 0.75 * found[0.0] + 0.25 * slices(1)
@@ -83,7 +80,7 @@ def test_full_strength_gives_back_what_the_task_tells(load: Load) -> None:
     assert told[0.0] != told[0.25]
 
 
-def test_what_may_not_change_does_not_count_for_what_comes_back(
+def test_pixels_that_may_not_change_are_not_used_for_the_residual_that_is_kept(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[BoolArray] = []
@@ -92,7 +89,9 @@ def test_what_may_not_change_does_not_count_for_what_comes_back(
         counted.append(free)
         return after
 
-    monkeypatch.setattr(importlib.import_module("ratcli.pipeline.restorer"), "give_back", watched)
+    monkeypatch.setattr(
+        importlib.import_module("ratcli.pipeline.restorer"), "keep_residual", watched
+    )
     values, padding = slices(1), np.zeros((1, 48, 40), bool)
     values[0, 0, 0, :3] = (-2000.0, 3072.5, np.nan)
     padding[0, :, 30:] = True

@@ -1,4 +1,4 @@
-"""The share of what was taken that a restored plane gets back."""
+"""The share of the residual that a restored plane keeps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from ratcli.pipeline.given_back import give_back
+from ratcli.network.registry import ResidualKept
+from ratcli.pipeline.kept_residual import keep_residual
 from ratcli.scan import BoolArray, FloatArray
-from ratcli.task import GivenBack
 
 EVERYWHERE = np.ones((96, 96), bool)
-LEAST = GivenBack(least=0.25, error=0.0, slope=0.0, along_px=0.0)
+LEAST = ResidualKept(least=0.25, error=0.0, slope=0.0, along_px=0.0)
 ERROR = replace(LEAST, least=0.0, error=2.0)
 ALONG = replace(LEAST, least=0.0, along_px=4.0)
 NOISE = 5.0
@@ -39,15 +39,15 @@ def rms(values: FloatArray) -> float:
 
 
 @pytest.mark.parametrize("how", [LEAST, ERROR, ALONG])
-def test_a_plane_that_did_not_change_is_the_same_bit_for_bit(how: GivenBack) -> None:
+def test_a_plane_that_did_not_change_is_the_same_bit_for_bit(how: ResidualKept) -> None:
     plane = disc(100, 1) + noise(NOISE)
-    assert np.array_equal(give_back(plane, plane, EVERYWHERE, how), plane)
+    assert np.array_equal(keep_residual(plane, plane, EVERYWHERE, how), plane)
 
 
 def test_the_least_share_comes_back_everywhere() -> None:
     before, after = noise(NOISE), noise(1, seed=8)
     assert np.allclose(
-        give_back(before, after, EVERYWHERE, LEAST), 0.75 * after + 0.25 * before, atol=1e-5
+        keep_residual(before, after, EVERYWHERE, LEAST), 0.75 * after + 0.25 * before, atol=1e-5
     )
 
 
@@ -55,21 +55,21 @@ def test_the_least_share_comes_back_everywhere() -> None:
 def test_input_and_output_are_weighed_by_their_errors(noise_of: float) -> None:
     """Where the network errs by 2, the result errs as the best mean of both does."""
     before, after = noise(noise_of), noise(2, seed=8)
-    result = give_back(before, after, EVERYWHERE, ERROR)
+    result = keep_residual(before, after, EVERYWHERE, ERROR)
     best = rms(before) * rms(after) / np.hypot(rms(before), rms(after))
     assert rms(result) == pytest.approx(best, rel=0.03)
 
 
 def test_the_unit_of_the_error_may_be_another_than_the_planes() -> None:
     before, after = noise(2.0), noise(2, seed=8)
-    scaled = give_back(before / 400, after / 400, EVERYWHERE, ERROR, unit=400)
-    assert np.allclose(400 * scaled, give_back(before, after, EVERYWHERE, ERROR), atol=1e-3)
+    scaled = keep_residual(before / 400, after / 400, EVERYWHERE, ERROR, unit=400)
+    assert np.allclose(400 * scaled, keep_residual(before, after, EVERYWHERE, ERROR), atol=1e-3)
 
 
 def test_more_comes_back_where_the_plane_is_steep() -> None:
     steep = replace(LEAST, least=0.0, slope=0.1)
     sharp = disc(100, 1.0)
-    came_back = (give_back(sharp + noise(NOISE), sharp, EVERYWHERE, steep) - sharp)[0]
+    came_back = (keep_residual(sharp + noise(NOISE), sharp, EVERYWHERE, steep) - sharp)[0]
     # The steepest slope of a blurred step is its height over sqrt(2 pi) and both blurs.
     slope = 100 / np.sqrt(2 * np.pi * (1.0 + 1.0))
     assert rms(came_back[ring(0.6)]) == pytest.approx((0.1 * slope) ** 2 / NOISE, rel=0.3)
@@ -79,19 +79,19 @@ def test_more_comes_back_where_the_plane_is_steep() -> None:
 def test_no_more_comes_back_than_was_taken() -> None:
     before, after = disc(100, 1.0) + noise(NOISE), disc(100, 1.6)
     everything = replace(ALONG, error=1000.0)
-    assert np.allclose(give_back(before, after, EVERYWHERE, everything), before, atol=1e-3)
+    assert np.allclose(keep_residual(before, after, EVERYWHERE, everything), before, atol=1e-3)
 
 
 def test_what_comes_back_everywhere_does_not_come_back_twice_at_edges() -> None:
     sharp, blurred = disc(100, 1.0), disc(100, 1.6)
     half = replace(ALONG, least=0.5)
-    result = give_back(sharp + noise(1.0), blurred, EVERYWHERE, half)
+    result = keep_residual(sharp + noise(1.0), blurred, EVERYWHERE, half)
     assert rms((result - sharp)[0][ring()]) < 0.3 * rms((blurred - sharp)[0][ring()])
 
 
 def test_an_edge_gets_back_what_it_lost_and_little_of_the_noise() -> None:
     sharp, blurred = disc(100, 1.0), disc(100, 1.6)
-    result = give_back(sharp + noise(NOISE), blurred, EVERYWHERE, ALONG)
+    result = keep_residual(sharp + noise(NOISE), blurred, EVERYWHERE, ALONG)
     wrong_before, wrong_after = ((one - sharp)[0][ring()] for one in (blurred, result))
     assert rms(wrong_after) < 0.5 * rms(wrong_before)
 
@@ -99,7 +99,7 @@ def test_an_edge_gets_back_what_it_lost_and_little_of_the_noise() -> None:
 def test_what_an_edge_gets_back_falls_with_its_noise_as_the_mean_along_it() -> None:
     """Where the edge lost nothing, all that comes back is averaged noise."""
     sharp = disc(100, 1.0)
-    came_back = (give_back(sharp + noise(NOISE), sharp, EVERYWHERE, ALONG) - sharp)[0]
+    came_back = (keep_residual(sharp + noise(NOISE), sharp, EVERYWHERE, ALONG) - sharp)[0]
     assert 0 < rms(came_back[ring(1.0)]) < 0.5 * NOISE
     assert not came_back[gaussian_filter(ring().astype(float), 3) == 0].any()
 
@@ -107,25 +107,27 @@ def test_what_an_edge_gets_back_falls_with_its_noise_as_the_mean_along_it() -> N
 def test_an_edge_that_the_noise_hides_gets_nothing_back() -> None:
     faint = disc(15.0, 1.6)
     before = disc(15.0, 1.0) + noise(NOISE)
-    assert np.array_equal(give_back(before, faint, EVERYWHERE, ALONG), faint)
+    assert np.array_equal(keep_residual(before, faint, EVERYWHERE, ALONG), faint)
 
 
 def test_a_turned_plane_comes_back_turned() -> None:
     before, after = disc(100, 1.0) + noise(NOISE), disc(100, 1.6)
     how = replace(ALONG, least=0.03, error=1.3, slope=0.03)
-    upright = give_back(before, after, EVERYWHERE, how)
-    turned = give_back(np.rot90(before, axes=(1, 2)), np.rot90(after, axes=(1, 2)), EVERYWHERE, how)
+    upright = keep_residual(before, after, EVERYWHERE, how)
+    turned = keep_residual(
+        np.rot90(before, axes=(1, 2)), np.rot90(after, axes=(1, 2)), EVERYWHERE, how
+    )
     assert np.allclose(np.rot90(upright, axes=(1, 2)), turned, atol=1e-3)
 
 
 @pytest.mark.parametrize("how", [ERROR, ALONG])
-def test_pixels_that_may_not_change_tell_nothing(how: GivenBack) -> None:
+def test_pixels_that_may_not_change_tell_nothing(how: ResidualKept) -> None:
     free = EVERYWHERE.copy()
     free[:, :26] = False
     before, after = disc(100, 1.0) + noise(2.0), disc(100, 1.6) + noise(2, seed=8)
     strange = before.copy()
     strange[..., :26] = 5000.0
-    results = [give_back(one, after, free, how) for one in (before, strange)]
+    results = [keep_residual(one, after, free, how) for one in (before, strange)]
     assert np.array_equal(*results)
     assert np.array_equal(results[0][..., :26], after[..., :26])
 
@@ -135,14 +137,14 @@ def test_beside_pixels_that_do_not_count_the_shares_are_as_elsewhere() -> None:
     free[:, :20] = False
     before, after = noise(2.0), noise(2, seed=8)
     near = np.s_[0, :, 20:24]
-    whole = give_back(before, after, EVERYWHERE, ERROR)
-    assert rms((give_back(before, after, free, ERROR) - whole)[near]) < 0.1 * rms(whole[near])
+    whole = keep_residual(before, after, EVERYWHERE, ERROR)
+    assert rms((keep_residual(before, after, free, ERROR) - whole)[near]) < 0.1 * rms(whole[near])
 
 
 def test_an_edge_with_gaps_that_do_not_count_gets_back_as_much() -> None:
     free = np.random.default_rng(6).random((96, 96)) > 0.3
     sharp, blurred = disc(100, 1.0), disc(100, 1.6)
-    given = [give_back(sharp, blurred, some, ALONG) - blurred for some in (EVERYWHERE, free)]
+    given = [keep_residual(sharp, blurred, some, ALONG) - blurred for some in (EVERYWHERE, free)]
     there = ring() & free
     assert rms(given[1][0][there]) == pytest.approx(rms(given[0][0][there]), rel=0.1)
 
@@ -155,7 +157,7 @@ def test_a_strong_edge_does_not_hide_a_weaker_one_beside_it() -> None:
     wrong = []
     for plane in (weak, weak + strong):
         sharp, blurred = (gaussian_filter(plane, (0, 0, blur)) for blur in (1.0, 1.6))
-        result = give_back(sharp + noise(NOISE), blurred, EVERYWHERE, ALONG)
+        result = keep_residual(sharp + noise(NOISE), blurred, EVERYWHERE, ALONG)
         wrong.append(rms((result - sharp)[left]))
     assert wrong[1] < 1.15 * wrong[0]
 
@@ -165,7 +167,7 @@ def test_what_comes_back_grows_with_how_far_an_edge_stands_out() -> None:
     given = []
     for height in np.linspace(20, 60, 9):
         sharp, blurred = disc(height, 1.0), disc(height, 1.6)
-        came_back = give_back(sharp + noise(NOISE), blurred, EVERYWHERE, ALONG) - blurred
+        came_back = keep_residual(sharp + noise(NOISE), blurred, EVERYWHERE, ALONG) - blurred
         given.append(rms(came_back[0][ring(1.0)]) / height)
     steps = np.diff(given)
     assert given[-1] > 3 * given[0]
@@ -176,7 +178,7 @@ def test_an_edge_of_a_noisy_result_gets_back_what_it_lost() -> None:
     sharp = disc(60, 1.0)
     wrong = noise(4, seed=8)
     before, after = sharp + noise(NOISE), disc(60, 1.6) + gaussian_filter(wrong, (0, 1, 1))
-    result = give_back(before, after, EVERYWHERE, ALONG)
+    result = keep_residual(before, after, EVERYWHERE, ALONG)
     assert rms((result - sharp)[0][ring()]) < 0.85 * rms((after - sharp)[0][ring()])
 
 
@@ -185,7 +187,7 @@ def test_fine_lines_and_corners_stay_within_what_was_there() -> None:
     plane[0, 30:60, 30:60] = 200
     plane[0, 70, 10:80] = 200
     before = plane + noise(NOISE)
-    result = give_back(before, gaussian_filter(plane, (0, 1, 1)), EVERYWHERE, ALONG)
+    result = keep_residual(before, gaussian_filter(plane, (0, 1, 1)), EVERYWHERE, ALONG)
     assert rms(result - plane) < rms(gaussian_filter(plane, (0, 1, 1)) - plane)
     assert result.min() > -60
     assert result.max() < 260

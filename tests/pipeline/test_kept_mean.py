@@ -1,18 +1,16 @@
-"""The local level that a restored plane keeps of its input."""
+"""The local mean that a restored plane keeps of its input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from memory_scan import MemoryScan
 
 from ratcli.pipeline import Restorer
-from ratcli.pipeline.level import with_level_of
+from ratcli.pipeline.kept_mean import keep_mean
 from ratcli.scan import FloatArray
-from ratcli.tasks import get_task
 
 EVERYWHERE = np.ones((64, 64), bool)
 
@@ -24,19 +22,19 @@ def warm_plane() -> FloatArray:
 
 def test_a_plane_that_did_not_change_is_the_same_bit_for_bit() -> None:
     plane = warm_plane()
-    assert np.array_equal(with_level_of(plane, plane, EVERYWHERE, 4.0), plane)
+    assert np.array_equal(keep_mean(plane, plane, EVERYWHERE, 4.0), plane)
 
 
-def test_what_a_network_took_from_the_level_comes_back() -> None:
+def test_what_a_network_took_from_the_mean_comes_back() -> None:
     plane = warm_plane()
-    kept = with_level_of(plane, plane * np.float32(0.9), EVERYWHERE, 4.0)
+    kept = keep_mean(plane, plane * np.float32(0.9), EVERYWHERE, 4.0)
     assert kept.mean() == pytest.approx(plane.mean(), rel=1e-4)
 
 
 def test_fine_noise_that_was_removed_hardly_comes_back() -> None:
     plane = warm_plane()
     flat = np.full_like(plane, plane.mean())
-    kept = with_level_of(plane, flat, EVERYWHERE, 4.0)
+    kept = keep_mean(plane, flat, EVERYWHERE, 4.0)
     # White noise through a Gaussian: variance falls to 1 / (4 pi sigma^2).
     assert kept.std() == pytest.approx(plane.std() / np.sqrt(4 * np.pi * 16), rel=0.4)
 
@@ -47,24 +45,20 @@ def test_pixels_that_may_not_change_tell_nothing() -> None:
     strange = plane.copy()
     strange[..., :20] = 500.0
     flat = np.full_like(plane, 1.0)
-    assert np.array_equal(
-        with_level_of(plane, flat, free, 4.0), with_level_of(strange, flat, free, 4.0)
-    )
+    assert np.array_equal(keep_mean(plane, flat, free, 4.0), keep_mean(strange, flat, free, 4.0))
 
 
-@pytest.mark.parametrize("level_px", [0.0, 4.0])
-def test_a_task_that_measures_uptake_keeps_it(
-    load: Callable[..., Restorer], level_px: float
+@pytest.mark.parametrize("mean_kept_px", [0.0, 4.0])
+def test_weights_whose_registry_entry_asks_for_it_keep_the_mean(
+    load: Callable[..., Restorer], mean_kept_px: float
 ) -> None:
-    bare = replace(get_task("ct-denoise"), given_back=None)
-    plain = load(identity=False, task=bare)
-    task = replace(bare, level_px=level_px)
-    restorer = load(identity=False, task=task)
+    plain = load(identity=False, kept=None)
+    restorer = load(identity=False, kept=None, mean_kept_px=mean_kept_px)
     scan = MemoryScan(np.random.default_rng(3).normal(40, 100, (1, 1, 64, 64)).astype(np.float32))
     shifts = []
     for one in (plain, restorer):
         one.restore(scan, scan)
         shifts.append(abs(float(scan.written.mean() - scan.values.mean())))
     assert shifts[0] > 0.5
-    assert (shifts[1] < 0.1) is bool(level_px)
-    assert ("level=4.0" in restorer.derivation().settings) is bool(level_px)
+    assert (shifts[1] < 0.1) is bool(mean_kept_px)
+    assert ("mean_kept_px=4.0" in restorer.derivation().settings) is bool(mean_kept_px)

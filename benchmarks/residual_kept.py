@@ -1,11 +1,11 @@
-"""What comes back of what a CT network takes away: each part of it, on noise and on edges.
+"""How much of the residual a restored CT keeps: each part of the rule, on noise and on edges.
 
-    python benchmarks/given_back.py --data DIR [--patients train] [--seed 0] [--json FILE]
+    python benchmarks/residual_kept.py --data DIR [--patients train] [--seed 0] [--json FILE]
 
-Planes are restored once, and then given back different shares; see `ratcli/pipeline/given_back.py`.
+Planes are restored once and then keep different shares; see `ratcli/pipeline/kept_residual.py`.
 
 1. Slices of real patients at lower doses: the table of `quality.py`. By the training's patients
-   the numbers of the task were chosen.
+   the numbers in the registry were chosen.
 2. Procedural slices, whose truth is known: gain over the input in dB, PSNR over [-160, 240] HU,
    mean and least.
 """
@@ -25,12 +25,11 @@ from held_out.rows import judge, show
 from robustness import Slice, measure, procedural
 
 from ratcli.network.engine import Engine, EngineSettings, load_engine
-from ratcli.network.registry import find_weights
+from ratcli.network.registry import ResidualKept, WeightsEntry, find_weights
 from ratcli.partition import get_partitioner
 from ratcli.pipeline import Restorer, RestoreSettings
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
-from ratcli.task import GivenBack
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.recipe import read_recipe
@@ -59,11 +58,11 @@ class Remembered(Engine):
         return [self._found[plane.tobytes()] for plane in planes]
 
 
-def variants() -> Mapping[str, GivenBack | None]:
-    """Return what is compared, the task's own last."""
-    own = TASK.given_back
+def variants(entry: WeightsEntry) -> Mapping[str, ResidualKept | None]:
+    """Return what is compared, the weights' own last."""
+    own = entry.residual_kept
     if own is None:
-        raise SystemExit("the task gives nothing back")
+        raise SystemExit(f"the registry tells nothing that results of {entry.name} keep")
     least = replace(own, error=0.0, slope=0.0, along_px=0.0)
     return {
         "nothing": None,
@@ -76,20 +75,20 @@ def variants() -> Mapping[str, GivenBack | None]:
 
 
 def methods(weights: str, threads: int) -> dict[str, Method]:
-    """Return restorers that give back differently, and share one network."""
+    """Return restorers that keep different shares of the residual, by one network."""
     entry = find_weights(weights)
     engine = Remembered(load_engine(entry, EngineSettings("cpu", threads)))
     partitioner = get_partitioner(TASK.partition)
     return {
         name: method(
             Restorer(
-                RestoreSettings(replace(TASK, given_back=how), weights=weights, device="cpu"),
+                RestoreSettings(TASK, weights=weights, device="cpu"),
                 engine,
-                entry,
+                replace(entry, residual_kept=how),
                 partitioner,
             )
         )
-        for name, how in variants().items()
+        for name, how in variants(entry).items()
     }
 
 
@@ -142,7 +141,10 @@ def main() -> None:
     result = {
         **facts(installed_weights(TASK.name, [arguments.weights]), arguments.threads),
         "patients": list(entries),
-        "variants": {name: how and asdict(how) for name, how in variants().items()},
+        "variants": {
+            name: how and asdict(how)
+            for name, how in variants(find_weights(arguments.weights)).items()
+        },
         "real": real(named, cases),
         "procedural": drawn(named, procedural(arguments.procedural, _PROCEDURAL_SEED)),
     }
