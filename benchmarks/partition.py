@@ -48,7 +48,7 @@ from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.material import CleanPlane
 from ratcli.training.recipe import read_recipe
-from ratcli.training.sam_recipe import read_sam_recipe
+from research.sam.recipe import read_sam_recipe
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 RECIPE = RECIPES / "ct-denoise.toml"

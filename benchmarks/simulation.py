@@ -25,7 +25,8 @@ from ratcli.physics.anatomy.pet import pet_slice
 from ratcli.physics.ct import CtDose, low_dose_noise
 from ratcli.physics.gridding import PITCH_PX, radial_grid
 from ratcli.physics.pet import PetCounts, expected_image, low_count_noise
-from ratcli.physics.projector import FAN_FAST, Geometry, forward_project, reconstruct
+from ratcli.physics.projector import Geometry, forward_project
+from research.back_projection import FAN_FAST, reconstruct
 
 MAYO = {
     "std_hu": "22-37",

@@ -53,10 +53,3 @@ class Regions:
     def crop(self, box: Box) -> LabelArray:
         """Return the labels inside a box, with the numbers of the whole plane."""
         return self.labels[box.slices]
-
-    def at_latent(self, stride: int) -> LabelArray:
-        """Return the labels at the network's latent grid: every `stride`-th row and column.
-
-        Source: Yang et al., Region Attention Transformer, MICCAI 2024 (nearest subsampling).
-        """
-        return self.labels[::stride, ::stride]

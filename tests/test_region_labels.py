@@ -22,11 +22,6 @@ def test_any_label_map_becomes_regions_numbered_from_zero(labels: np.ndarray) ->
     assert np.array_equal(same, kept)
 
 
-def test_the_latent_grid_takes_every_fourth_pixel_from_the_first() -> None:
-    labels = np.arange(64, dtype=np.int32).reshape(8, 8)
-    assert Regions(labels, 64).at_latent(4).tolist() == [[0, 4], [32, 36]]
-
-
 def test_a_crop_keeps_the_numbers_of_the_plane() -> None:
     labels = np.arange(16, dtype=np.int32).reshape(4, 4)
     assert Regions(labels, 16).crop(Box(1, 2, 2, 2)).tolist() == [[6, 7], [10, 11]]

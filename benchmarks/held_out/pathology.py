@@ -18,11 +18,11 @@ from PIL import Image
 from held_out.cases import Case, Column, Method
 from ratcli.evaluation.baselines import bicubic
 from ratcli.evaluation.fidelity import WINDOWS, score
-from ratcli.evaluation.pattern import fixed_pattern, grid_power
 from ratcli.evaluation.stain import colour_difference, stain_shift
 from ratcli.physics.pathology import SlideScan, degrade_slide
 from ratcli.scan import FloatArray
 from ratcli.training.material import CleanPlane
+from research.pattern import fixed_pattern, grid_power
 
 LUMA = WINDOWS["rgb-y"]
 RGB = WINDOWS["rgb"]

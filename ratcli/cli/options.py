@@ -59,10 +59,10 @@ def check_partition(name: str) -> None:
 
 
 def partition_names() -> list[str]:
-    """Return the partitions that need nothing from the user; `given` is what --regions takes."""
+    """Return the names of all partitions."""
     from ratcli.partition import PARTITIONS
 
-    return [name for name in PARTITIONS if name != "given"]
+    return list(PARTITIONS)
 
 
 def _task_names(incomplete: str) -> list[tuple[str, str]]:

@@ -39,10 +39,8 @@ __all__ = [
     "mean_bias",
     "parse_window",
     "psnr",
-    "rat_paper",
     "rmse",
     "score",
-    "score_regions",
     "score_volume",
     "ssim",
     "studio_luma",
@@ -210,27 +208,6 @@ def score_volume(
     return tally.result()
 
 
-def score_regions(
-    image: FloatArray,
-    reference: FloatArray,
-    window: Window,
-    labels: npt.NDArray[np.integer],
-) -> dict[int, Fidelity]:
-    """Score each region of a label map; SSIM is computed once on the whole plane.
-
-    Args:
-        image: `(C, H, W)` or `(H, W)` in the window's unit.
-        reference: the same shape.
-        window: clips both; its width is the data range.
-        labels: `(H, W)` integers; each value is a region, negative ones are left out.
-    """
-    maps = error_maps(image, reference, window, labels >= 0)
-    return {
-        int(label): maps.over(np.asarray(labels == label))
-        for label in np.unique(labels[labels >= 0])
-    }
-
-
 def psnr(
     image: FloatArray, reference: FloatArray, window: Window, mask: BoolArray | None = None
 ) -> float:
@@ -273,25 +250,19 @@ def mean_bias(image: FloatArray, reference: FloatArray, mask: BoolArray | None =
     return float(inside.mean())
 
 
-def rat_paper(image: FloatArray, reference: FloatArray, window: Window) -> Fidelity:
-    """Score as the authors' script does; such figures compare with their tables alone.
+def studio_luma(plane: FloatArray, window: Window) -> FloatArray:
+    """Return the luma `(1, H, W)` from which the authors' script scores; 16 to 235.
 
-    Both images are mapped from the window to 0..255, rounded, and turned to the studio-range
-    luma Y = 16 + 65.481 R + 128.553 G + 24.966 B. A gray error so shrinks by 219/255, which
-    alone adds 1.322 dB.
+    The window is mapped to 0..255, rounded, and turned to the studio-range luma
+    Y = 16 + 65.481 R + 128.553 G + 24.966 B. A gray error so shrinks by 219/255, which alone adds
+    1.322 dB: such figures compare with the authors' tables alone.
 
     Args:
-        image: `(C, H, W)` or `(H, W)` in the window's unit.
-        reference: the same shape.
+        plane: `(C, H, W)` in the window's unit.
         window: mapped to 8 bits.
 
     Source: the authors' evaluation of 8-bit PNG files, Y channel of ITU-R BT.601.
     """
-    return score(studio_luma(image, window), studio_luma(reference, window), RAT_PAPER)
-
-
-def studio_luma(plane: FloatArray, window: Window) -> FloatArray:
-    """Return `(1, H, W)`: Y, from 16 to 235, of the window mapped to 8 bits; see `rat_paper`."""
     clipped = window.clip(plane)
     levels = np.round((clipped - window.low) / window.data_range * 255.0) / 255.0
     if levels.shape[0] == 1:

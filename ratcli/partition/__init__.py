@@ -40,7 +40,6 @@ PARTITIONS: dict[str, str] = {
     "none": "ratcli.partition.whole",
     "superpixel": "ratcli.partition.superpixel",
     "superpixel-coarse": "ratcli.partition.superpixel",
-    "given": "ratcli.partition.given",
     "sam-compact": "ratcli.partition.sam_compact",
     "sam-vit-b": "ratcli.partition.sam",
     "sam-vit-l": "ratcli.partition.sam",

@@ -38,7 +38,6 @@ __all__ = [
     "mu_to_hu",
     "sample_dose",
     "sample_kernel",
-    "simulate_low_dose",
 ]
 
 PADDING_BELOW_HU = -1500.0
@@ -69,13 +68,6 @@ def low_dose_noise(
     image = image * (1000 / WATER_PER_MM)
     image = image[:, top : top + planes.shape[1], left : left + planes.shape[2]]
     return image.masked_fill(planes < PADDING_BELOW_HU, 0.0).view_as(hu)
-
-
-def simulate_low_dose(
-    hu: Tensor, spacing_mm: float, dose: CtDose, generator: torch.Generator | None = None
-) -> Tensor:
-    """Return the slice as it would look at a lower dose, in HU; see `low_dose_noise`."""
-    return hu + low_dose_noise(hu, spacing_mm, dose, generator)
 
 
 def calibrate_photons(hu: Tensor, spacing_mm: float, dose: CtDose, noise_hu: float) -> CtDose:

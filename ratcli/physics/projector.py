@@ -1,4 +1,4 @@
-"""Line integrals of a plane and their filtered back-projection, parallel and fan beam, in torch.
+"""Line integrals of a plane, parallel and fan beam, and the ramp that reconstructs them, in torch.
 
 Coordinates: x to the right, y down, both 0 at the centre of the plane. The ray `(theta, t)` is the
 line `x cos(theta) + y sin(theta) = t`. A fan view `beta` has its source at
@@ -12,15 +12,11 @@ quadrant serve the others too: the turned planes travel as channels over one gri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-Response = Callable[[Tensor], Tensor]
-"""Gain of a reconstruction kernel over frequencies in 1/mm at the centre of rotation."""
 
 _CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 26}
 
@@ -50,29 +46,6 @@ class Geometry:
         """Quadrants that the views cover: 4 for a fan, 2 for parallel rays."""
         return 2 if self.source_mm is None else 4
 
-    @property
-    def field_mm(self) -> float:
-        """Diameter of the circle that every view sees."""
-        half = self.pitch_mm * (self.bins - 1) / 2
-        if self.source_mm is None:
-            return 2 * half
-        return 2 * self.source_mm * math.sin(min(half / self.source_mm, math.pi / 2))
-
-    def covering(self, diameter_mm: float) -> Geometry:
-        """Return this geometry with as many bins as a wider field needs.
-
-        Raises:
-            ValueError: the field would reach the source.
-        """
-        radius = diameter_mm / 2
-        if diameter_mm <= self.field_mm:
-            return self
-        if self.source_mm is not None:
-            if radius >= self.source_mm:
-                raise ValueError(f"a field of {diameter_mm:.0f} mm reaches the source")
-            radius = self.source_mm * math.asin(radius / self.source_mm)
-        return replace(self, bins=2 * math.ceil(radius / self.pitch_mm) + 2)
-
     def first_quadrant(self, device: torch.device) -> Tensor:
         """Return the angles of the first quadrant's views, `(views / turns,)` in radians."""
         count = self.views // self.turns
@@ -86,9 +59,6 @@ class Geometry:
 
 FAN = Geometry(views=1152, bins=736, pitch_mm=0.7046, source_mm=595.0)
 """736 bins of 1.2856 mm at 1085.6 mm from a source 595 mm away: a common 64-row scanner."""
-
-FAN_FAST = replace(FAN, views=576)
-"""Half the views: with twice the photons in each, noise of the same power and spectrum."""
 
 
 def forward_project(planes: Tensor, spacing_mm: float, geometry: Geometry) -> Tensor:
@@ -160,34 +130,6 @@ def _march(planes: Tensor, cos: Tensor, sin: Tensor, t: Tensor) -> Tensor:
     return samples.sum(-1) / cos.abs()
 
 
-def filter_projections(
-    sinogram: Tensor, geometry: Geometry, response: Response | None = None
-) -> Tensor:
-    """Filter projections with the band-limited ramp, times a kernel's response.
-
-    Args:
-        sinogram: line integrals `(B, views, bins)`.
-        geometry: views and detector.
-        response: gain over frequency in 1/mm; None for the ramp alone.
-
-    Returns:
-        Filtered projections, of the same shape, for `back_project`.
-
-    Source: Kak and Slaney, Principles of Computerized Tomographic Imaging, ch. 3, eq. 61 and 99.
-    """
-    padded = 1 << math.ceil(math.log2(2 * geometry.bins))
-    gain = ramp(geometry, padded, sinogram.device)
-    if response is not None:
-        frequency = torch.fft.rfftfreq(padded, geometry.pitch_mm, device=sinogram.device)
-        gain = gain * response(frequency)
-    if geometry.source_mm is not None:
-        gamma = geometry.bin_positions(sinogram.device) / geometry.source_mm
-        sinogram = sinogram * gamma.cos()
-    spectrum = torch.fft.rfft(sinogram, padded)
-    filtered: Tensor = torch.fft.irfft(spectrum * gain, padded)
-    return filtered[..., : geometry.bins]
-
-
 def ramp(geometry: Geometry, length: int, device: torch.device) -> Tensor:
     """Return the spectrum of the band-limited ramp sampled in space, `(length // 2 + 1,)`.
 
@@ -206,75 +148,3 @@ def ramp(geometry: Geometry, length: int, device: torch.device) -> Tensor:
     kernel[angle <= 0] = torch.where(index == 0, kernel, torch.zeros_like(kernel))[angle <= 0]
     spectrum: Tensor = torch.fft.rfft(kernel).real
     return (spectrum * geometry.pitch_mm).float()
-
-
-def back_project(filtered: Tensor, size: int, spacing_mm: float, geometry: Geometry) -> Tensor:
-    """Smear filtered projections back over a plane (pixel-driven, linear between bins).
-
-    Args:
-        filtered: what `filter_projections` returned, `(B, views, bins)`.
-        size: rows and columns of the plane.
-        spacing_mm: pixel pitch.
-        geometry: views and detector.
-
-    Returns:
-        `(B, N, N)` per mm.
-    """
-    batch, turns = filtered.shape[0], geometry.turns
-    # (B, turns q, bins) -> (q, turns B, 1, bins): turned planes are channels
-    table = filtered.view(batch, turns, -1, geometry.bins).permute(2, 1, 0, 3)
-    table = table.reshape(-1, turns * batch, 1, geometry.bins)
-    total = filtered.new_zeros(turns * batch, size, size)
-    for part, weight, column in _smear(size, spacing_mm, geometry, table):
-        grid = torch.stack((column, torch.zeros_like(column)), -1)
-        samples = F.grid_sample(table[part], grid, align_corners=False)
-        if weight is not None:
-            samples *= weight[:, None]
-        total += samples.sum(0)
-    total = total.view(turns, batch, size, size)
-    summed = torch.stack([total[turn].rot90(-turn, (1, 2)) for turn in range(turns)]).sum(0)
-    return summed * (math.pi / geometry.views)
-
-
-def _smear(
-    size: int, spacing_mm: float, geometry: Geometry, table: Tensor
-) -> Iterator[tuple[slice, Tensor | None, Tensor]]:
-    """Yield views of the first quadrant, each pixel's weight, and its column in -1 to 1."""
-    device = table.device
-    axis = (torch.arange(size, device=device, dtype=torch.float32) - (size - 1) / 2) * spacing_mm
-    views = geometry.first_quadrant(device)
-    step = _chunk(device, table.shape[1] * size * size)
-    scale = 2 / (geometry.bins * geometry.pitch_mm)
-    for start in range(0, len(views), step):
-        part = slice(start, start + step)
-        cos, sin = views[part].cos()[:, None], views[part].sin()[:, None]
-        across = (axis * cos)[:, None, :] + (axis * sin)[:, :, None]  # (views, N, N)
-        if geometry.source_mm is None:
-            yield part, None, across * scale
-            continue
-        ahead = geometry.source_mm + (axis * sin)[:, None, :] - (axis * cos)[:, :, None]
-        weight = geometry.source_mm**2 / (across.square() + ahead.square())
-        yield part, weight, torch.atan_(across.div_(ahead)) * (geometry.source_mm * scale)
-
-
-def reconstruct(
-    sinogram: Tensor,
-    size: int,
-    spacing_mm: float,
-    geometry: Geometry,
-    response: Response | None = None,
-) -> Tensor:
-    """Reconstruct planes by filtered back-projection.
-
-    Args:
-        sinogram: line integrals `(B, views, bins)`.
-        size: rows and columns of the plane.
-        spacing_mm: pixel pitch.
-        geometry: views and detector.
-        response: reconstruction kernel: gain over frequency in 1/mm; None for the ramp alone.
-
-    Returns:
-        `(B, N, N)` per mm; zero outside the field that the detector sees.
-    """
-    filtered = filter_projections(sinogram, geometry, response)
-    return back_project(filtered, size, spacing_mm, geometry)

@@ -42,11 +42,6 @@ class System:
         columns = planes.flatten(1).mT.contiguous()  # (N^2, B)
         return torch.stack([matrix @ columns for matrix in self.forward])
 
-    def project_back(self, rays: Tensor) -> Tensor:
-        """Apply the adjoint of `project`; returns `(B, N, N)`."""
-        total = torch.stack([m @ part for m, part in zip(self.adjoint, rays, strict=True)]).sum(0)
-        return total.mT.reshape(-1, self.size, self.size)
-
 
 @lru_cache(maxsize=5)
 def system(size: int, subsets: int = 12, device: str = "cpu") -> System:

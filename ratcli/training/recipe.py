@@ -105,6 +105,11 @@ def read_recipe(path: Path) -> Recipe:
         raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the recipe {path.name} is not TOML: {error}") from error
+    if "shape" in table and "task" not in table:
+        raise UsageError(
+            f"{path.name} is a recipe for the compact SAM, which rat train does not train",
+            hint=f"In a checkout of rat, run `python -m research.sam --config {path.name}`.",
+        )
     return recipe_from(table, path.name)
 
 

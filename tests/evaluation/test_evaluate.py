@@ -14,7 +14,7 @@ from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline
 from ratcli.evaluation.evaluate import Settings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
-from ratcli.evaluation.fidelity import WINDOWS, Window, rat_paper, rmse
+from ratcli.evaluation.fidelity import RAT_PAPER, WINDOWS, Window, rmse, score, studio_luma
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.roi import Disc, regions_from_json
 from ratcli.evaluation.scene import Comparison
@@ -200,7 +200,9 @@ def test_the_paper_protocol_is_not_mixed_with_other_figures() -> None:
     soft = WINDOWS["ct-soft"]
     result = evaluate(_comparison(), Settings(windows=(soft,), protocol="rat-paper"))
     assert {row.fidelity.window.unit for row in result.fidelity} == {"8-bit Y"}
-    expected = rat_paper((CLEAN + 0.2 * NOISE)[0].astype(np.float32), CLEAN[0], soft)
+    restored = (CLEAN + 0.2 * NOISE)[0].astype(np.float32)
+    luma = [studio_luma(plane, soft) for plane in (restored, CLEAN[0])]
+    expected = score(*luma, RAT_PAPER)
     row = next(row for row in result.fidelity if (row.image, row.plane) == ("restored", 0))
     assert row.fidelity.psnr_db == pytest.approx(expected.psnr_db, abs=1e-6)
 

@@ -22,7 +22,7 @@ from ratcli.errors import (
     UsageError,
 )
 from ratcli.formats import find_scans, open_scan
-from ratcli.formats.regions import SUFFIXES, create_regions, open_regions, read_regions
+from ratcli.formats.regions import SUFFIXES, create_regions, open_regions
 from ratcli.scan import Derivation, ScanReader
 
 MADE = Derivation("segment", "regions by test", "Regions", version="0.1", settings=("test",))
@@ -143,8 +143,11 @@ def test_nifti_labels_that_lie_elsewhere_are_refused(tmp_path):
         moved = image.affine.copy()
         moved[2, 3] += 100
         nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "moved.nii.gz")
-        with pytest.raises(UnsuitableInputError, match="elsewhere"):
-            read_regions(tmp_path / "moved.nii.gz", reader)
+        with (
+            open_regions(tmp_path / "moved.nii.gz", reader) as regions,
+            pytest.raises(UnsuitableInputError, match="elsewhere"),
+        ):
+            regions.regions(0)
 
 
 def test_tiff_labels_are_lossless_and_know_their_pitch(tmp_path):

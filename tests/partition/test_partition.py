@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratcli.errors import UnsuitableInputError, UsageError
+from ratcli.errors import UsageError
 from ratcli.partition import get_partitioner
 from ratcli.partition.otsu import otsu_thresholds
 
@@ -120,18 +120,6 @@ def test_settings_tell_partitions_apart():
     assert plain[0] == "superpixel"
 
 
-def test_given_labels_come_back_renumbered():
-    labels = np.array([[7, 7, -3], [9, 9, -3]])
-    regions = get_partitioner("given", labels=labels).partition(np.zeros((1, 2, 3), np.float32))
-    assert regions.labels.tolist() == [[1, 1, 0], [2, 2, 0]]
-
-
-def test_given_labels_of_another_size_are_refused():
-    partitioner = get_partitioner("given", labels=np.zeros((4, 4), int))
-    with pytest.raises(UnsuitableInputError, match="4 x 4 pixels, but the plane is 5 x 4"):
-        partitioner.partition(np.zeros((1, 5, 4), np.float32))
-
-
 def test_a_mistyped_name_gets_a_suggestion():
     with pytest.raises(UsageError) as caught:
         get_partitioner("superpixels")
@@ -168,7 +156,7 @@ def test_classical_partitions_do_not_load_torch():
     code = (
         "import sys, numpy as np; from ratcli.partition import get_partitioner as g;"
         "p = np.zeros((1, 9, 9), np.float32); g('superpixel').partition(p); g('none').partition(p);"
-        "g('given', labels=np.zeros((9, 9), int)).partition(p); print('torch' in sys.modules)"
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

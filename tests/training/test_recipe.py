@@ -13,6 +13,8 @@ from ratcli.tasks import TASKS
 from ratcli.training.recipe import read_recipe, recipe_text, with_settings
 from ratcli.training.sources import default_recipe
 
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
 
 def test_a_recipe_comes_back_from_its_text(tmp_path: Path) -> None:
     recipe = replace(RECIPE, train=("a/b", 'c"d'), noise_hu=(5.0, 6.5), final_rate=1e-7)
@@ -55,3 +57,9 @@ def test_a_patch_that_the_scale_does_not_divide_is_a_clear_error() -> None:
 def test_a_patient_on_both_sides_is_a_clear_error() -> None:
     with pytest.raises(UsageError, match="both trains on and holds out: a"):
         with_settings(RECIPE, ['train=["a", "b"]', 'held_out=["a"]'])
+
+
+def test_a_recipe_of_the_compact_sam_is_refused_with_the_command_that_trains_it() -> None:
+    with pytest.raises(UsageError, match="which rat train does not train") as caught:
+        read_recipe(RECIPES / "sam-compact.toml")
+    assert "python -m research.sam --config sam-compact.toml" in caught.value.hint

@@ -92,12 +92,6 @@ def open_regions(
     return reader
 
 
-def read_regions(path: Path, scan: ScanReader, plane: int = 0) -> Regions:
-    """Read the regions of one plane of a region map; see `open_regions`."""
-    with open_regions(path, scan) as reader:
-        return reader.regions(plane)
-
-
 def _check_grid(reader: Any, info: ScanInfo) -> None:
     planes, height, width = reader.shape
     if (height, width) != (info.height, info.width) or planes not in (1, info.planes):

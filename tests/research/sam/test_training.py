@@ -13,27 +13,22 @@ from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition import get_partitioner
 from ratcli.partition.sam_compact import read_compact
 from ratcli.partition.sam_model import COMPACT, SamShape, build_sam, resize_weights
-from ratcli.partition.scenes import Scene, draw_gray
 from ratcli.training.material import CleanPlane
-from ratcli.training.sam import (
-    CHECKPOINT,
-    WEIGHTS,
-    SamTrainer,
-    mask_loss,
-    segment_prompts,
-)
-from ratcli.training.sam_material import ScenePool, SceneSource, prompt_scenes
-from ratcli.training.sam_recipe import SamRecipe, read_sam_recipe
+from research.sam.drawing import LabelledPlane, draw_gray
+from research.sam.examples import LabelledPool, SamExamples
+from research.sam.prompts import draw_prompts
+from research.sam.recipe import SamRecipe, read_sam_recipe
+from research.sam.training import CHECKPOINT, WEIGHTS, SamTrainer, mask_loss, segment_prompts
 
 TINY = SamShape(64, 32, 2, 2, (1,), window=2, prompt_width=32, decoder_hidden=32)
 RECIPE = SamRecipe(
     TINY, steps=4, batch=2, prompts=4, pool=3, refresh=1, save=2, warmup=2, precision="fp32"
 )
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 
 
 class Gray:
-    """Gray scenes alone: they are drawn fast."""
+    """Gray planes alone: they are drawn fast."""
 
     def make(self, index, side):
         return draw_gray(np.random.default_rng(index), side)
@@ -47,7 +42,7 @@ def trainer(folder, **changes):
 def halves(size=64):
     labels = np.zeros((size, size), np.int32)
     labels[:, size // 2 :] = 1
-    return Scene((labels[None] * 0.8).astype(np.float32), labels)
+    return LabelledPlane((labels[None] * 0.8).astype(np.float32), labels)
 
 
 def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path):
@@ -113,7 +108,7 @@ def test_what_a_run_writes_is_a_partitioner(tmp_path):
     assert shape == TINY
     assert state["mask_decoder.iou_token.weight"].dtype == torch.float16
     partitioner = get_partitioner("sam-compact", weights=tmp_path / WEIGHTS)
-    regions = partitioner.partition(halves().plane)
+    regions = partitioner.partition(halves().values)
     assert np.array_equal(np.unique(regions.labels), np.arange(regions.count))
 
 
@@ -142,7 +137,7 @@ def test_a_registry_guards_the_installed_file(tmp_path, monkeypatch):
 
 
 def test_prompts_lie_in_what_they_ask_for():
-    prompted = prompt_scenes(np.random.default_rng(0), [halves(), halves()], 6)
+    prompted = draw_prompts(np.random.default_rng(0), [halves(), halves()], 6)
     assert prompted.pictures.shape == (2, 3, 64, 64)
     assert prompted.targets.shape == (2, 6, 16, 16)
     for image in range(2):
@@ -154,7 +149,7 @@ def test_prompts_lie_in_what_they_ask_for():
 def test_one_forward_pass_serves_points_and_boxes():
     torch.manual_seed(0)
     sam = build_sam(TINY).requires_grad_(False)
-    prompted = prompt_scenes(np.random.default_rng(0), [halves()], 8)
+    prompted = draw_prompts(np.random.default_rng(0), [halves()], 8)
     logits, quality = segment_prompts(sam, prompted)
     assert logits.shape == (8, 3, 16, 16)
     assert quality.shape == (8, 3)
@@ -167,9 +162,9 @@ def test_one_forward_pass_serves_points_and_boxes():
 def test_points_ask_for_large_regions_as_often_as_boxes_do():
     labels = np.repeat(np.repeat(np.arange(64, dtype=np.int32).reshape(8, 8), 8, 0), 8, 1)
     labels[:, :32] = 0
-    scene = Scene(np.zeros((1, 64, 64), np.float32), np.unique(labels, return_inverse=True)[1])
-    scene = Scene(scene.plane, scene.labels.reshape(64, 64).astype(np.int32))
-    prompted = prompt_scenes(np.random.default_rng(0), [scene] * 40, 8)
+    numbered = np.unique(labels, return_inverse=True)[1].reshape(64, 64).astype(np.int32)
+    plane = LabelledPlane(np.zeros((1, 64, 64), np.float32), numbered)
+    prompted = draw_prompts(np.random.default_rng(0), [plane] * 40, 8)
     is_large = prompted.targets.float().mean((2, 3)) > 0.4
     shares = is_large[:, :6].float().mean(), is_large[:, 6:].float().mean()
     assert shares[0] == pytest.approx(float(shares[1]), abs=0.15)
@@ -199,25 +194,25 @@ def test_the_best_of_three_masks_is_what_counts():
 
 
 def test_the_pool_at_a_step_does_not_depend_on_the_way_there():
-    walked = ScenePool(Gray(), 64, 3, 2)
+    walked = LabelledPool(Gray(), 64, 3, 2)
     for _ in range(4):
         walked.advance()
-    jumped = ScenePool(Gray(), 64, 3, 2, step=4)
+    jumped = LabelledPool(Gray(), 64, 3, 2, step=4)
     for one, other in zip(
         walked.draw(np.random.default_rng(1), 3),
         jumped.draw(np.random.default_rng(1), 3),
         strict=True,
     ):
-        assert np.array_equal(one.plane, other.plane)
+        assert np.array_equal(one.values, other.values)
 
 
 def test_real_planes_are_cut_to_size_and_degraded():
     hu = np.full((1, 90, 130), -1000, np.float32)
     hu[:, 20:70, 30:100] = 40
-    source = SceneSource(0, [CleanPlane("phantom", hu, 1.5)], 1.0, (20, 30))
-    scene = source._real_ct(np.random.default_rng(0), 64)
-    assert scene.plane.shape == (1, 64, 64)
-    assert scene.labels.max() >= 1
+    source = SamExamples(0, [CleanPlane("phantom", hu, 1.5)], 1.0, (20, 30))
+    plane = source._real_ct(np.random.default_rng(0), 64)
+    assert plane.values.shape == (1, 64, 64)
+    assert plane.labels.max() >= 1
 
 
 @pytest.mark.parametrize("name", ["sam-compact.toml", "sam-compact-points.toml"])

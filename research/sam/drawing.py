@@ -1,4 +1,4 @@
-"""Scenes drawn from a seed: random label maps in random contrasts, for training a SAM.
+"""Pictures drawn from a seed: random regions in random contrasts, for training a SAM.
 
 Shapes are the argmax of smooth random fields (large organs), and blobs and ellipses over them
 (lesions, nuclei, vessels); contrasts, blur, texture and stain are drawn anew each time, so that
@@ -17,29 +17,29 @@ from ratcli.scan import FloatArray
 
 
 @dataclass(frozen=True)
-class Scene:
+class LabelledPlane:
     """A picture and the regions that are to be found in it.
 
     Attributes:
-        plane: float32 `(1 or 3, H, W)` in the network's units.
+        values: float32 `(1 or 3, H, W)` in the network's units.
         labels: int32 `(H, W)`.
     """
 
-    plane: FloatArray
+    values: FloatArray
     labels: LabelArray
 
 
-def draw_gray(rng: np.random.Generator, size: int) -> Scene:
-    """Draw a gray scene from 0 to about 1, as PET is shown."""
+def draw_gray(rng: np.random.Generator, size: int) -> LabelledPlane:
+    """Draw a gray plane from 0 to about 1, as PET is shown."""
     labels = draw_labels(rng, size)
     levels = rng.uniform(0.02, 1.0, labels.max() + 1)
     levels[rng.integers(levels.size)] = 0.0
     plane = _textured(rng, levels[labels].astype(np.float32))
-    return Scene(np.clip(plane, 0, None)[None], labels)
+    return LabelledPlane(np.clip(plane, 0, None)[None], labels)
 
 
-def draw_stained(rng: np.random.Generator, size: int) -> Scene:
-    """Draw an RGB scene of two stains that absorb light, as H&E."""
+def draw_stained(rng: np.random.Generator, size: int) -> LabelledPlane:
+    """Draw an RGB plane of two stains that absorb light, as H&E."""
     labels = draw_labels(rng, size)
     stains = np.array([[0.65, 0.70, 0.29], [0.10, 0.95, 0.25]]) + rng.normal(0, 0.06, (2, 3))
     amounts = rng.gamma(2.0, 0.35, (labels.max() + 1, 2))
@@ -48,7 +48,7 @@ def draw_stained(rng: np.random.Generator, size: int) -> Scene:
     density = np.einsum("shw,sc->chw", np.stack(layers).clip(0), stains)
     light = np.exp(-density)
     noise = rng.normal(0, rng.uniform(0, 3 / 255), light.shape)
-    return Scene(np.clip(light + noise, 0, 1).astype(np.float32), labels)
+    return LabelledPlane(np.clip(light + noise, 0, 1).astype(np.float32), labels)
 
 
 def draw_labels(rng: np.random.Generator, size: int) -> LabelArray:

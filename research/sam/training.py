@@ -1,19 +1,12 @@
-"""Training the compact SAM: prompts, loss, and a loop that resumes.
-
-    python -m ratcli.training.sam RECIPE --data DIR -o FOLDER [--resume | --from FILE]
-
-Progress goes to `curve.csv` in the folder; the averaged weights to `sam-compact.safetensors`.
-"""
+"""Training the compact SAM: prompts, loss, and a loop that resumes."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
 import math
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +19,9 @@ from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition.sam_compact import read_compact, save_compact
 from ratcli.partition.sam_decoder import decode, upscale
 from ratcli.partition.sam_model import build_sam, resize_weights
-from ratcli.tasks.ct_denoise import CT_DENOISE
-from ratcli.training.data import read_patients
-from ratcli.training.sam_material import Prompted, ScenePool, SceneSource, prompt_scenes
-from ratcli.training.sam_recipe import SamRecipe, read_sam_recipe
+from research.sam.examples import LabelledPool, SamExamples
+from research.sam.prompts import Prompted, draw_prompts
+from research.sam.recipe import SamRecipe
 
 CHECKPOINT = "last.pt"
 WEIGHTS = "sam-compact.safetensors"
@@ -95,16 +87,16 @@ class SamTrainer:
 
     Args:
         recipe: what to do.
-        source: draws scenes.
+        source: draws planes.
         folder: where checkpoints, weights and the curve go.
         device: where the model runs.
-        workers: processes that draw scenes.
+        workers: processes that draw planes.
     """
 
     def __init__(
         self,
         recipe: SamRecipe,
-        source: SceneSource,
+        source: SamExamples,
         folder: Path,
         device: torch.device,
         workers: int = 0,
@@ -186,17 +178,18 @@ class SamTrainer:
                 self._save()
         return loss
 
-    def _pool(self) -> ScenePool:
-        recipe, side = self._recipe, self._recipe.shape_at(self.step).image_size
-        return ScenePool(self._source, side, recipe.pool, recipe.refresh, self.step, self._workers)
+    def _pool(self) -> LabelledPool:
+        recipe, source = self._recipe, self._source
+        side = recipe.shape_at(self.step).image_size
+        return LabelledPool(source, side, recipe.pool, recipe.refresh, self.step, self._workers)
 
-    def _train_step(self, pool: ScenePool) -> float:
+    def _train_step(self, pool: LabelledPool) -> float:
         recipe = self._recipe
         for group in self._optimiser.param_groups:
             group["lr"] = self._rate()
         rng = np.random.default_rng((recipe.seed, 1, self.step))
-        scenes = pool.draw(rng, recipe.batch_at(self.step))
-        prompted = _moved(prompt_scenes(rng, scenes, recipe.prompts), self._device)
+        planes = pool.draw(rng, recipe.batch_at(self.step))
+        prompted = _moved(draw_prompts(rng, planes, recipe.prompts), self._device)
         half = recipe.precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             logits, quality = segment_prompts(self.sam, prompted)
@@ -250,33 +243,3 @@ class SamTrainer:
 def _moved(prompted: Prompted, device: torch.device) -> Prompted:
     parts = {f.name: getattr(prompted, f.name).to(device) for f in dataclasses.fields(prompted)}
     return Prompted(**parts)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m ratcli.training.sam", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("-o", dest="folder", type=Path, required=True)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--from", dest="begun", type=Path, help="weights to begin with")
-    parser.add_argument("--until", type=int)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=max(0, (os.cpu_count() or 1) - 2))
-    parser.add_argument("--threads", type=int, default=0)
-    words = parser.parse_args(arguments)
-    if words.threads:
-        torch.set_num_threads(words.threads)
-    recipe = read_sam_recipe(words.recipe)
-    planes = read_patients(words.data, recipe.train, CT_DENOISE)
-    source = SceneSource(recipe.seed, planes, recipe.real, recipe.noise_hu)
-    trainer = SamTrainer(recipe, source, words.folder, torch.device(words.device), words.workers)
-    if words.resume:
-        trainer.resume()
-    elif words.begun:
-        trainer.begin_from(words.begun)
-    trainer.run(words.until)
-
-
-if __name__ == "__main__":
-    main()

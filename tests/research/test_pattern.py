@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ratcli.evaluation.pattern import fixed_pattern, grid_power
+from research.pattern import fixed_pattern, grid_power
 
 
 def _noise(sd: float = 1.0, side: int = 256) -> np.ndarray:

@@ -23,21 +23,21 @@ class SamRecipe:
 
     Attributes:
         shape: of the model.
-        seed: decides initial weights, scenes and prompts.
+        seed: decides initial weights, planes and prompts.
         steps: optimiser steps.
         early_steps: the first of them, on pictures half as wide; a quarter of the work.
-        early_batch: scenes of an early step.
-        batch: scenes of a step.
-        prompts: prompts for each scene; the first half points, the others boxes.
+        early_batch: planes of an early step.
+        batch: planes of a step.
+        prompts: prompts for each plane; the first half points, the others boxes.
         learning_rate: highest rate, after `warmup` steps; then a cosine to a hundredth.
         warmup: steps of linear warm-up.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         ema: decay of the averaged weights.
-        real: share of real planes among CT scenes.
+        real: share of real planes among CT planes.
         noise_hu: range of the noise, log-uniform.
-        pool: scenes that steps draw from.
-        refresh: scenes of the pool replaced after each step.
+        pool: planes that steps draw from.
+        refresh: planes of the pool replaced after each step.
         save: steps between checkpoints.
         precision: `fp32` or `bf16`.
         train: scans to learn from, one entry a patient, relative to the data folder.
@@ -73,7 +73,7 @@ class SamRecipe:
         return dataclasses.replace(self.shape, image_size=size)
 
     def batch_at(self, step: int) -> int:
-        """Return the scenes that a step sees."""
+        """Return the planes that a step sees."""
         return self.early_batch if self.is_early(step) else self.batch
 
 

@@ -1,56 +1,32 @@
-"""Material for the compact SAM: degraded pictures beside the regions of clean ones."""
+"""Examples for the compact SAM: degraded pictures beside the regions of clean ones."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ratcli.partition.display import layered_picture
-from ratcli.partition.scenes import Scene, draw_gray, draw_stained
 from ratcli.partition.superpixel import Superpixel
 from ratcli.physics.anatomy.ct import ct_slice
 from ratcli.physics.ct import low_dose_noise, sample_dose
 from ratcli.regions import LabelArray
-from ratcli.scan import FloatArray
 from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.training.material import CleanPlane
-
-# Regions of fewer pixels are smaller than a token of the network that uses the partition.
-_SMALLEST = 64
+from research.sam.drawing import LabelledPlane, draw_gray, draw_stained
 
 
-@dataclass(frozen=True)
-class Prompted:
-    """Prompts of I images, P each, and what they ask for.
-
-    Attributes:
-        pictures: uint8 `(I, 3, S, S)`.
-        points: `(I, P, 2)`, x and y in pixels.
-        boxes: `(I, P, 4)`, left, top, right and bottom.
-        targets: bool `(I, P, S/4, S/4)`.
-    """
-
-    pictures: Tensor
-    points: Tensor
-    boxes: Tensor
-    targets: Tensor
-
-
-class SceneSource:
-    """Draws scenes: procedural CT, real CT with pseudo-labels, gray and stained scenes.
+class SamExamples:
+    """Draws planes with regions: procedural and real CT, gray and stained pictures.
 
     Args:
         seed: decides everything.
         planes: clean planes in HU; may be empty.
-        real: share of real planes among the CT scenes.
+        real: share of real planes among the CT planes.
         noise_hu: range of the simulated noise.
     """
 
@@ -67,8 +43,8 @@ class SceneSource:
         for plane in planes:
             self._patients.setdefault(plane.patient, []).append(plane)
 
-    def make(self, index: int, side: int) -> Scene:
-        """Return the scene of an index, a picture of `(side, side)`."""
+    def make(self, index: int, side: int) -> LabelledPlane:
+        """Return the plane of an index, a picture of `(side, side)`."""
         rng = np.random.default_rng((self._seed, index))
         kind = rng.random()
         if kind < 0.2:
@@ -81,7 +57,7 @@ class SceneSource:
         hu, labels = ct_slice(rng, size=side, spacing_mm=spacing)
         return self._degraded(rng, CleanPlane("procedural", hu[None], spacing), labels, None)
 
-    def _real_ct(self, rng: np.random.Generator, side: int) -> Scene:
+    def _real_ct(self, rng: np.random.Generator, side: int) -> LabelledPlane:
         """A real plane; its regions are those of classes of intensity, at a random scale."""
         patient = sorted(self._patients)[int(rng.integers(len(self._patients)))]
         planes = self._patients[patient]
@@ -101,7 +77,7 @@ class SceneSource:
         plane: CleanPlane,
         labels: LabelArray,
         original: float | None,
-    ) -> Scene:
+    ) -> LabelledPlane:
         """Show a clean plane as a low dose would; its regions stay those of the clean one."""
         values = plane.values[0]
         if rng.random() < 0.8:
@@ -109,26 +85,26 @@ class SceneSource:
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             hu = torch.from_numpy(values)
             values = (hu + low_dose_noise(hu, plane.spacing_mm, dose, generator)).numpy()
-        return Scene(CT_DENOISE.normalise(values[None].astype(np.float32)), labels)
+        return LabelledPlane(CT_DENOISE.normalise(values[None].astype(np.float32)), labels)
 
 
-class ScenePool:
-    """Scenes to draw from; the oldest are replaced after every step.
+class LabelledPool:
+    """Planes to draw from; the oldest are replaced after every step.
 
     What it holds depends on the step alone, so that a resumed run goes on as an undisturbed one.
 
     Args:
-        source: draws scenes.
+        source: draws planes.
         side: of a picture.
-        size: scenes held.
-        refresh: scenes replaced at each step.
+        size: planes held.
+        refresh: planes replaced at each step.
         step: step at which the run begins or goes on.
-        workers: processes that draw scenes ahead; 0 draws them here.
+        workers: processes that draw planes ahead; 0 draws them here.
     """
 
     def __init__(
         self,
-        source: SceneSource,
+        source: SamExamples,
         side: int,
         size: int,
         refresh: int,
@@ -138,50 +114,50 @@ class ScenePool:
         self._size, self._refresh, self._next = size, refresh, step * refresh
         stream = _Stream(source, side, self._next)
         loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_same)
-        self._stream: Iterator[Scene] = iter(loader)
-        self._scenes: dict[int, Scene] = {}
+        self._stream: Iterator[LabelledPlane] = iter(loader)
+        self._planes: dict[int, LabelledPlane] = {}
         self._take(size)
 
     def advance(self) -> None:
-        """Replace the oldest scenes."""
+        """Replace the oldest planes."""
         self._take(self._refresh)
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Scene]:
-        """Draw scenes, mirrored and transposed at random."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[LabelledPlane]:
+        """Draw planes, mirrored and transposed at random."""
         chosen = rng.choice(self._size, count, replace=count > self._size)
-        return [_turned(rng, self._scenes[int(slot)]) for slot in chosen]
+        return [_turned(rng, self._planes[int(slot)]) for slot in chosen]
 
     def _take(self, count: int) -> None:
         for _ in range(count):
-            self._scenes[self._next % self._size] = next(self._stream)
+            self._planes[self._next % self._size] = next(self._stream)
             self._next += 1
 
 
-class _Stream(IterableDataset[Scene]):
-    """Scenes from an index on, in order, whichever process draws them."""
+class _Stream(IterableDataset[LabelledPlane]):
+    """Planes from an index on, in order, whichever process draws them."""
 
-    def __init__(self, source: SceneSource, side: int, first: int) -> None:
+    def __init__(self, source: SamExamples, side: int, first: int) -> None:
         self._source, self._side, self._first = source, side, first
 
-    def __iter__(self) -> Iterator[Scene]:
+    def __iter__(self) -> Iterator[LabelledPlane]:
         worker = get_worker_info()
         offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in itertools.count(self._first + offset, step):
             yield self._source.make(index, self._side)
 
 
-def _same(scene: Any) -> Any:
-    return scene
+def _same(plane: Any) -> Any:
+    return plane
 
 
-def _turned(rng: np.random.Generator, scene: Scene) -> Scene:
-    plane, labels = scene.plane, scene.labels
+def _turned(rng: np.random.Generator, plane: LabelledPlane) -> LabelledPlane:
+    values, labels = plane.values, plane.labels
     for axis in (-1, -2):
         if rng.random() < 0.5:
-            plane, labels = np.flip(plane, axis), np.flip(labels, axis)
+            values, labels = np.flip(values, axis), np.flip(labels, axis)
     if rng.random() < 0.5:
-        plane, labels = plane.swapaxes(-1, -2), labels.T
-    return Scene(np.ascontiguousarray(plane), np.ascontiguousarray(labels))
+        values, labels = values.swapaxes(-1, -2), labels.T
+    return LabelledPlane(np.ascontiguousarray(values), np.ascontiguousarray(labels))
 
 
 def _cropped(plane: CleanPlane, size: int, rng: np.random.Generator) -> CleanPlane:
@@ -195,46 +171,3 @@ def _cropped(plane: CleanPlane, size: int, rng: np.random.Generator) -> CleanPla
     top, left = (int(rng.integers(n - size + 1)) for n in values.shape[1:])
     cut = np.ascontiguousarray(values[:, top : top + size, left : left + size])
     return replace(plane, values=cut, spacing_mm=plane.spacing_mm * step)
-
-
-def prompt_scenes(rng: np.random.Generator, scenes: Sequence[Scene], count: int) -> Prompted:
-    """Draw prompts: half from pixels, half from regions, so that small ones are asked for too.
-
-    Args:
-        rng: source of randomness.
-        scenes: of one size, a multiple of 16.
-        count: prompts for each scene.
-    """
-    asked = [_prompt(rng, scene.labels, count) for scene in scenes]
-    points, boxes, targets = (np.stack(part) for part in zip(*asked, strict=True))
-    pictures = np.stack([layered_picture(scene.plane) for scene in scenes])
-    return Prompted(
-        torch.from_numpy(pictures).permute(0, 3, 1, 2),
-        torch.from_numpy(points),
-        torch.from_numpy(boxes),
-        torch.from_numpy(targets),
-    )
-
-
-def _prompt(
-    rng: np.random.Generator, labels: LabelArray, count: int
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Points `(P, 2)`, jittered boxes `(P, 4)` and masks of a label map `(S, S)`."""
-    areas = np.bincount(labels.ravel())
-    large = np.flatnonzero(areas >= min(_SMALLEST, areas.max()))
-    weights = areas[large] / areas[large].sum()
-    # In a random order: which are asked for by points, and which by boxes, follows from the place.
-    asked = rng.permutation(
-        [*rng.choice(large, count // 2), *rng.choice(large, count - count // 2, p=weights)]
-    )
-    points, boxes, masks = [], [], []
-    for region in asked:
-        mask = labels == region
-        rows, columns = np.nonzero(mask)
-        at = int(rng.integers(rows.size))
-        points.append((columns[at], rows[at]))
-        box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float32)
-        extent = np.tile(box[2:] - box[:2] + 1, 2)
-        boxes.append(box + rng.normal(0, 0.05, 4) * extent)
-        masks.append(mask[2::4, 2::4])
-    return np.array(points, np.float32), np.array(boxes, np.float32), np.stack(masks)

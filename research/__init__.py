@@ -1,0 +1,1 @@
+"""What makes and checks the weights that rat ships, and what no user needs; in no wheel."""

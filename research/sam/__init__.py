@@ -1,0 +1,1 @@
+"""Training of the compact SAM: `python -m research.sam --config recipes/sam-compact.toml ...`."""
