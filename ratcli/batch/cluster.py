@@ -93,7 +93,7 @@ def _outcome(future: Future[Any], job: Job) -> Outcome:
         raise error  # weights or device: no other scan would fare better
     if isinstance(error, KilledWorker):
         return _lost(job)
-    return Outcome.failure(job.name, error, output=str(job.output))
+    return Outcome.failure(job.name, error, output=job.output_text)
 
 
 def _lost(job: Job) -> Outcome:
@@ -101,7 +101,7 @@ def _lost(job: Job) -> Outcome:
         "the workers that had it were lost, one after another",
         hint="Most often for want of memory: use --memory, or larger workers.",
     )
-    return Outcome.failure(job.name, error, output=str(job.output))
+    return Outcome.failure(job.name, error, output=job.output_text)
 
 
 def work_on(job: Job, work: Work, settings: RunSettings) -> Outcome:

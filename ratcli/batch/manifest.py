@@ -6,11 +6,11 @@ import datetime
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ratcli.batch.digest import files_digest, output_digest
+from ratcli.batch.digest import output_digest
 from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.plan import Job, Plan
 from ratcli.errors import OutputError, UnreadableInputError, UsageError
@@ -18,6 +18,9 @@ from ratcli.formats.atomic import PartialFile, output_errors
 
 SAVE_INTERVAL_S = 1.0
 """Least time between two writes to the disk; what a kill loses is done again by `--resume`."""
+
+_REST = 10.0
+"""Times as long as a write took are left until the next: figures of many scans are large."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Manifest:
         self._header = header
         self._files = {outcome.name: outcome for outcome in outcomes}
         self._started = _now()
-        self._saved = 0.0
+        self._next_save = 0.0
 
     def add(self, outcome: Outcome) -> None:
         """Note what became of a scan; it reaches the disk within a second of work.
@@ -56,7 +59,7 @@ class Manifest:
             OutputError: the manifest cannot be written.
         """
         self._files[outcome.name] = outcome
-        if time.monotonic() - self._saved > SAVE_INTERVAL_S:
+        if time.monotonic() > self._next_save:
             self.save()
 
     def save(self, *, finished: bool = False) -> None:
@@ -68,6 +71,7 @@ class Manifest:
         Raises:
             OutputError: it cannot be written.
         """
+        began = time.monotonic()
         content = {
             "started": self._started,
             "finished": _now() if finished else None,
@@ -84,7 +88,8 @@ class Manifest:
             partial.discard()
             raise
         partial.commit()
-        self._saved = time.monotonic()
+        now = time.monotonic()
+        self._next_save = now + max(SAVE_INTERVAL_S, _REST * (now - began))
 
 
 def begin(path: Path, header: Header, plan: Plan) -> Manifest:
@@ -158,8 +163,8 @@ def resume(plan: Plan, before: Sequence[Outcome]) -> Plan:
         elif not _is_ours(job, outcome):
             begun = outcome.status == "planned"
             jobs.append(replace(job, overwrite=job.overwrite or begun))
-        elif files_digest(job.source.files) == outcome.input_sha256:
-            again = replace(outcome, status="skipped", error="done before", output=str(job.output))
+        elif job.inputs_digest() == outcome.input_sha256:
+            again = replace(outcome, status="skipped", error="done before", output=job.output_text)
             skipped.append(again)
         else:
             jobs.append(replace(job, overwrite=True))
@@ -167,17 +172,17 @@ def resume(plan: Plan, before: Sequence[Outcome]) -> Plan:
 
 
 def _is_ours(job: Job, outcome: Outcome) -> bool:
-    """Tell whether the output that stands there is the one that the manifest tells of."""
-    if not outcome.output_sha256 or not all(path.exists() for path in job.outputs):
+    """Return whether a scan is done, and its output, if it has one, is that of the manifest."""
+    if not outcome.input_sha256 or not all(path.exists() for path in job.outputs):
         return False
-    return output_digest(job.output) == outcome.output_sha256
+    return not job.outputs or output_digest(job.output) == outcome.output_sha256
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome without the folders of its output, which may tell of a patient."""
-    if outcome.status == "skipped" and outcome.output_sha256:
+    if outcome.status == "skipped" and outcome.input_sha256:
         outcome = replace(outcome, status="done", error="")
-    record = asdict(replace(outcome, output=Path(outcome.output).name))
+    record = vars(replace(outcome, output=Path(outcome.output).name))
     return {name: value for name, value in record.items() if value not in ("", {}, 0)}
 
 

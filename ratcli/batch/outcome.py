@@ -17,7 +17,8 @@ TRACE = 5
 """Level of tracebacks: below all that is told without `--debug`, since they may quote a header."""
 
 Status = Literal["planned", "done", "skipped", "failed", "busy"]
-Fact = str | int | float | bool | None
+Fact = str | int | float | bool | None | Sequence["Fact"] | Mapping[str, "Fact"]
+"""What JSON can hold."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Outcome:
         exit_code: that of the error, 0 otherwise.
         input_sha256: hash of the input's files, empty where it was not asked for.
         output_sha256: the same of the output.
-        facts: figures about the work.
+        facts: figures about the work, or its result where that is no file.
     """
 
     name: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+from ratcli.batch.digest import files_digest
 from ratcli.batch.outcome import Outcome
 from ratcli.errors import InputNotFoundError, OutputError, RatError, UsageError
 from ratcli.formats import ScanSource, find_scans, split_name
@@ -57,6 +58,18 @@ class Job:
     def claims(self) -> tuple[Path, ...]:
         """All names that the job needs for itself."""
         return (*self.outputs, *self.beside)
+
+    @property
+    def output_text(self) -> str:
+        """The output as outcomes name it; empty for a job that writes none."""
+        return str(self.output) if self.outputs else ""
+
+    def inputs_digest(self) -> str:
+        """Return the SHA-256 of all that is read: another one means that the result is outdated."""
+        return files_digest(self.source.files)
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 @dataclass(frozen=True)
@@ -186,7 +199,16 @@ def find_jobs(inputs: Sequence[Path], selection: Selection) -> Plan:
     alone = len(inputs) == 1
     jobs = [_job(scan, selection, alone=alone) for scan in found]
     _refuse_collisions(jobs)
-    return Plan(tuple(_told_apart(jobs)), tuple(failures))
+    return Plan(tuple(numbered(jobs)), tuple(failures))
+
+
+def numbered(jobs: Iterable[AnyJob]) -> Iterator[AnyJob]:
+    """Number the names that several jobs share, since a manifest goes by the name."""
+    seen: Counter[str] = Counter()
+    for job in jobs:
+        seen[job.name] += 1
+        again = seen[job.name]
+        yield job if again == 1 else replace(job, name=f"{job.name} ({again})")
 
 
 def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
@@ -204,7 +226,7 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
         return plan
     if if_exists == "skip":
         skipped = [
-            Outcome(job.name, "skipped", output=str(job.output), error="the output exists")
+            Outcome(job.name, "skipped", output=job.output_text, error="the output exists")
             for job in taken
         ]
         left = tuple(job for job in plan.jobs if job not in taken)
@@ -214,15 +236,6 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
         f"{taken[0].output.name} exists already{others}",
         hint="Choose another place with -o, or --if-exists skip or overwrite.",
     )
-
-
-def _told_apart(jobs: Sequence[Job]) -> Iterator[Job]:
-    """Number the names that several inputs share, since a manifest goes by the name."""
-    seen: Counter[str] = Counter()
-    for job in jobs:
-        seen[job.name] += 1
-        again = seen[job.name]
-        yield job if again == 1 else replace(job, name=f"{job.name} ({again})")
 
 
 def _job(found: Found, selection: Selection, *, alone: bool) -> Job:

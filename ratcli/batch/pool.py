@@ -132,7 +132,7 @@ class _Pool:
                 "the process that worked on it was ended from outside",
                 hint="Most often for want of memory: use fewer --jobs or a smaller --tile.",
             )
-            self._settle(Outcome.failure(job.name, error, output=str(job.output)))
+            self._settle(Outcome.failure(job.name, error, output=job.output_text))
         if self._left:
             self._hire()
 

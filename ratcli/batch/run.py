@@ -16,7 +16,7 @@ from typing import Protocol
 from typing_extensions import Self
 
 from ratcli.batch.claim import BusyError, claimed
-from ratcli.batch.digest import files_digest, output_digest
+from ratcli.batch.digest import output_digest
 from ratcli.batch.outcome import Outcome, Status
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
@@ -111,7 +111,7 @@ class Runner:
         """
         reader = ReadAhead(self._work.open(job))
         reader.start()
-        digest = files_digest(job.source.files) if self._settings.digests else ""
+        digest = job.inputs_digest() if self._settings.digests else ""
         return Opened(reader, digest)
 
     def _compute(self, job: Job, opened: Callable[[], Opened], progress: PlaneProgress) -> Finish:
@@ -147,13 +147,14 @@ class Runner:
         with held:
             try:
                 unfinished.commit()
-                digest = output_digest(job.output) if self._settings.digests else ""
+                is_hashed = self._settings.digests and job.outputs
+                digest = output_digest(job.output) if is_hashed else ""
             except Exception as error:
-                return Outcome.failure(job.name, error, output=str(job.output))
+                return Outcome.failure(job.name, error, output=job.output_text)
         return Outcome(
             job.name,
             "done",
-            output=str(job.output),
+            output=job.output_text,
             input_sha256=scan.digest,
             output_sha256=digest,
             facts=unfinished.facts,
@@ -174,7 +175,7 @@ def _refuse_written(job: Job) -> None:
 
 
 def _failed(job: Job, error: Exception, status: Status = "failed") -> Finish:
-    outcome = replace(Outcome.failure(job.name, error, output=str(job.output)), status=status)
+    outcome = replace(Outcome.failure(job.name, error, output=job.output_text), status=status)
     return lambda: outcome
 
 
