@@ -15,7 +15,7 @@ from dicom_scans import (
 )
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats import find_scans, open_scan
+from ratcli.formats import ScanSource, find_scans, open_scan
 
 
 def save_at(folder: Path, positions: list[tuple[float, float, float]]) -> Path:
@@ -136,12 +136,10 @@ def test_a_series_whose_identifiers_were_blanked_is_still_one(tmp_path: Path) ->
 
 
 def test_files_that_do_not_match_are_refused_when_opened_together(tmp_path: Path) -> None:
-    from ratcli.formats.dicom import open_scan as open_files
-
     one = save_dicom(dicom_dataset(ramp()), tmp_path / "one.dcm")
     two = save_dicom(dicom_dataset(ramp(8, 8)), tmp_path / "two.dcm")
     with pytest.raises(UnreadableInputError, match=r"two\.dcm has 8 x 8 pixels"):
-        open_files([one, two], max_pixels=1 << 20, assume_unit=None)
+        open_scan(ScanSource((one, two), "dicom", "both"))
 
 
 def test_a_restored_series_reads_back_in_the_same_order(tmp_path: Path) -> None:

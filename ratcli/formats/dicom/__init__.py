@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratcli.formats.source import ScanSource
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
     return find(paths, series_uid=series_uid)
 
 
-def open_scan(paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None) -> ScanReader:
+def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None) -> ScanReader:
     """Open the files of one series, see `ratcli.formats.open_scan`."""
     from ratcli.formats.dicom.reader import open_series
 
-    return open_series(paths, max_pixels=max_pixels, assume_unit=assume_unit)
+    return open_series(source, max_pixels=max_pixels, assume_unit=assume_unit)
 
 
 def create_scan(

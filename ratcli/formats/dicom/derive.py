@@ -20,7 +20,6 @@ from ratcli.formats.dicom.enhanced import (
     is_enhanced,
     scale_frames,
 )
-from ratcli.formats.dicom.files import read_header
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
 from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
@@ -88,7 +87,7 @@ def set_layout(dataset: Dataset, layout: PixelLayout) -> None:
 
 
 def _copy(source: FrameFile) -> Dataset:
-    dataset = read_header(source.path).dataset  # four times as fast as a deep copy
+    dataset = source.file.copy_header()
     for element in source.file.elements_after(source.end):
         if 0x7FE0 < element.tag.group < 0xFFFA:
             dataset.add(element)

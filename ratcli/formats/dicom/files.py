@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -81,9 +85,9 @@ class PixelElement:
     words: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DicomFile:
-    """A file whose header was read.
+    """A file whose header was parsed, once for finding, reading and writing.
 
     Attributes:
         path: the file, or `archive.zip/member`.
@@ -91,6 +95,8 @@ class DicomFile:
         syntax: transfer syntax.
         pixels: where the pixel data are; None where there are none.
         meta: the file meta elements, as they were found.
+        elements: the elements of `dataset` as they stand in the file, before any was looked at.
+        stamp: when the file was written, and its size, as `file_stamp` returned them.
     """
 
     path: Path
@@ -98,6 +104,8 @@ class DicomFile:
     syntax: UID
     pixels: PixelElement | None
     meta: Dataset
+    elements: Mapping[BaseTag, DataElement | RawDataElement]
+    stamp: tuple[int, int]
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -108,6 +116,20 @@ class DicomFile:
                 yield _inflated(file, self.path.name)
             else:
                 yield file
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of the header in the file, about a twentieth of what it takes in memory."""
+        return self.pixels.offset if self.pixels else self.stamp[1]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file is still the one whose header was parsed."""
+        return file_stamp(self.path) == self.stamp
+
+    def copy_header(self) -> Dataset:
+        """Return a copy of the header that may be changed; values that nobody reads stay raw."""
+        return _copy_elements(self.elements, self.dataset)
 
     def elements_after(self, offset: int) -> Dataset:
         """Read the elements behind the pixel data (private groups of some vendors).
@@ -142,6 +164,18 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     yield data
 
 
+def file_stamp(path: Path) -> tuple[int, int]:
+    """Return the time in ns and the size of a file, or of the archive that holds it.
+
+    Both are 0 where the file is gone.
+    """
+    for part in (path, *path.parents):
+        if part.is_file():
+            found = part.stat()
+            return found.st_mtime_ns, found.st_size
+    return 0, 0
+
+
 def read_header(path: Path) -> DicomFile:
     """Read all elements before the pixel data.
 
@@ -149,6 +183,7 @@ def read_header(path: Path) -> DicomFile:
         UnreadableInputError: damaged, nested too deeply, or inflating beyond the limit.
     """
     with guarded(path, "the header"), open_binary(path) as file:
+        stamp = file_stamp(path)
         syntax, meta = _read_meta(file)
         body = _inflated(file, path.name) if syntax == DeflatedExplicitVRLittleEndian else file
         dataset = read_dataset(
@@ -161,7 +196,31 @@ def read_header(path: Path) -> DicomFile:
             raise UnreadableInputError(f"{path.name}: no element of the DICOM header can be read")
         encoding = dataset.original_encoding
         pixels = _pixel_element(body, bool(encoding[0]), bool(encoding[1]))
-        return DicomFile(path, dataset, _actual_syntax(syntax, dataset), pixels, meta)
+        syntax = _actual_syntax(syntax, dataset)
+        return DicomFile(path, dataset, syntax, pixels, meta, dict(dataset.items()), stamp)
+
+
+def _copy_elements(
+    elements: Mapping[BaseTag, DataElement | RawDataElement], source: Dataset
+) -> Dataset:
+    """Return a data set of copied elements with the encodings of the one that they come from."""
+    copied = Dataset(
+        {tag: _copy_element(element) for tag, element in elements.items()},
+        parent_encoding=source.original_character_set,
+    )
+    implicit, little = source.original_encoding
+    copied.set_original_encoding(implicit, little, source.original_character_set)
+    copied.is_undefined_length_sequence_item = source.is_undefined_length_sequence_item
+    return copied
+
+
+def _copy_element(element: DataElement | RawDataElement) -> DataElement | RawDataElement:
+    if isinstance(element, RawDataElement):  # a tuple, which nobody can change
+        return element
+    copied = copy.copy(element)
+    if element.VR == "SQ":
+        copied.value = Sequence(_copy_elements(dict(item.items()), item) for item in element.value)
+    return copied
 
 
 def _read_meta(file: BinaryIO) -> tuple[UID, Dataset]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -15,15 +14,17 @@ from ratcli.formats.dicom.cache import FrameCache
 from ratcli.formats.dicom.codec import Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
-from ratcli.formats.dicom.files import guarded, read_header
+from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frames import FrameFile, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plane_spacing
 from ratcli.formats.dicom.groups import geometry, unit, value_map
+from ratcli.formats.dicom.headers import header_of
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.slide import is_slide
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.suv import find_suv_factor
 from ratcli.formats.dicom.values import ValueMap
+from ratcli.formats.source import ScanSource
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
 
@@ -163,24 +164,25 @@ class DicomReader:
 
 
 def open_series(
-    paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None
+    source: ScanSource, *, max_pixels: int, assume_unit: str | None
 ) -> DicomReader | SlideReader:
     """Open the files of one series, see `ratcli.formats.open_scan`.
 
     Raises:
         UnreadableInputError: a file is damaged, or is no image of the first one's size.
     """
-    sources = [FrameFile(read_header(path), max_pixels) for path in paths]
+    files = [header_of(path, source.headers) for path in source.paths]
+    sources = [FrameFile(file, max_pixels) for file in files]
     first = sources[0].layout
-    for source in sources[1:]:
-        layout = source.layout
+    for item in sources[1:]:
+        layout = item.layout
         if (layout.rows, layout.columns, layout.samples) != (
             first.rows,
             first.columns,
             first.samples,
         ):
             raise UnreadableInputError(
-                f"{source.path.name} has {layout.rows} x {layout.columns} pixels, but the "
+                f"{item.path.name} has {layout.rows} x {layout.columns} pixels, but the "
                 f"series begins with {first.rows} x {first.columns}"
             )
     if is_slide(sources[0].file.dataset):

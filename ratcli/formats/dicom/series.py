@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ratcli.errors import UnreadableInputError
@@ -16,6 +16,7 @@ from ratcli.formats.dicom.files import DicomFile, read_header
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import distance
 from ratcli.formats.dicom.groups import geometry
+from ratcli.formats.dicom.headers import KeptHeaders
 from ratcli.formats.dicom.slide import is_slide
 from ratcli.formats.kinds import counted
 
@@ -29,12 +30,14 @@ class Series:
         notices: what is odd about the way the files belong together, one sentence each.
         is_broken: whether it is a file that cannot be read, kept so that opening it tells why.
         is_folder: whether the files are images each, and not one image or parts of it.
+        headers: the headers of the files that were kept, by path.
     """
 
     paths: tuple[Path, ...]
     notices: tuple[str, ...] = ()
     is_broken: bool = False
     is_folder: bool = False
+    headers: Mapping[Path, DicomFile] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,21 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
         paths: DICOM files, zip archives of such, or DICOMDIRs, in any order.
         series_uid: SeriesInstanceUID of the only series wanted.
     """
+    headers = KeptHeaders()
+    members, broken = _read_members(paths, headers)
+    if series_uid is not None:
+        members = [member for member in members if member.series == series_uid]
+        folders = {member.path.parent for member in members}
+        broken = [path for path in broken if path.parent in folders]
+    slides = [member for member in members if member.slide_pixels]
+    others = [member for member in members if not member.slide_pixels]
+    found = [_broken(path) for path in broken] + _group(others) + _largest_levels(slides)
+    found = [replace(series, headers=headers.of(series.paths)) for series in found]
+    return sorted(found, key=lambda series: min(series.paths))
+
+
+def _read_members(paths: Sequence[Path], headers: KeptHeaders) -> tuple[list[_Member], list[Path]]:
+    """Return the images among the files, and the files that cannot be read."""
     members: list[_Member] = []
     broken: list[Path] = []
     for path in expand(paths):
@@ -76,21 +94,14 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
         except UnreadableInputError:
             broken.append(path)
             continue
-        if file.pixels is not None:
-            members.append(_member(file))
-        elif _lost_its_pixels(file):
-            if uid(file.dataset, "SeriesInstanceUID"):
-                members.append(_member(file))
-            else:
-                broken.append(path)
-    if series_uid is not None:
-        members = [member for member in members if member.series == series_uid]
-        folders = {member.path.parent for member in members}
-        broken = [path for path in broken if path.parent in folders]
-    slides = [member for member in members if member.slide_pixels]
-    others = [member for member in members if not member.slide_pixels]
-    found = [_broken(path) for path in broken] + _group(others) + _largest_levels(slides)
-    return sorted(found, key=lambda series: min(series.paths))
+        if file.pixels is None and not _lost_its_pixels(file):
+            continue
+        if file.pixels is None and not uid(file.dataset, "SeriesInstanceUID"):
+            broken.append(path)
+            continue
+        members.append(_member(file))
+        headers.add(file)
+    return members, broken
 
 
 def _broken(path: Path) -> Series:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ratcli.formats.limits import inflated_head
+from ratcli.formats.source import ScanSource
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 
@@ -29,13 +29,11 @@ def sniff(head: bytes, path: Path) -> bool:
     return name.endswith(".img") and header.header_path(path).is_file()
 
 
-def open_scan(
-    paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None = None
-) -> ScanReader:
+def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None = None) -> ScanReader:
     """Open a NIfTI file, or a pair by either of its files.
 
     Args:
-        paths: one file; or the two of a pair.
+        source: one file; or the two of a pair.
         max_pixels: most pixels of a plane.
         assume_unit: unit of the values; NIfTI has no field for it.
 
@@ -46,7 +44,7 @@ def open_scan(
     from ratcli.formats.nifti.header import read_header
     from ratcli.formats.nifti.reader import NiftiReader
 
-    return NiftiReader(read_header(paths[0], max_pixels), assume_unit)
+    return NiftiReader(read_header(source.paths[0], max_pixels), assume_unit)
 
 
 def create_scan(

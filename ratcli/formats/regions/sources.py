@@ -14,7 +14,7 @@ from pydicom.valuerep import DA, TM
 
 from ratcli.errors import OutputError
 from ratcli.formats.dicom.elements import number, text, uid
-from ratcli.formats.dicom.files import DicomFile, read_header
+from ratcli.formats.dicom.files import DicomFile
 from ratcli.formats.dicom.identity import instance_uid, series_uid, sop_class
 from ratcli.formats.regions.world import plane_affine
 
@@ -58,7 +58,7 @@ def source_headers(reader: Any) -> list[Dataset]:
 
 
 def _completed(file: DicomFile, thickness_mm: float | None) -> Dataset:
-    dataset = read_header(file.path).dataset
+    dataset = file.copy_header()
     _identify(dataset, file)
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from ratcli.formats.source import ScanSource
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -21,13 +21,11 @@ def sniff(head: bytes, path: Path) -> bool:
     return head[:4] in _MAGIC or path.name.lower().endswith(_SUFFIXES)
 
 
-def open_scan(
-    paths: Sequence[Path], *, max_pixels: int, assume_unit: str | None = None
-) -> ScanReader:
+def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None = None) -> ScanReader:
     """Open a TIFF.
 
     Args:
-        paths: one file.
+        source: one file.
         max_pixels: most pixels decoded at once: of a tile or strip, and of a box that is read.
         assume_unit: unit of gray values; colours of 8 and 16 bits are `RGB`.
 
@@ -37,7 +35,7 @@ def open_scan(
     from ratcli.formats.tiff.pages import open_pages
     from ratcli.formats.tiff.reader import TiffReader
 
-    pages = open_pages(paths[0])
+    pages = open_pages(source.paths[0])
     try:
         return TiffReader(pages, max_pixels, assume_unit)
     except BaseException:

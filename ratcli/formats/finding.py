@@ -1,0 +1,183 @@
+"""Which scans a file or a folder holds, told by the first bytes of each file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from ratcli.errors import InputNotFoundError, UnreadableInputError, UsageError
+from ratcli.formats.kinds import describe_bytes
+from ratcli.formats.limits import HEAD_BYTES
+from ratcli.formats.modules import FORMATS, format_module
+from ratcli.formats.source import ScanSource, common_folder, split_name
+
+
+def sniff(path: Path) -> str | None:
+    """Return the name of a file's format, or None where it is none of `FORMATS`.
+
+    Raises:
+        UnreadableInputError: the file cannot be read.
+    """
+    head = _head(path)
+    for name in FORMATS:
+        if format_module(name).sniff(head, path):
+            return name
+    return None
+
+
+def find_scans(
+    path: Path, *, recursive: bool = False, series_uid: str | None = None
+) -> list[ScanSource]:
+    """List the scans in a file or folder; DICOM files of a folder are grouped into series.
+
+    Args:
+        path: a file, a folder, or a zip archive of a DICOM series.
+        recursive: whether to search the folders inside.
+        series_uid: SeriesInstanceUID of the only series wanted.
+
+    Returns:
+        At least one source, in the order of their file names.
+
+    Raises:
+        InputNotFoundError: nothing there, no scan in it, or not that series.
+        UnreadableInputError: the file is of a kind that is not read.
+    """
+    if not path.exists():
+        raise InputNotFoundError(f"{path.name or path} does not exist")
+    if path.is_dir():
+        sources = _sources(_sort_files(_list_files(path, recursive)), series_uid)
+    else:
+        name = _sniff_or_raise(path)
+        if series_uid is not None or _is_container(name, path):
+            sources = _sources({name: [path]}, series_uid)
+        else:
+            sources = [ScanSource((path,), name, split_name(path)[0])]
+    if not sources:
+        raise _nothing_found(path, recursive, series_uid)
+    return sources
+
+
+def only_scan(sources: list[ScanSource], path: Path) -> ScanSource:
+    """Return the only scan; of one with files that cannot be read, such a file, to tell why."""
+    broken = [source for source in sources if source.is_broken]
+    if broken and len(sources) - len(broken) <= 1:
+        return broken[0]
+    if len(sources) > 1:
+        raise UsageError(
+            f"{path.name} holds {len(sources)} scans, but one is opened at a time",
+            hint="Name a file, or pick a series with --series-uid.",
+        )
+    return sources[0]
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        reason = (error.strerror or "unknown reason").lower()
+        raise UnreadableInputError(f"{path.name} cannot be read: {reason}") from error
+
+
+def _sniff_or_raise(path: Path) -> str:
+    name = sniff(path)
+    if name is None:
+        raise UnreadableInputError(
+            f"{path.name} is {describe_bytes(_head(path))}, not a DICOM, NIfTI or TIFF file"
+        )
+    return name
+
+
+def _list_files(folder: Path, recursive: bool) -> list[Path]:
+    """List the files of a folder in the order of their names, hidden ones left out."""
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        if not recursive:
+            break
+    return [file for file in files if file.is_file()]
+
+
+def _sort_files(files: Iterable[Path]) -> dict[str, list[Path]]:
+    by_format: dict[str, list[Path]] = {}
+    for file in files:
+        name = sniff(file)
+        if name is not None:
+            by_format.setdefault(name, []).append(file)
+    return by_format
+
+
+def _sources(by_format: dict[str, list[Path]], series_uid: str | None) -> list[ScanSource]:
+    sources: list[ScanSource] = []
+    for name, paths in by_format.items():
+        if name == "dicom":
+            sources += _dicom_sources(paths, series_uid)
+        elif series_uid is None:
+            sources += [
+                ScanSource((path,), name, split_name(path)[0]) for path in _without_voxels(paths)
+            ]
+    return sorted(sources, key=lambda source: source.paths[0])
+
+
+def _without_voxels(paths: list[Path]) -> list[Path]:
+    """Leave out the voxels of a pair: its header stands for both."""
+    kinds = {path: split_name(path) for path in paths}
+    headers = {
+        (path.parent, stem, suffix[4:].lower())
+        for path, (stem, suffix) in kinds.items()
+        if suffix.lower().startswith(".hdr")
+    }
+    return [
+        path
+        for path, (stem, suffix) in kinds.items()
+        if not suffix.lower().startswith(".img")
+        or (path.parent, stem, suffix[4:].lower()) not in headers
+    ]
+
+
+def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource]:
+    from ratcli.formats import dicom
+
+    found = dicom.find_series(paths, series_uid=series_uid)
+    folders = [common_folder(series.paths) for series in found if series.is_folder]
+    shared, seen = Counter(folders), Counter[Path]()
+    sources = []
+    for series in found:
+        name = split_name(series.paths[0])[0]
+        if series.is_folder:
+            folder = common_folder(series.paths)
+            seen[folder] += 1
+            number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
+            name = (folder.resolve().name or "scan").removesuffix(".zip") + number
+        sources.append(
+            ScanSource(
+                paths=series.paths,
+                format="dicom",
+                name=name,
+                is_folder=series.is_folder,
+                notices=series.notices,
+                is_broken=series.is_broken,
+                headers=series.headers,
+            )
+        )
+    return sources
+
+
+def _is_container(name: str, path: Path) -> bool:
+    from ratcli.formats import dicom
+
+    return name == "dicom" and dicom.is_container(path)
+
+
+def _nothing_found(path: Path, recursive: bool, series_uid: str | None) -> InputNotFoundError:
+    where = path.resolve().name
+    if series_uid is not None:
+        return InputNotFoundError(
+            f"{where} holds no series with the wanted SeriesInstanceUID",
+            hint="`rat info` lists the series.",
+        )
+    hint = "" if recursive else "Search the folders inside it with --recursive."
+    return InputNotFoundError(f"{where} holds no DICOM, NIfTI or TIFF scan", hint=hint)

@@ -1,0 +1,81 @@
+"""One scan on disk: its files, its format, and the name of what is made from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_LONG_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".ome.tiff", ".ome.tif", ".ome.btf")
+_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".tif", ".tiff", ".svs", ".btf")
+
+
+@dataclass(frozen=True)
+class ScanSource:
+    """One scan on disk, not yet opened.
+
+    Attributes:
+        paths: its files, in order; a member of an archive is `archive.zip/member`.
+        format: name of its format.
+        name: stem for the output's name; made from file and folder names, never from a tag.
+        is_folder: whether it is written as a folder of files.
+        notices: what is odd about the way its files belong together, one sentence each; to be
+            told beside `ScanInfo.notices`.
+        is_broken: whether it is a file of a DICOM series that cannot be read; opening it tells
+            why.
+        headers: what was parsed of its files to find it, so that opening it need not parse again.
+            Another process does not get them.
+    """
+
+    paths: tuple[Path, ...]
+    format: str
+    name: str
+    is_folder: bool = False
+    notices: tuple[str, ...] = ()
+    is_broken: bool = False
+    headers: Mapping[Path, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "headers": {}}
+
+    @property
+    def suffix(self) -> str:
+        """Suffix that a file made from this scan gets; empty for a folder."""
+        if self.is_folder:
+            return ""
+        suffix = split_name(self.paths[0])[1]
+        return suffix or {"dicom": ".dcm", "nifti": ".nii", "tiff": ".tif"}[self.format]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files on disk: the archive where `paths` are inside one."""
+        return tuple(dict.fromkeys(_on_disk(path) for path in self.paths))
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds all of the files."""
+        return common_folder(self.files)
+
+
+def split_name(path: Path) -> tuple[str, str]:
+    """Split a file name into stem and suffix; dots of a UID stay in the stem."""
+    name, lower = path.name, path.name.lower()
+    for suffix in (*_LONG_SUFFIXES, *_SUFFIXES):
+        if lower.endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)], name[-len(suffix) :]
+    return name, ""
+
+
+def common_folder(paths: Sequence[Path]) -> Path:
+    """Return the folder that holds all of the files."""
+    return Path(os.path.commonpath([path.parent.absolute() for path in paths]))
+
+
+def _on_disk(path: Path) -> Path:
+    """Return the nearest part of a path that is there: an archive for one of its members."""
+    for part in (path, *path.parents):
+        if part.exists():
+            return part
+    return path
