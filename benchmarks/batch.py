@@ -22,8 +22,9 @@ import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
 
-from ratcli.api import restoration, restore_settings, segment
 from ratcli.batch.outcome import Outcome
+from ratcli.commands.restore import RestoreOptions, restoration
+from ratcli.commands.segment import find_regions
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "ct_phantom.dcm"
 
@@ -73,8 +74,8 @@ class Watch:
 
 
 def run(source: Path, out: Path, device: str, watch: Watch, cache: Path | None = None) -> None:
-    settings = restore_settings("ct-denoise", device=device)
-    batch, work = restoration([source], settings, output=out, cache=cache)
+    options = RestoreOptions(task="ct-denoise", device=device, output=out, cache=cache)
+    batch, work = restoration([source], options)
     batch.run(work, watch)
     failed = [outcome.error for outcome in watch.outcomes if outcome.status != "done"]
     if failed:
@@ -86,7 +87,7 @@ def throughput(work: Path, count: int, size: int, device: str) -> dict[str, floa
     watch, cache = Watch(), work / "cache"
     folder = write_slices(work / "files", count, size, one_series=False)
     for file in folder.iterdir():
-        segment(file, task="ct-denoise", cache=cache)
+        find_regions(file, task="ct-denoise", cache=cache)
     run(folder, work / "out", device, watch, cache)
     wall = time.perf_counter() - watch.first
     later = [outcome.facts for outcome in watch.outcomes[1:]]

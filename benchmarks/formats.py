@@ -29,8 +29,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-
 from ratcli.cli.prospects import measure_range, prospect
+
 from ratcli.errors import RatError
 from ratcli.formats import ScanSource, create_scan, find_scans, open_scan, sniff
 from ratcli.scan import Derivation, ScanInfo, ScanReader

@@ -1,29 +1,37 @@
 """rat: restore medical images with the Region Attention Transformer.
 
-From Python: `ratcli.restore(array_or_path, task="ct-denoise")`, `ratcli.segment` and
-`ratcli.evaluate`. Nothing heavy loads before a function is used.
+From Python: `ratcli.restore("scan.dcm", task="ct-denoise")`, and `segment`, `simulate`, `evaluate`
+and `info` alike; arrays are taken in place of paths. Nothing heavy loads before a function is used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ratcli.api import evaluate as evaluate
-    from ratcli.api import restore as restore
-    from ratcli.api import segment as segment
+    from ratcli.commands.doctor import doctor as doctor
+    from ratcli.commands.evaluate import evaluate as evaluate
+    from ratcli.commands.info import info as info
+    from ratcli.commands.restore import restore as restore
+    from ratcli.commands.segment import find_regions as find_regions
+    from ratcli.commands.segment import segment as segment
+    from ratcli.commands.simulate import simulate as simulate
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "restore", "segment"]
+__all__ = [
+    *("__version__", "doctor", "evaluate", "find_regions"),
+    *("info", "restore", "segment", "simulate"),
+]
+
+_ELSEWHERE = {"find_regions": "segment"}
 
 
 def __getattr__(name: str) -> Any:
     """Load the function of that name."""
     if name not in __all__:
         raise AttributeError(f"module 'ratcli' has no attribute '{name}'")
-    from ratcli import api
-
-    return getattr(api, name)
+    return getattr(importlib.import_module(f"ratcli.commands.{_ELSEWHERE.get(name, name)}"), name)
 
 
 def __dir__() -> list[str]:

@@ -72,3 +72,9 @@ class PartialFailureError(RatError):
     """Some inputs of a batch failed and the others are done."""
 
     exit_code = 8
+
+
+def sentence(message: str, hint: str = "") -> str:
+    """Return message and hint as sentences on one line."""
+    parts = (part.strip().rstrip(".") for part in (message, hint))
+    return " ".join(f"{part}." if part[-1] not in "?!" else part for part in parts if part)

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 import ratcli
+from ratcli.batch.outcome import Outcome
 from ratcli.errors import (
     DeviceError,
     InputNotFoundError,
@@ -72,8 +73,12 @@ def test_an_array_of_other_axes_is_refused(tiny_weights: Path) -> None:
 def test_a_file_is_restored_beside_itself(tmp_path: Path, tiny_weights: Path) -> None:
     tifffile.imwrite(tmp_path / "scan.tif", plane() * 4)
     outputs = ratcli.restore(tmp_path / "scan.tif", task="ct-denoise", unit="HU", threads=1)
-    assert outputs == [tmp_path / "scan_ct-denoise.tif"]
-    assert tifffile.imread(outputs[0]).shape == (48, 40)
+    assert [outcome.output for outcome in outputs] == [str(tmp_path / "scan_ct-denoise.tif")]
+    assert tifffile.imread(outputs[0].output).shape == (48, 40)
+
+
+def written(outcomes: list[Outcome]) -> list[Path]:
+    return [Path(outcome.output) for outcome in outcomes]
 
 
 def test_several_paths_are_one_batch_that_can_go_on(tmp_path: Path, tiny_weights: Path) -> None:
@@ -81,10 +86,12 @@ def test_several_paths_are_one_batch_that_can_go_on(tmp_path: Path, tiny_weights
         tifffile.imwrite(tmp_path / f"{name}.tif", plane())
     paths = [tmp_path / "a.tif", str(tmp_path / "b.tif")]
     kept = {"manifest": tmp_path / "run.json", "resume": True, "output": tmp_path / "out"}
-    first = ratcli.restore(paths, task="ct-denoise", unit="HU", threads=1, **kept)
+    first = written(ratcli.restore(paths, task="ct-denoise", unit="HU", threads=1, **kept))
     assert first == [tmp_path / "out" / "a.tif", tmp_path / "out" / "b.tif"]
     made = [path.stat().st_mtime_ns for path in first]
-    assert ratcli.restore(paths, task="ct-denoise", unit="HU", threads=1, **kept) == first
+    again = ratcli.restore(paths, task="ct-denoise", unit="HU", threads=1, **kept)
+    assert [outcome.status for outcome in again] == ["skipped", "skipped"]
+    assert written(again) == first
     assert [path.stat().st_mtime_ns for path in first] == made
 
 
@@ -141,7 +148,7 @@ def test_regions_of_an_array_cover_it() -> None:
 
 def test_regions_of_a_file_are_those_of_its_values(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "scan.tif", plane() * 3)
-    found = ratcli.segment(tmp_path / "scan.tif", task="ct-denoise", unit="HU")
+    found = ratcli.find_regions(tmp_path / "scan.tif", task="ct-denoise", unit="HU")
     np.testing.assert_array_equal(found, ratcli.segment(plane() * 3, task="ct-denoise"))
 
 
@@ -166,8 +173,8 @@ def test_an_array_is_not_evaluated_without_a_task() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["import ratcli.pipeline", "from ratcli.pipeline import Restorer"]
+    "first", ["import ratcli.pipeline", "import ratcli.pipeline.restorer as R"]
 )
 def test_the_function_keeps_its_name_beside_the_module(first: str) -> None:
-    code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.api'"
+    code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.commands.restore'"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratcli import __version__
-from ratcli.batch.manifest import Header
 from ratcli.batch.memory import Budget, Fit
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
@@ -22,10 +18,8 @@ from ratcli.errors import UsageError
 from ratcli.formats import check_jpeg, open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
-from ratcli.network.registry import find_weights
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.scan import Derivation, ScanInfo, ScanReader
-from ratcli.weightfiles import hash_file
 
 if TYPE_CHECKING:
     from ratcli.pipeline import Restorer, RestoreSettings, RestoreSummary
@@ -183,44 +177,6 @@ class Written:
     def commit(self) -> None:
         """Close the writers: the outputs get their final names."""
         self._writers.close()
-
-
-def restore_header(work: RestoreWork) -> Header:
-    """Return what a manifest tells of a batch: settings, versions, hash of the weights.
-
-    Raises:
-        WeightsError: the weights are not installed.
-    """
-    settings = work.settings
-    weights = find_weights(settings.weights or settings.task.weights)
-    shaping: dict[str, Fact] = {
-        "task": settings.task.name,
-        "weights": weights.name,
-        "weights_sha256": weights.sha256,
-        **{f"weights_beside_{name}": find_weights(name).sha256 for name in settings.beside},
-        "partition": settings.partition or settings.task.partition,
-        "strength": settings.strength,
-        "precision": settings.precision,
-        "tile": settings.tile,
-        "tile_overlap": settings.tile_overlap,
-        "memory_bytes": work.memory_bytes or None,
-        "jpeg_quality": work.jpeg_quality,
-        "views": settings.views,
-        "unit": work.unit,
-        "regions_sha256": hash_file(work.regions) if work.regions else None,
-    }
-    versions = {name: metadata.version(name) for name in ("torch", "numpy")}
-    return Header(
-        shaping,
-        {
-            "command": "restore",
-            "rat": __version__,
-            "python": platform.python_version(),
-            **versions,
-            "device": settings.device,
-            "threads": settings.threads,
-        },
-    )
 
 
 def jpeg_quality(compression: str, quality: int | None) -> int | None:

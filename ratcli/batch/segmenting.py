@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import platform
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ratcli import __version__
-from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.restoring import Written
@@ -301,21 +298,3 @@ class Table:
             self._partial.commit()
         else:
             self._partial.discard()
-
-
-def segment_header(work: SegmentWork) -> Header:
-    """Return what a manifest tells of a batch: settings and versions."""
-    settings: dict[str, Fact] = {
-        "partition": work.partition,
-        "task": work.task,
-        "kind": work.kind,
-        "unit": work.unit,
-        "propagate": work.propagate,
-        "preview": work.preview,
-        "table": work.table,
-    }
-    versions = {name: metadata.version(name) for name in ("numpy", "scikit-image")}
-    python = platform.python_version()
-    return Header(
-        settings, {"command": "segment", "rat": __version__, "python": python, **versions}
-    )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-import platform
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ratcli import __version__
 from ratcli.batch.coarse import CoarseTiff
-from ratcli.batch.manifest import Header
-from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.restoring import Written
 from ratcli.batch.stream import ReadAhead, write_behind
@@ -161,19 +157,4 @@ def _derivation(work: SimulateWork, facts: dict[str, float]) -> Derivation:
         method="simulate",
         version=__version__,
         settings=("simulate", *(f"{name}={value!r}" for name, value in asdict(how).items())),
-    )
-
-
-def simulate_header(work: SimulateWork) -> Header:
-    """Return what a manifest tells of a batch: settings and versions."""
-    settings: dict[str, Fact] = {
-        "task": work.task.name,
-        **asdict(work.degradation),
-        "unit": work.unit,
-        "spacing_mm": work.spacing_mm,
-    }
-    versions = {name: metadata.version(name) for name in ("torch", "numpy")}
-    python = platform.python_version()
-    return Header(
-        settings, {"command": "simulate", "rat": __version__, "python": python, **versions}
     )

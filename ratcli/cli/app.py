@@ -14,8 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ratcli import __version__
-from ratcli.cli.console import sentence
-from ratcli.errors import RatError, UsageError
+from ratcli.errors import RatError, UsageError, sentence
 
 # A command is a module with an `app`; it is imported when it is called or listed.
 COMMANDS: dict[str, str] = {

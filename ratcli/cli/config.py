@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ratcli.cli.console import MESSAGES, ConsoleOptions
+from ratcli.commands.options import check_value, described
 from ratcli.errors import InputNotFoundError, UsageError
 
 if sys.version_info >= (3, 11):
@@ -17,25 +20,28 @@ else:
     import tomli as tomllib
 
 
-def _use_file(context: typer.Context, path: Path | None) -> Path | None:
-    """Make the settings of a file the defaults of the options that are parsed next."""
-    if path is not None and not context.resilient_parsing:
-        settings = read_settings(path, context.info_name or "")
-        context.default_map = _by_parameter(settings, context, path)
-    return path
+def config_option(options: type) -> inspect.Parameter:
+    """Return the parameter `--config` of a command with these options."""
 
+    def use_file(context: typer.Context, path: Path | None) -> Path | None:
+        """Make the settings of a file the defaults of the options that are parsed next."""
+        if path is not None and not context.resilient_parsing:
+            settings = read_settings(path, context.info_name or "")
+            context.default_map = by_parameter(settings, options, path)
+        return path
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
+    about = typer.Option(
         "--config",
         metavar="FILE",
-        callback=_use_file,
+        callback=use_file,
         is_eager=True,
-        help="Read options from a TOML file: `task = 'ct-denoise'`.",
+        help="Read options from this TOML file, such as `task = 'ct-denoise'`. The command line "
+        "takes precedence.",
+        rich_help_panel=MESSAGES,
         show_default=False,
-    ),
-]
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter("config", kind, default=None, annotation=Annotated[Path | None, about])
 
 
 def read_settings(path: Path, command: str) -> dict[str, Any]:
@@ -59,23 +65,23 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
     return {**common, **content.get(command, {})}
 
 
-def _by_parameter(settings: dict[str, Any], context: typer.Context, path: Path) -> dict[str, Any]:
-    """Rename settings from the words of the command line to those of the function."""
-    names = {
-        option.removeprefix("--"): parameter
-        for parameter in context.command.params
-        for option in parameter.opts
-        if option.startswith("--") and option not in ("--config", "--help")
-    }
+def by_parameter(settings: dict[str, Any], options: type, path: Path) -> dict[str, Any]:
+    """Check settings, and name them as the command's function does.
+
+    Raises:
+        UsageError: a setting is no option, or its value is not one that the option takes.
+    """
+    known = {each.word: each for each in (*described(options), *described(ConsoleOptions))}
     chosen = {}
     for name, value in settings.items():
-        word = name.replace("_", "-")
-        if word not in names:
-            near = difflib.get_close_matches(word, names, n=1)
+        each = known.get(name.replace("_", "-"))
+        if each is None:
+            near = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
             hint = f"Did you mean {near[0]}?" if near else "Options stand there without dashes."
             raise UsageError(f"{path.name} sets '{name}', which is no option", hint=hint)
-        parameter = names[word]
-        # An option that may be given again takes one value from a file as well.
-        several = getattr(parameter, "multiple", False) and not isinstance(value, list)
-        chosen[parameter.name or ""] = [value] if several else value
+        try:
+            checked = check_value(each, value)
+        except UsageError as error:
+            raise UsageError(f"{path.name}: {error}", hint=error.hint) from error
+        chosen[each.name] = list(checked) if each.is_several else checked
     return chosen

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from ratcli.commands.options import option
 from ratcli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -23,53 +24,54 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("ratcli.cli")
 PLAIN_INTERVAL_S = 10.0
+MESSAGES = "Messages"
 
 
-@dataclass(frozen=True)
-class Talk:
-    """How much is told, and where.
+@dataclass(frozen=True, kw_only=True)
+class ConsoleOptions:
+    """How much is told on the terminal; every command has these options."""
 
-    Attributes:
-        quiet: errors only.
-        verbose: details too.
-        progress: a bar, where stderr is a terminal.
-        log_file: a file that gets every detail with the time, or None.
-        debug: warnings of libraries are shown; they may quote a file's headers.
-    """
-
-    quiet: bool = False
-    verbose: bool = False
-    progress: bool = True
-    log_file: Path | None = None
-    debug: bool = False
+    json: bool = option(False, "Print one JSON object for each result on stdout.", group=MESSAGES)
+    quiet: bool = option(False, "Show errors only.", short="q", group=MESSAGES)
+    verbose: bool = option(False, "Show details, too.", short="v", group=MESSAGES)
+    debug: bool = option(False, "Show tracebacks and warnings of libraries.", group=MESSAGES)
+    no_progress: bool = option(False, "Do not show a progress bar.", group=MESSAGES)
+    log_file: Path | None = option(
+        None, "Write every detail with its time to this file.", metavar="FILE", group=MESSAGES
+    )
 
     @property
     def level(self) -> int:
-        """Least level that reaches stderr."""
+        """Lowest level of messages that reaches stderr."""
         if self.quiet:
             return logging.ERROR
         if self.debug:
             return logging.NOTSET + 1
         return logging.DEBUG if self.verbose else logging.INFO
 
+    @property
+    def has_bar(self) -> bool:
+        """Whether a progress bar is shown: on a terminal, where it is wanted."""
+        return not self.no_progress and not self.quiet and sys.stderr.isatty()
+
 
 @contextmanager
-def talking(talk: Talk) -> Iterator[None]:
+def talking(options: ConsoleOptions) -> Iterator[None]:
     """Send the log of `ratcli` to stderr and the log file, and keep other libraries silent.
 
     Raises:
         OutputError: the log file cannot be written.
     """
     root = logging.getLogger("ratcli")
-    handlers = _handlers(talk)
+    handlers = _handlers(options)
     before = (root.level, root.propagate)
-    root.setLevel(min(talk.level, logging.DEBUG))
+    root.setLevel(min(options.level, logging.DEBUG))
     root.propagate = False
     for handler in handlers:
         root.addHandler(handler)
     try:
         with warnings.catch_warnings():
-            if not talk.debug:
+            if not options.debug:
                 _silence_libraries()
             yield
     finally:
@@ -80,17 +82,17 @@ def talking(talk: Talk) -> Iterator[None]:
             handler.close()
 
 
-def _handlers(talk: Talk) -> list[logging.Handler]:
+def _handlers(options: ConsoleOptions) -> list[logging.Handler]:
     screen = _Screen()
-    screen.setLevel(talk.level)
+    screen.setLevel(options.level)
     handlers: list[logging.Handler] = [screen]
-    if talk.log_file is not None:
+    if options.log_file is not None:
         try:
-            file = logging.FileHandler(talk.log_file, encoding="utf-8", delay=False)
+            file = logging.FileHandler(options.log_file, encoding="utf-8", delay=False)
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise OutputError(
-                f"the log {talk.log_file.name} cannot be written: {reason}"
+                f"the log {options.log_file.name} cannot be written: {reason}"
             ) from error
         file.setLevel(logging.DEBUG)
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -123,16 +125,14 @@ class Progress:
     """A bar on a terminal; a plain line from time to time elsewhere.
 
     Args:
-        talk: whether a bar is wanted.
+        options: whether a bar is wanted.
         files: number of files to come.
     """
 
-    def __init__(self, talk: Talk, files: int) -> None:
+    def __init__(self, options: ConsoleOptions, files: int) -> None:
         self._files = files
         self._told = time.monotonic()
-        self._bar = (
-            _make_bar() if talk.progress and not talk.quiet and sys.stderr.isatty() else None
-        )
+        self._bar = _make_bar() if options.has_bar else None
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -269,9 +269,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def say(text: str) -> None:
     """Write a line of data to stdout."""
     print(text)
-
-
-def sentence(message: str, hint: str = "") -> str:
-    """Return message and hint as sentences on one line."""
-    parts = (part.strip().rstrip(".") for part in (message, hint))
-    return " ".join(f"{part}." if part[-1] not in "?!" else part for part in parts if part)

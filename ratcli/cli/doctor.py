@@ -1,61 +1,17 @@
-"""`rat doctor`: what this machine offers."""
+"""`rat doctor` on the command line."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
-import os
-import platform
-import shutil
-import sys
 
-import typer
-
-from ratcli import __version__
-from ratcli.cli import options
-from ratcli.cli.console import Talk, say, talking
-
-app = typer.Typer(add_completion=False)
-
-# Distribution and what it is for; the first ones must be there, the others come with extras.
-REQUIRED = {
-    "torch": "the network",
-    "numpy": "arrays",
-    "scikit-image": "partitions, metrics",
-    "pydicom": "DICOM",
-    "nibabel": "NIfTI",
-    "tifffile": "TIFF",
-    "safetensors": "weights",
-}
-CODECS = {
-    "imagecodecs": "JPEG, JPEG 2000, TIFF compression",
-    "pyjpegls": "JPEG-LS",
-}
-EXTRAS = {
-    "highdicom": "DICOM region maps",
-    "segment-anything": "SAM partitions",
-    "distributed": "Dask clusters (extra cluster)",
-}
+from ratcli.cli.console import ConsoleOptions, say
+from ratcli.cli.parameters import NoOptions, Verb, app_of
+from ratcli.commands.doctor import doctor
 
 
-@app.command(
-    epilog=options.examples(
-        ("rat doctor", "what to send with a question"), ("rat doctor --json", "for a script")
-    )
-)
-def doctor(as_json: options.Json = False, debug: options.Debug = False) -> None:
-    """Show what this machine offers: libraries, codecs, devices, memory, weights."""
-    with talking(Talk(debug=debug)):
-        sections = {
-            "machine": _machine(),
-            "libraries": _versions(REQUIRED),
-            "codecs": _versions(CODECS),
-            "optional": _versions(EXTRAS),
-            "devices": _devices(),
-            "weights": _weights(),
-        }
-    if as_json:
+def _run(_: None, _options: NoOptions, console: ConsoleOptions) -> None:
+    sections = doctor()
+    if console.json:
         say(json.dumps(sections))
     else:
         say("\n".join(_section(title, rows) for title, rows in sections.items()))
@@ -66,65 +22,12 @@ def _section(title: str, rows: dict[str, str]) -> str:
     return "\n".join([title, *(f"  {key.ljust(width)}  {value}" for key, value in rows.items())])
 
 
-def _machine() -> dict[str, str]:
-    free_gb = shutil.disk_usage(os.curdir).free / 1e9
-    return {
-        "rat": __version__,
-        "python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})",
-        "processors": str(_processors()),
-        "memory": _memory(),
-        "free disk": f"{free_gb:.1f} GB here",
-    }
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _memory() -> str:
-    if not hasattr(os, "sysconf"):
-        return "not told"
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
-
-
-def _versions(distributions: dict[str, str]) -> dict[str, str]:
-    return {name: f"{_version(name)}, for {use}" for name, use in distributions.items()}
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "missing"
-
-
-def _devices() -> dict[str, str]:
-    """Ask torch, which takes a second to import; a broken install is a finding, not an error."""
-    try:
-        import torch
-    except (ImportError, OSError) as error:
-        return {"torch": f"cannot be imported ({type(error).__name__})"}
-    devices = {"cpu": f"{torch.get_num_threads()} threads"}
-    for index in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(index)
-        devices[f"cuda:{index}"] = f"{facts.name}, {facts.total_memory / 1e9:.0f} GB"
-    if torch.backends.mps.is_available():
-        devices["mps"] = "available"
-    return devices
-
-
-def _weights() -> dict[str, str]:
-    from ratcli.errors import RatError
-    from ratcli.network.registry import list_weights, verify_weights
-    from ratcli.weightfiles import weights_folders
-
-    rows = {"folders": ", ".join(map(str, weights_folders()))}
-    for entry in list_weights():
-        try:
-            verify_weights(entry)
-            rows[entry.name] = "whole"
-        except RatError as error:
-            rows[entry.name] = str(error)
-    return rows
+app = app_of(
+    Verb(
+        NoOptions,
+        _run,
+        "Show what this machine offers: libraries, codecs, devices, memory, weights.",
+        (("rat doctor", "what to send with a question"), ("rat doctor --json", "for a script")),
+        argument=None,
+    )
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -13,27 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ratcli.cli.comparing import (
+from ratcli.cli.console import LOG, ConsoleOptions, Progress, say
+from ratcli.cli.figures import print_scan, print_summary
+from ratcli.commands.comparing import (
     Asked,
     Others,
     Together,
     find_sets,
-    open_region_source,
-    settings_for,
 )
-from ratcli.cli.console import LOG, Progress, Talk, say, sentence
-from ratcli.cli.figures import print_scan, print_summary
-from ratcli.cli.reporting import Reports, hashes, versions, write_text
-from ratcli.errors import PartialFailureError, RatError
-from ratcli.evaluation.evaluate import evaluate
+from ratcli.commands.measuring import Measured, measure
+from ratcli.commands.reporting import Reports, hashes, versions, write_text
+from ratcli.errors import PartialFailureError, RatError, sentence
 from ratcli.evaluation.export import as_dict, as_rows
 from ratcli.evaluation.fidelity import Summary
 from ratcli.evaluation.patients import Figure, over_patients
-from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.scene import Comparison
-from ratcli.formats import open_scan
 from ratcli.formats.atomic import check_free
-from ratcli.formats.history import made_by
 
 PlaneProgress = Callable[[int, int], None]
 
@@ -49,23 +42,8 @@ class Outputs:
     patient: str = "scan"
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The figures of one scan.
-
-    Attributes:
-        each: the scan, and those that belong to it.
-        found: its figures.
-        made: how `rat` made it, empty where its header does not tell.
-    """
-
-    each: Together
-    found: Evaluation
-    made: str
-
-
 def evaluate_scans(
-    restored: Sequence[Path], others: Others, asked: Asked, outputs: Outputs, talk: Talk
+    restored: Sequence[Path], others: Others, asked: Asked, outputs: Outputs, talk: ConsoleOptions
 ) -> None:
     """Evaluate scans and tell of them.
 
@@ -96,38 +74,6 @@ def evaluate_scans(
         raise PartialFailureError(f"{failed} of {len(sets)} scans could not be evaluated")
 
 
-def measure(
-    each: Together, regions: Path | None, asked: Asked, progress: PlaneProgress
-) -> Measured:
-    """Open the scans of a set and measure the restored one.
-
-    Args:
-        each: the scans.
-        regions: file of regions to measure in, or None.
-        asked: what to measure.
-        progress: called with the views done and all views.
-
-    Raises:
-        RatError: a scan cannot be read, or they do not belong together.
-    """
-    with contextlib.ExitStack() as stack:
-        opened = partial(open_scan, assume_unit=asked.unit, max_pixels=asked.max_pixels)
-        readers = {
-            name: stack.enter_context(opened(source)) for name, source in each.others.items()
-        }
-        restored = stack.enter_context(opened(each.restored))
-        source = None if regions is None else open_region_source(regions, restored, stack)
-        comparison = Comparison(
-            restored,
-            readers.get("reference"),
-            readers.get("input"),
-            source,
-            readers.get("uncertainty"),
-        )
-        found = evaluate(comparison, settings_for(restored, asked), progress)
-        return Measured(each, found, made_by(restored))
-
-
 def _check_outputs(sets: Sequence[Together], outputs: Outputs) -> Reports | None:
     """Refuse outputs that are there, before anything is computed.
 
@@ -142,7 +88,7 @@ def _check_outputs(sets: Sequence[Together], outputs: Outputs) -> Reports | None
     return Reports(outputs.report, [each.name for each in sets], outputs.if_exists)
 
 
-def _tell(one: Measured, outputs: Outputs, talk: Talk) -> None:
+def _tell(one: Measured, outputs: Outputs, talk: ConsoleOptions) -> None:
     if outputs.as_json:
         content = {"scan": one.each.name, "made_by": one.made or None, **as_dict(one.found)}
         say(json.dumps(content, allow_nan=False))
@@ -151,7 +97,7 @@ def _tell(one: Measured, outputs: Outputs, talk: Talk) -> None:
 
 
 def _finish(
-    done: Sequence[Measured], reports: Reports | None, outputs: Outputs, talk: Talk
+    done: Sequence[Measured], reports: Reports | None, outputs: Outputs, talk: ConsoleOptions
 ) -> None:
     """Write the CSV and the index, and tell of all scans together."""
     if outputs.csv is not None and done:

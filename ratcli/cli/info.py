@@ -1,125 +1,47 @@
-"""`rat info`: what the tool sees in a file."""
+"""`rat info` on the command line."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from pathlib import Path
 
-import typer
-
-from ratcli.cli import options
-from ratcli.cli.console import Talk, say, talking
-from ratcli.errors import RatError
-from ratcli.scan import ScanInfo, ScanReader
-from ratcli.task import Task
-from ratcli.tasks import TASKS
-
-if TYPE_CHECKING:
-    from ratcli.batch.outcome import Outcome
-    from ratcli.batch.plan import Found
-    from ratcli.cli.prospects import Prospect, ValueRange
-
-HeaderOnly = Annotated[
-    bool,
-    typer.Option(
-        "--header-only",
-        help="Read no pixels: no range, and values of an unknown unit are not looked at.",
-    ),
-]
-
-app = typer.Typer(add_completion=False)
+from ratcli.cli.console import ConsoleOptions, say
+from ratcli.cli.listener import ConsoleListener
+from ratcli.cli.parameters import Verb, app_of
+from ratcli.commands.info import InfoOptions, ScanFacts, info
+from ratcli.scan import ScanInfo
 
 
-@app.command(
-    epilog=options.examples(
-        ("rat info scan.dcm", "one file"),
-        ("rat info study/ --recursive", "every series below a folder"),
-        ("rat info scan.nii.gz --json", "for a script"),
-        ("rat info archive/ -r --header-only", "quick: no pixels are read"),
+def _run(inputs: list[Path], options: InfoOptions, console: ConsoleOptions) -> None:
+    info(inputs, options, listener=_Listener(console))
+
+
+class _Listener(ConsoleListener):
+    """Prints the facts of each scan."""
+
+    def result(self, result: object) -> None:
+        """Print the facts of one scan, as text or as JSON."""
+        assert isinstance(result, ScanFacts)
+        say(_as_json(result) if self.options.json else _as_text(result))
+
+
+app = app_of(
+    Verb(
+        InfoOptions,
+        _run,
+        "Show what rat sees in a scan, and what each task would do with it, or why not.",
+        (
+            ("rat info scan.dcm", "one file"),
+            ("rat info study/ --recursive", "every series below a folder"),
+            ("rat info scan.nii.gz --json", "for a script"),
+            ("rat info archive/ -r --header-only", "quick: no pixels are read"),
+        ),
     )
 )
-def info(
-    inputs: options.Inputs,
-    recursive: options.Recursive = False,
-    series_uid: options.SeriesUid = None,
-    header_only: HeaderOnly = False,
-    max_pixels: options.MaxPixels = None,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """Show what rat sees in a scan, and what each task would do with it, or why not."""
-    with talking(Talk(debug=debug)):
-        from ratcli.batch.plan import find_inputs
-        from ratcli.cli.batching import raise_failures
-        from ratcli.formats.limits import DEFAULT_MAX_PIXELS
-
-        found, outcomes = find_inputs(inputs, recursive=recursive, series_uid=series_uid)
-        limit = max_pixels or DEFAULT_MAX_PIXELS
-        outcomes += [_tell(scan, header_only, limit, as_json=as_json) for scan in found]
-        raise_failures(outcomes)
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """All that is told of one scan."""
-
-    name: str
-    files: int
-    info: ScanInfo
-    notices: tuple[str, ...]
-    tasks: list[str]
-    values: ValueRange | None = None
-    prospects: tuple[Prospect, ...] = ()
-
-
-def _tell(found: Found, header_only: bool, max_pixels: int, *, as_json: bool) -> Outcome:
-    """Tell of one scan; one that cannot be read does not keep the others from being told."""
-    from ratcli.batch.outcome import Outcome
-    from ratcli.formats import open_scan
-
-    damage: RatError | None = None
-    try:
-        with open_scan(found.source, max_pixels=max_pixels) as reader:
-            notices = (*found.source.notices, *reader.info.notices)
-            tasks = fitting_tasks(reader.info)
-            facts = _Facts(found.name, len(found.source.paths), reader.info, notices, tasks)
-            if not header_only:
-                facts, damage = _look_at_pixels(facts, reader)
-    except RatError as error:
-        return Outcome.failure(found.name, error)
-    say(_as_json(facts) if as_json else _as_text(facts))
-    return Outcome.failure(found.name, damage) if damage else Outcome(found.name, "done")
-
-
-def _look_at_pixels(facts: _Facts, reader: ScanReader) -> tuple[_Facts, RatError | None]:
-    """Measure the range and ask every task; pixels that cannot be read fit none."""
-    from ratcli.cli.prospects import Prospect, measure_range, prospect
-
-    try:
-        values = measure_range(reader)
-        prospects = tuple(prospect(task, reader) for task in TASKS.values())
-    except RatError as error:
-        prospects = tuple(Prospect(name, False, str(error)) for name in TASKS)
-        return replace(facts, prospects=prospects, tasks=[]), error
-    tasks = [item.task for item in prospects if item.fits]
-    return replace(facts, values=values, prospects=prospects, tasks=tasks), None
-
-
-def fitting_tasks(info: ScanInfo) -> list[str]:
-    """Return the names of the tasks whose check the header passes."""
-    return [name for name, task in TASKS.items() if _fits(task, info)]
-
-
-def _fits(task: Task, info: ScanInfo) -> bool:
-    try:
-        task.check(info)
-    except RatError:
-        return False
-    return True
-
-
-def _as_json(facts: _Facts) -> str:
+def _as_json(facts: ScanFacts) -> str:
     details = dict(facts.info.details)
     told = {
         "name": facts.name,
@@ -132,12 +54,12 @@ def _as_json(facts: _Facts) -> str:
         "details": details,
         "notices": facts.notices,
         "tasks": facts.tasks,
-        "restore": [asdict(item) for item in facts.prospects],
+        "restore": [asdict(item) for item in facts.suitability],
     }
     return json.dumps(told, ensure_ascii=False)
 
 
-def _as_text(facts: _Facts) -> str:
+def _as_text(facts: ScanFacts) -> str:
     info = facts.info
     rows = {
         "format": info.format,
@@ -153,15 +75,15 @@ def _as_text(facts: _Facts) -> str:
         "tasks": ", ".join(facts.tasks) or "none fits",
     }
     rows = {label: value for label, value in rows.items() if value}
-    for item in facts.prospects:
+    for item in facts.suitability:
         rows[f"-t {item.task}"] = item.text if item.fits else f"no, {item.text}"
     width = max(map(len, rows))
     lines = [facts.name, *(f"  {key.ljust(width)}  {value}" for key, value in rows.items())]
     return "\n".join([*lines, *(f"  note: {notice}" for notice in facts.notices)])
 
 
-def _range(facts: _Facts) -> str:
-    if not facts.prospects:
+def _range(facts: ScanFacts) -> str:
+    if not facts.suitability:
         return ""
     if facts.values is None:
         return "no pixel is measured" if facts.tasks else "not readable"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ratcli.cli import options
-from ratcli.cli.console import Talk, say, talking
+from ratcli.cli.console import ConsoleOptions, say, talking
 from ratcli.errors import OutputError, UsageError
 from ratcli.tasks import TASKS, get_task
 
@@ -231,7 +231,13 @@ def train(
     if resume not in (None, "last"):
         raise UsageError(f"--resume takes 'last', not '{resume}'")
     is_follower = int(os.environ.get("RANK", "0")) > 0
-    talk = Talk(quiet or is_follower, verbose, not no_progress, log_file, debug)
+    talk = ConsoleOptions(
+        quiet=quiet or is_follower,
+        verbose=verbose,
+        no_progress=no_progress,
+        log_file=log_file,
+        debug=debug,
+    )
     with talking(talk):
         from ratcli.cli.training import run, tell_profile, together
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratcli.cli.console import PLAIN_INTERVAL_S, Progress, Talk, say, table
+from ratcli.cli.console import PLAIN_INTERVAL_S, ConsoleOptions, Progress, say, table
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +39,9 @@ def together(device: str, threads: int) -> Iterator[torch.device]:
         parallel.leave()
 
 
-def run(trainer: Trainer, talk: Talk, out: Path, until: int, *, tensorboard: bool) -> None:
+def run(
+    trainer: Trainer, talk: ConsoleOptions, out: Path, until: int, *, tensorboard: bool
+) -> None:
     """Train; a signal ends the run after the step that is under way."""
     from ratcli.training import parallel
     from ratcli.training.board import Board
@@ -86,8 +87,8 @@ def _stopping(trainer: Trainer) -> Iterator[None]:
 class _Teller:
     """Tells how far a run has come: lines on stderr, and a bar where it is a terminal."""
 
-    def __init__(self, talk: Talk, bar: Progress, first: int) -> None:
-        self._bar = bar if talk.progress and not talk.quiet and sys.stderr.isatty() else None
+    def __init__(self, talk: ConsoleOptions, bar: Progress, first: int) -> None:
+        self._bar = bar if talk.has_bar else None
         self._first = first
         self._told = time.monotonic()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ratcli.api import restore_settings
 from ratcli.batch.memory import Budget, Fit, parse_bytes
 from ratcli.batch.restoring import RestoreWork
+from ratcli.commands.restore import RestoreOptions, restore_settings
 from ratcli.errors import DeviceError, UsageError
 from ratcli.scan import ScanInfo
 
@@ -17,6 +17,8 @@ pytestmark = pytest.mark.usefixtures("tiny_weights")
 SLICE = ScanInfo(100, 1, 512, 512, (1.0, 1.0, 1.0), "CT", "HU", 16, "dicom")
 LARGE = replace(SLICE, height=2000, width=2000)
 GB = 10**9
+
+SETTINGS = restore_settings(RestoreOptions(task="ct-denoise", threads=1))
 
 
 def fit(limit: float, info: ScanInfo = LARGE) -> Fit:
@@ -73,7 +75,7 @@ def test_too_little_memory_is_told_with_what_is_needed() -> None:
 def test_the_network_of_a_process_is_shared_by_all_that_fits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    work = RestoreWork(restore_settings("ct-denoise", threads=1), memory_bytes=2 * GB)
+    work = RestoreWork(SETTINGS, memory_bytes=2 * GB)
     worker = work.load()
     with caplog.at_level(logging.DEBUG, "ratcli.batch"):
         small, large = worker.restorer_for(SLICE), worker.restorer_for(LARGE)
@@ -87,6 +89,6 @@ def test_the_network_of_a_process_is_shared_by_all_that_fits(
 def test_a_budget_does_not_reload_the_weights(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = RestoreWork(restore_settings("ct-denoise", threads=1), memory_bytes=2 * GB).load()
+    worker = RestoreWork(SETTINGS, memory_bytes=2 * GB).load()
     monkeypatch.setenv("RAT_HOME", str(tiny_weights / "nowhere"))
     assert worker.restorer_for(LARGE).settings.tile > 0

@@ -7,9 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from ratcli.cli import app, info
+from ratcli.cli import app
 from ratcli.cli.app import COMMANDS, main
-from ratcli.cli.console import sentence
+from ratcli.errors import sentence
 
 Output = pytest.CaptureFixture[str]
 
@@ -120,12 +120,13 @@ def test_info_refuses_a_text_file(tmp_path: Path, capsys: Output) -> None:
 
 
 def test_info_names_the_tasks_that_fit() -> None:
+    from ratcli.commands.info import fitting_tasks
     from ratcli.scan import ScanInfo
 
     mr = ScanInfo(1, 1, 8, 8, (None, None, None), "MR", None, 16, "dicom")
     ct = ScanInfo(1, 1, 8, 8, (None, None, None), "CT", "HU", 16, "dicom")
-    assert info.fitting_tasks(mr) == []
-    assert info.fitting_tasks(ct) == ["ct-denoise"]
+    assert fitting_tasks(mr) == []
+    assert fitting_tasks(ct) == ["ct-denoise"]
 
 
 def test_doctor_tells_of_torch_and_devices(capsys: Output) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from ratcli.cli import prospects
 from ratcli.cli.app import main
+from ratcli.commands import suitability
 from ratcli.formats import open_scan
 from ratcli.tasks import TASKS
 
@@ -82,7 +82,7 @@ def test_a_finer_grid_is_told_with_its_size(tmp_path: Path, capsys: Output) -> N
 def test_padding_and_values_that_are_not_finite_are_no_part_of_the_range(tmp_path: Path) -> None:
     values = np.array([[np.nan, 3, -2], [np.inf, 1, 2]], np.float32).reshape(3, 2, 1)
     with open_scan(save_volume(tmp_path / "a.nii", values)) as reader:
-        found = prospects.measure_range(reader)
+        found = suitability.measure_range(reader)
     assert found is not None
     assert (found.lowest, found.highest) == (-2, 3)
 
@@ -98,8 +98,8 @@ def test_of_a_large_scan_spread_planes_are_looked_at(tmp_path: Path) -> None:
     values = np.zeros((10, 10, 9), np.float32)
     values[..., 8] = 7
     with open_scan(save_volume(tmp_path / "a.nii", values)) as reader:
-        found = prospects.measure_range(reader, most_pixels=300)
-    assert found == prospects.ValueRange(0, 7, pytest.approx(3 / 9))
+        found = suitability.measure_range(reader, most_pixels=300)
+    assert found == suitability.ValueRange(0, 7, pytest.approx(3 / 9))
 
 
 def test_of_a_large_plane_boxes_are_looked_at(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_of_a_large_plane_boxes_are_looked_at(tmp_path: Path) -> None:
     values[-1, -1] = 9
     tifffile.imwrite(tmp_path / "a.tif", values, tile=(256, 256))
     with open_scan(tmp_path / "a.tif") as reader:
-        found = prospects.measure_range(reader, most_pixels=1 << 22)
+        found = suitability.measure_range(reader, most_pixels=1 << 22)
     assert found is not None
     assert found.highest == 9
     assert found.seen < 1

@@ -92,6 +92,6 @@ def test_a_batch_is_not_resumed_with_another_compression(slide: Path, tmp_path: 
 def test_python_has_the_option_too(slide: Path, tmp_path: Path) -> None:
     options = {"task": "pathology-sr", "partition": "none", "threads": 1}
     [made] = ratcli.restore(slide, output=tmp_path / "b.tif", compression="jpeg", **options)
-    assert codec(made) == "JPEG"
+    assert codec(Path(made.output)) == "JPEG"
     with pytest.raises(UsageError, match="quality must be from 1 to 100, not 101"):
         ratcli.restore(slide, compression="jpeg", quality=101, **options)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratcli.batch.outcome import Outcome
-from ratcli.cli.comparing import Asked, Together
-from ratcli.cli.console import LOG, Progress, Talk, sentence
-from ratcli.cli.evaluating import Measured, measure
-from ratcli.cli.reporting import Reports, hashes, versions
-from ratcli.errors import PartialFailureError, RatError
+from ratcli.commands.comparing import Asked, Together
+from ratcli.commands.listening import Listener
+from ratcli.commands.measuring import Measured, measure
+from ratcli.commands.reporting import Reports, hashes, versions
+from ratcli.errors import PartialFailureError, RatError, sentence
 from ratcli.formats import ScanSource, find_scans
 
 if TYPE_CHECKING:
     from ratcli.batch.plan import Job
     from ratcli.batch.restoring import RestoreWork
+
+
+LOG = logging.getLogger("ratcli.commands")
 
 
 class RestoreReports:
@@ -30,7 +34,7 @@ class RestoreReports:
         jobs: all scans of the batch, those that are done already among them.
         work: what is done to them.
         if_exists: what to do about pages that are there.
-        talk: whether progress is shown.
+        listener: hears how far the pages are.
 
     Raises:
         UsageError: one file for several scans, or a file that is no HTML.
@@ -38,10 +42,15 @@ class RestoreReports:
     """
 
     def __init__(
-        self, place: Path, jobs: Sequence[Job], work: RestoreWork, if_exists: str, talk: Talk
+        self,
+        place: Path,
+        jobs: Sequence[Job],
+        work: RestoreWork,
+        if_exists: str,
+        listener: Listener,
     ) -> None:
         self._reports = Reports(place, [job.source.name for job in jobs], if_exists)
-        self._jobs, self._work, self._talk = jobs, work, talk
+        self._jobs, self._work, self._listener = jobs, work, listener
 
     def write(self, outcomes: Sequence[Outcome]) -> RatError | None:
         """Write the pages of all scans that have an output, and the index.
@@ -51,13 +60,13 @@ class RestoreReports:
         """
         failed: list[RatError] = []
         told = {outcome.name: outcome for outcome in outcomes}
-        with Progress(self._talk, len(self._jobs)) as progress:
+        with self._listener.working(len(self._jobs), elsewhere=True):
             for number, job in enumerate(self._jobs):
                 outcome = told.get(job.name)
                 if outcome is None or outcome.status not in ("done", "skipped"):
                     continue
                 try:
-                    self._page(number, job, outcome, progress)
+                    self._page(number, job, outcome)
                 except RatError as error:
                     LOG.error("%s", sentence(f"report on {job.name}: {error}", error.hint))
                     failed.append(error)
@@ -66,7 +75,7 @@ class RestoreReports:
             return failed[0]
         return PartialFailureError(f"{len(failed)} reports could not be made") if failed else None
 
-    def _page(self, number: int, job: Job, outcome: Outcome, progress: Progress) -> None:
+    def _page(self, number: int, job: Job, outcome: Outcome) -> None:
         task, name = self._work.settings.task, job.source.name
         others = {"input": job.source}
         if job.uncertainty is not None:
@@ -76,7 +85,7 @@ class RestoreReports:
         regions = self._work.regions if task.scale == 1 else None
         unit, limit = self._work.unit or task.units[0], self._work.max_pixels
         asked = Asked(unit=unit, max_pixels=limit)
-        one = measure(each, regions, asked, partial(progress.planes, job.name))
+        one = measure(each, regions, asked, partial(self._listener.planes, job.name))
         self._reports.add(number, name, one.found, self._facts(one, outcome.facts))
 
     def _facts(self, one: Measured, told: Mapping[str, object]) -> dict[str, str]:

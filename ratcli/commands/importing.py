@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
-class Import:
+class NetworkImport:
     """A network to import.
 
     Attributes:
@@ -38,7 +38,7 @@ class Import:
     window: int = 4
 
 
-def import_network(wanted: Import) -> Path:
+def import_network(wanted: NetworkImport) -> Path:
     """Copy a network into the user's weights' folder and enter it in the registry there.
 
     Values keep their precision, except that doubles become single. Nothing is written unless the

@@ -5,6 +5,7 @@ What `rat evaluate --report` and `rat restore --report` share.
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,6 @@ from pathlib import Path
 
 from ratcli import __version__
 from ratcli.batch.digest import files_digest
-from ratcli.cli.console import LOG
 from ratcli.errors import UsageError
 from ratcli.evaluation.fidelity import Summary
 from ratcli.evaluation.patients import Figure
@@ -21,6 +21,8 @@ from ratcli.evaluation.report import IndexEntry, Provenance, render, render_inde
 from ratcli.evaluation.results import Evaluation
 from ratcli.formats import ScanSource
 from ratcli.formats.atomic import PartialFile, check_free, output_errors
+
+LOG = logging.getLogger("ratcli.commands")
 
 _INDEX = "index"
 _PAGES = (".html", ".htm")

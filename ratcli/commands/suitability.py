@@ -1,4 +1,4 @@
-"""What `rat info` measures beyond the header: the range, and what each task would do."""
+"""What `rat info` measures beyond the header: the range of the values, and what fits each task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ValueRange:
 
 
 @dataclass(frozen=True)
-class Prospect:
+class Suitability:
     """What `rat restore` would do with a scan.
 
     Attributes:
@@ -97,8 +97,8 @@ def _measured(reader: ScanReader, plane: int, box: Box | None, values: FloatArra
     return measured[np.isfinite(measured)]
 
 
-def prospect(task: Task, reader: ScanReader) -> Prospect:
-    """Tell what a task would do with a scan, by the checks that `rat restore` makes.
+def suitability(task: Task, reader: ScanReader) -> Suitability:
+    """Return what a task would do with a scan, by the checks that `rat restore` makes.
 
     Raises:
         UnreadableInputError: pixel data are damaged.
@@ -107,17 +107,17 @@ def prospect(task: Task, reader: ScanReader) -> Prospect:
     try:
         task.check(info)
     except UnsuitableInputError as error:
-        return Prospect(task.name, False, str(error))
+        return Suitability(task.name, False, str(error))
     try:
         if info.unit is None:
             _check_middle(task, reader)
         conversion = _conversion(task, reader)
     except UnsuitableInputError as error:
-        return Prospect(task.name, False, f"{error}. {error.hint}".strip(" ."))
+        return Suitability(task.name, False, f"{error}. {error.hint}".strip(" ."))
     planes = "1 plane" if info.planes == 1 else f"{info.planes} planes"
     size = f"{info.height * task.scale} x {info.width * task.scale}"
     finer = f", {task.scale} times as fine" if task.scale > 1 else ""
-    return Prospect(task.name, True, f"gives {planes} of {size} pixels{finer}{conversion}")
+    return Suitability(task.name, True, f"gives {planes} of {size} pixels{finer}{conversion}")
 
 
 def _check_middle(task: Task, reader: ScanReader) -> None:

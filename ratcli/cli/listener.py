@@ -1,0 +1,97 @@
+"""What the terminal shows while a batch runs: progress, one line or JSON object for each scan."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ratcli.batch.interrupt import Interrupt
+from ratcli.batch.outcome import Outcome
+from ratcli.cli.console import LOG, ConsoleOptions, Progress, say
+from ratcli.commands.listening import Listener
+from ratcli.errors import sentence
+
+
+class ConsoleListener(Listener):
+    """Tells of each scan when it is finished: lines on stderr, JSON on stdout.
+
+    Args:
+        options: how much is told.
+    """
+
+    def __init__(self, options: ConsoleOptions) -> None:
+        self.options = options
+        self._progress: Progress | None = None
+        self._interrupt: Interrupt | None = None
+        self._alone = True
+
+    @contextmanager
+    def working(self, scans: int, *, elsewhere: bool = False) -> Iterator[None]:
+        """Show progress, and let Ctrl-C end the work where it can be left."""
+        self._alone = scans == 1
+        with Interrupt(at_once=elsewhere) as interrupt, Progress(self.options, scans) as progress:
+            self._interrupt, self._progress = interrupt, progress
+            try:
+                yield
+            finally:
+                self._interrupt = self._progress = None
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the user wants an end."""
+        if self._interrupt is not None:
+            self._interrupt.check()
+
+    def planes(self, name: str, done: int, total: int) -> None:
+        """Show how far one scan has come."""
+        if self._progress is not None:
+            self._progress.planes(name, done, total)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Tell what became of one scan. The failure of a single scan is told at the end."""
+        if self._progress is not None:
+            self._progress.finished(outcome.name)
+        if outcome.status == "failed":
+            if not self._alone:
+                LOG.error("%s", sentence(outcome.error, outcome.hint))
+        elif outcome.status != "planned":
+            LOG.info("%s", one_line(outcome))
+        elif not self.options.json:
+            say(one_line(outcome))
+        if self.options.json:
+            say(as_json_line(outcome))
+
+    def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Tell how many scans were done, skipped and failed."""
+        if len(outcomes) > 1:
+            counts = Counter(outcome.status for outcome in outcomes)
+            parts = [f"{counts[status]} {status}" for status in ("done", "skipped", "failed")]
+            LOG.info("%s in %.1f s", ", ".join(parts), seconds)
+
+
+def one_line(outcome: Outcome) -> str:
+    """Return an outcome as a line for people."""
+    if outcome.status == "skipped":
+        return f"{outcome.name}: skipped, {outcome.error}"
+    shown = f"{outcome.name} -> {Path(outcome.output).name}"
+    if outcome.status == "planned":
+        return shown
+    planes = outcome.facts.get("planes")
+    count = f"{planes} plane{'' if planes == 1 else 's'}, " if planes else ""
+    return f"{shown} ({count}{outcome.seconds:.1f} s)"
+
+
+def as_json_line(outcome: Outcome) -> str:
+    """Return an outcome as one JSON object; figures stand beside the rest, empty fields do not."""
+    fields: dict[str, Any] = {"input": outcome.name, **asdict(outcome)}
+    del fields["name"]
+    facts = fields.pop("facts")
+    if outcome.status == "done":
+        fields.update(facts)
+    else:
+        del fields["seconds"]
+    return json.dumps({name: value for name, value in fields.items() if value not in ("", None)})

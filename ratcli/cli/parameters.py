@@ -1,0 +1,181 @@
+"""Typer's parameters, made from the options of a command: the one place that knows both."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from ratcli.cli.config import config_option
+from ratcli.cli.console import ConsoleOptions, talking
+from ratcli.commands.options import Described, described
+from ratcli.errors import UsageError
+
+_METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A command without options of its own."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What a command is applied to.
+
+    Attributes:
+        metavar: stands for it in the help.
+        help: what it is.
+        kind: its type.
+        default: without it; an argument without a default must be given.
+    """
+
+    metavar: str
+    help: str
+    kind: Any
+    default: Any = inspect.Parameter.empty
+
+
+SCANS = Argument("INPUT", "Files, folders, or zip archives of a series.", list[Path])
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command of the command line.
+
+    Attributes:
+        options: its options dataclass.
+        run: called with the argument, the options, and how much is told.
+        help: first sentence of its help.
+        examples: command lines, and what each does.
+        argument: what it is applied to; None for a command that takes nothing.
+    """
+
+    options: type
+    run: Callable[[Any, Any, ConsoleOptions], object]
+    help: str
+    examples: Sequence[tuple[str, str]] = ()
+    argument: Argument | None = SCANS
+
+
+def app_of(verb: Verb) -> typer.Typer:
+    """Return a Typer application of one command."""
+    app = typer.Typer(add_completion=False)
+    app.command(help=verb.help, epilog=epilog(verb.examples))(function_of(verb))
+    return app
+
+
+def function_of(verb: Verb) -> Callable[..., None]:
+    """Return the function that Typer calls: its parameters are the verb's options."""
+    wanted = described(verb.options)
+    console = described(ConsoleOptions)
+
+    def run(**values: Any) -> None:
+        values.pop("config", None)
+        given = values.pop("argument", None)
+        told = ConsoleOptions(**_taken(values, console))
+        with talking(told):
+            verb.run(given, verb.options(**_taken(values, wanted)), told)
+
+    parameters = [] if verb.argument is None else [_argument(verb.argument)]
+    ordered = sorted((*wanted, *console), key=lambda each: _rank(each.option.group))
+    parameters += [_parameter(each) for each in ordered]
+    parameters.append(config_option(verb.options))
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
+def epilog(examples: Sequence[tuple[str, str]]) -> str:
+    """Return the end of a command's help: command lines, and what each does."""
+    lines = [f"[bold]{line}[/bold]  # {text}" for line, text in examples]
+    return "\n\n".join(["Examples:", *lines])
+
+
+def _rank(group: str) -> int:
+    """Put the main group first; the others keep their order."""
+    return 0 if not group else 1
+
+
+def _argument(about: Argument) -> inspect.Parameter:
+    info = typer.Argument(metavar=about.metavar, help=about.help, show_default=False)
+    return _keyword("argument", Annotated[about.kind, info], about.default)
+
+
+def _parameter(each: Described) -> inspect.Parameter:
+    about = each.option
+    words = [f"--{each.word}", *([f"-{about.short}"] if about.short else [])]
+    names = about.names
+    info = typer.Option(
+        *words,
+        help=about.help,
+        metavar=_metavar(each),
+        min=about.least,
+        max=about.most,
+        rich_help_panel=about.group or None,
+        show_default=each.default not in (None, "", (), False),
+        callback=_not_an_option if each.kind is Path else None,
+        autocompletion=None if names is None else _completion(names),
+    )
+    return _keyword(each.name, Annotated[_type_of(each), info], _default_of(each))
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _metavar(each: Described) -> str | None:
+    if each.kind is bool or each.choices:
+        return None
+    return each.option.metavar or _METAVARS[each.kind]
+
+
+def _type_of(each: Described) -> Any:
+    kind: Any = _enum(each) if each.choices else each.kind
+    if each.is_several:
+        return list[kind] | None
+    return kind | None if each.is_optional else kind
+
+
+def _enum(each: Described) -> type[Enum]:
+    members = {choice.upper(): choice for choice in each.choices}
+    make: Any = Enum
+    made = make(each.name, members, type=str)
+    return cast(type[Enum], made)
+
+
+def _default_of(each: Described) -> Any:
+    return None if each.is_several else each.default
+
+
+def _completion(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
+
+
+def _not_an_option(path: Path | None) -> Path | None:
+    """Refuse `--report -o out`, which would write a folder named `-o`."""
+    if path is not None and str(path).startswith("-"):
+        raise UsageError(
+            f"a path is missing before {path}", hint="For a file of that name, give its whole path."
+        )
+    return path
+
+
+def _taken(values: dict[str, Any], wanted: Sequence[Described]) -> dict[str, Any]:
+    """Return the values of some options, as their dataclass takes them."""
+    taken = {}
+    for each in wanted:
+        value = values[each.name]
+        if each.is_several:
+            value = tuple(value or ())
+        taken[each.name] = value.value if isinstance(value, Enum) else value
+    return taken

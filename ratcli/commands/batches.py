@@ -1,0 +1,85 @@
+"""Running the batch of a command: what is planned, what became of it, and the error at the end."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from ratcli import __version__
+from ratcli.batch.manifest import Header
+from ratcli.batch.outcome import Fact, Outcome, failure_of
+from ratcli.commands.listening import Listener
+from ratcli.commands.options import recorded
+from ratcli.errors import RatError
+
+if TYPE_CHECKING:
+    from ratcli.batch.session import Batch
+    from ratcli.batch.work import Work
+
+
+@contextmanager
+def timed(listener: Listener, batch: Batch) -> Iterator[Callable[[], float]]:
+    """Let the listener hear that a batch begins and ends; yields its seconds so far."""
+    began = time.monotonic()
+    scans = len(batch.jobs) + len(batch.plan.outcomes)
+    with listener.working(scans, elsewhere=batch.is_elsewhere):
+        yield lambda: time.monotonic() - began
+
+
+def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
+    """Return what a batch would do; headers are read, nothing is computed or written.
+
+    Raises:
+        RatError: something would fail; see `failure_of`.
+    """
+    outcomes = list(batch.plan.outcomes)
+    for job in batch.jobs:
+        try:
+            work.open(job).__exit__(None, None, None)
+            outcomes.append(Outcome(job.name, "planned", output=str(job.output)))
+        except RatError as error:
+            outcomes.append(Outcome.failure(job.name, error, output=str(job.output)))
+    with listener.working(len(outcomes)):
+        for outcome in outcomes:
+            listener.finished(outcome)
+    return finish(outcomes)
+
+
+def finish(outcomes: Sequence[Outcome], late: RatError | None = None) -> list[Outcome]:
+    """Return the outcomes of a command where nothing failed.
+
+    Args:
+        outcomes: of all scans.
+        late: what went wrong after the batch, or None.
+
+    Raises:
+        RatError: something failed; see `failure_of`.
+    """
+    error = failure_of(outcomes) or late
+    if error is not None:
+        raise error
+    return list(outcomes)
+
+
+def header_of(
+    command: str, options: Any, resolved: Mapping[str, Fact], libraries: Mapping[str, Fact]
+) -> Header:
+    """Return what the manifest of a batch tells of all its scans; empty where there is none.
+
+    Args:
+        command: the verb.
+        options: those of the command, with a field `manifest`.
+        resolved: settings that shape pixels, as they came out: defaults of the task, hashes.
+            They are compared when a batch is resumed, as are the options that change pixels.
+        libraries: libraries whose versions are told, and other facts that are not compared.
+    """
+    if options.manifest is None:
+        return Header()
+    versions = {name: value or metadata.version(name) for name, value in libraries.items()}
+    python = platform.python_version()
+    told = {"command": command, "rat": __version__, "python": python, **versions}
+    return Header({**recorded(options), **resolved}, told)

@@ -1,0 +1,149 @@
+"""`rat info`: what rat sees in a scan, and what each task would do with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ratcli.batch.outcome import Outcome
+from ratcli.commands.batches import finish
+from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.options import option, settle, takes
+from ratcli.commands.scans import ScanOptions
+from ratcli.errors import RatError
+from ratcli.scan import ScanInfo, ScanReader
+from ratcli.tasks import TASKS
+
+if TYPE_CHECKING:
+    from ratcli.batch.plan import Found
+    from ratcli.commands.suitability import Suitability, ValueRange
+    from ratcli.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions(ScanOptions):
+    """How `rat info` works; the fields are the options of the command line, too."""
+
+    header_only: bool = option(
+        False,
+        "Read no pixels: no range is shown, and values of an unknown unit are not checked.",
+    )
+
+
+@dataclass(frozen=True)
+class ScanFacts:
+    """What is known of one scan.
+
+    Attributes:
+        name: relative to the folder that was named.
+        files: number of files.
+        info: what the header says.
+        notices: what is odd, as sentences.
+        tasks: names of the tasks that would restore it.
+        values: range of the values; None where no pixel was read or measured.
+        suitability: what each task would do, or why not; empty where no pixel was read.
+    """
+
+    name: str
+    files: int
+    info: ScanInfo
+    notices: tuple[str, ...]
+    tasks: list[str]
+    values: ValueRange | None = None
+    suitability: tuple[Suitability, ...] = ()
+
+
+def info(
+    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    options: InfoOptions | None = None,
+    *,
+    listener: Listener = SILENT,
+    **changes: Any,
+) -> list[ScanFacts]:
+    """Show what rat sees in a scan, and what each task would do with it, or why not.
+
+    Args:
+        scans: paths of files, folders and archives.
+        options: how; None for the defaults.
+        listener: is told the facts of each scan as they are found.
+        changes: single options by name, instead of those in `options`.
+
+    Raises:
+        RatError: a scan cannot be read; the listener has heard of all others.
+        TypeError: there is no such option.
+    """
+    from ratcli.batch.plan import find_inputs
+
+    settled = settle(InfoOptions, options, changes)
+    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
+    found, outcomes = find_inputs(
+        [Path(path) for path in paths],
+        recursive=settled.recursive,
+        series_uid=settled.series_uid,
+    )
+    facts: list[ScanFacts] = []
+    with listener.working(len(found) + len(outcomes)):
+        for outcome in outcomes:
+            listener.finished(outcome)
+        for scan in found:
+            outcomes.append(_one(scan, settled, facts, listener))
+    finish(outcomes)
+    return facts
+
+
+takes(InfoOptions)(info)
+
+
+def fitting_tasks(info: ScanInfo) -> list[str]:
+    """Return the names of the tasks whose check the header passes."""
+    return [name for name, task in TASKS.items() if _fits(task, info)]
+
+
+def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: Listener) -> Outcome:
+    """Look at one scan; if it cannot be read, the others are still looked at."""
+    from ratcli.formats import open_scan
+
+    damage: RatError | None = None
+    try:
+        with open_scan(
+            found.source, max_pixels=options.max_pixels, assume_unit=options.unit
+        ) as reader:
+            notices = (*found.source.notices, *reader.info.notices)
+            tasks = fitting_tasks(reader.info)
+            one = ScanFacts(found.name, len(found.source.paths), reader.info, notices, tasks)
+            if not options.header_only:
+                one, damage = _with_pixels(one, reader)
+        facts.append(one)
+        listener.result(one)
+    except RatError as error:
+        damage = error
+    if damage is None:
+        return Outcome(found.name, "done")
+    outcome = Outcome.failure(found.name, damage)
+    listener.finished(outcome)
+    return outcome
+
+
+def _with_pixels(facts: ScanFacts, reader: ScanReader) -> tuple[ScanFacts, RatError | None]:
+    """Measure the range and ask every task; pixels that cannot be read fit none."""
+    from ratcli.commands.suitability import Suitability, measure_range, suitability
+
+    try:
+        values = measure_range(reader)
+        found = tuple(suitability(task, reader) for task in TASKS.values())
+    except RatError as error:
+        found = tuple(Suitability(name, False, str(error)) for name in TASKS)
+        return replace(facts, suitability=found, tasks=[]), error
+    tasks = [item.task for item in found if item.fits]
+    return replace(facts, values=values, suitability=found, tasks=tasks), None
+
+
+def _fits(task: Task, info: ScanInfo) -> bool:
+    try:
+        task.check(info)
+    except RatError:
+        return False
+    return True

@@ -1,0 +1,239 @@
+"""Options of a command, described once: type, default, bounds, unit and help of each field.
+
+The command line, the Python functions, `--config` files, manifests and the reference in the
+documentation are all made from these descriptions. A new option is one field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from ratcli.errors import UsageError
+
+MAIN = ""
+"""The group of the options that most people need; it is shown first."""
+
+_Options = TypeVar("_Options")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Option:
+    """What one field of an options dataclass is on the command line and in the documentation.
+
+    Attributes:
+        help: one sentence or two; the unit and what happens without the option stand in it.
+        short: letter of the short form, without the dash.
+        group: heading under which `--help` shows it.
+        least: lowest value that is allowed, or None.
+        most: highest value that is allowed, or None.
+        metavar: stands for the value in `--help`.
+        word: name on the command line, where it differs from the field's.
+        names: returns the names that may be given, for completion and for a hint.
+        changes_pixels: whether another value gives other pixels; a manifest compares it.
+    """
+
+    help: str
+    short: str = ""
+    group: str = MAIN
+    least: float | None = None
+    most: float | None = None
+    metavar: str = ""
+    word: str = ""
+    names: Callable[[], Sequence[str]] | None = None
+    changes_pixels: bool = False
+
+
+@dataclass(frozen=True)
+class Described:
+    """An option with what its field says.
+
+    Attributes:
+        name: of the field.
+        word: on the command line, without dashes.
+        kind: `bool`, `int`, `float`, `str` or `Path`.
+        default: without the option.
+        choices: all values there are, for a field of a `Literal`; empty for others.
+        is_optional: whether None is a value.
+        is_several: whether the option may be given again.
+        option: the rest.
+    """
+
+    name: str
+    word: str
+    kind: type
+    default: Any
+    choices: tuple[str, ...]
+    is_optional: bool
+    is_several: bool
+    option: Option
+
+
+def option(default: Any, help: str, **facts: Any) -> Any:
+    """Return a dataclass field that is an option; `facts` are those of `Option`."""
+    return field(default=default, metadata={"option": Option(help, **facts)})
+
+
+def described(options: type) -> tuple[Described, ...]:
+    """Return the options of a dataclass, in the order of their fields."""
+    hints = typing.get_type_hints(options)
+    found = []
+    for item in dataclasses.fields(options):
+        if "option" not in item.metadata:
+            continue
+        about: Option = item.metadata["option"]
+        kind, choices, is_optional, is_several = _parts_of(hints[item.name])
+        word = about.word or item.name.replace("_", "-")
+        default = None if item.default is MISSING else item.default
+        found.append(
+            Described(item.name, word, kind, default, choices, is_optional, is_several, about)
+        )
+    return tuple(found)
+
+
+def settle(options: type[_Options], given: _Options | None, changes: Mapping[str, Any]) -> _Options:
+    """Return options in which some values are changed, all of them checked.
+
+    Args:
+        options: the dataclass.
+        given: the values to start from; None for the defaults.
+        changes: values by the names of their fields. Paths may be texts.
+
+    Raises:
+        TypeError: there is no such option.
+        UsageError: a value is of another type, out of bounds, or not among the choices.
+    """
+    known = {each.name: each for each in described(options)}
+    if unknown := [name for name in changes if name not in known]:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f", did you mean {near[0]}" if near else ""
+        raise TypeError(f"there is no option '{unknown[0]}'{hint}")
+    values = {name: check_value(known[name], value) for name, value in changes.items()}
+    start = options() if given is None else given
+    settled: _Options = dataclasses.replace(start, **values)  # type: ignore[type-var]
+    return settled
+
+
+def recorded(options: Any) -> dict[str, Any]:
+    """Return the values that change pixels, by field name: what a manifest records and compares."""
+    return {
+        each.name: _plain(getattr(options, each.name))
+        for each in described(type(options))
+        if each.option.changes_pixels
+    }
+
+
+def takes(options: type) -> Callable[[_Function], _Function]:
+    """Show the options of a dataclass as the keyword arguments of a function, for `help()`.
+
+    The function itself is returned, so that no frame stands between caller and work.
+    """
+
+    def shown(function: _Function) -> _Function:
+        plain = inspect.signature(function)
+        own = [p for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default)
+            for each in described(options)
+        ]
+        function.__signature__ = plain.replace(parameters=own + more)  # type: ignore[attr-defined]
+        lines = [f"    {each.name}: {each.option.help}" for each in described(options)]
+        function.__doc__ = "\n".join([function.__doc__ or "", "Options:", *lines])
+        return function
+
+    return shown
+
+
+def check_name(what: str, name: str, names: Sequence[str]) -> None:
+    """Refuse a name that does not exist.
+
+    Args:
+        what: the kind of thing, as "partition".
+        name: the name that was given.
+        names: those that exist.
+
+    Raises:
+        UsageError: there is none of that name; the hint has the nearest one, or all.
+    """
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}."
+        raise UsageError(f"there is no {what} '{name}'", hint=hint)
+
+
+def check_value(known: Described, value: Any) -> Any:
+    """Return a value of an option, of the field's type and within its bounds.
+
+    Raises:
+        UsageError: it is of another type, out of bounds, or not among the choices.
+    """
+    if value is None and known.is_optional:
+        return None
+    if known.is_several:
+        several = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_checked_one(known, one) for one in several)
+    return _checked_one(known, value)
+
+
+def _parts_of(hint: Any) -> tuple[type, tuple[str, ...], bool, bool]:
+    """Return kind, choices, whether None is allowed and whether there may be several."""
+    arms = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    is_optional = type(None) in arms
+    (kind,) = [arm for arm in arms if arm is not type(None)]
+    is_several = typing.get_origin(kind) is tuple
+    if is_several:
+        kind = typing.get_args(kind)[0]
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(kind) is Literal:
+        choices, kind = typing.get_args(kind), str
+    return kind, choices, is_optional, is_several
+
+
+def _checked_one(known: Described, value: Any) -> Any:
+    word, about = known.word, known.option
+    if known.kind is Path and isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if known.kind is float and is_number:
+        value = float(value)
+    if not isinstance(value, known.kind) or isinstance(value, bool) != (known.kind is bool):
+        raise UsageError(f"{word} must be {_KINDS[known.kind]}, not {value!r}")
+    if known.choices:
+        check_name(word, str(value), known.choices)
+    if about.names is not None and value:
+        check_name(word, str(value), about.names())
+    if is_number:
+        _check_bounds(word, value, about.least, about.most)
+    return value
+
+
+def _check_bounds(word: str, value: Any, low: float | None, high: float | None) -> None:
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise UsageError(f"{word} must be {_bounds(low, high)}, not {value:g}")
+
+
+_KINDS: dict[type, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path",
+}  # fmt: skip
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"from {low:g} to {high:g}"
+    return f"at least {low:g}" if low is not None else f"at most {high:g}"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or None
+    return str(value) if isinstance(value, Path) else value

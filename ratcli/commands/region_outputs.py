@@ -1,0 +1,78 @@
+"""Where `rat segment` writes the region map of each scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ratcli.batch.plan import Job, Plan, Selection, find_jobs
+from ratcli.errors import OutputError, UsageError
+from ratcli.formats import split_name
+
+
+def find_region_jobs(
+    inputs: Sequence[Path],
+    place: Selection,
+    kind: str | None,
+    beside: Callable[[Path], tuple[Path, ...]] = lambda output: (),
+) -> Plan:
+    """List the scans in the inputs, and a file for the region map of each.
+
+    Args:
+        inputs: files and folders that were named.
+        place: which scans are wanted, and where outputs go.
+        kind: format of the region maps; None for that of each scan.
+        beside: tells what is written beside a region map.
+
+    Raises:
+        UsageError: the output's suffix is that of another format.
+        OutputError: two inputs meet in one output.
+        InputNotFoundError: the only input is not there, or holds no scan.
+    """
+    from ratcli.formats.regions import SUFFIXES
+
+    wanted = place.output
+    suffix = split_name(wanted)[1].lower() if wanted and not wanted.is_dir() else ""
+    plan = find_jobs(inputs, replace(place, output=None) if suffix else place)
+    if suffix and wanted is not None:
+        job = _named(plan.jobs, wanted, suffix, kind)
+        return Plan((replace(job, beside=beside(job.output)),), plan.outcomes)
+    jobs = []
+    for job in plan.jobs:
+        stem = job.output.name if job.source.is_folder else split_name(job.output)[0]
+        stem = stem if stem.endswith("_regions") else f"{stem}_regions"
+        name = stem + SUFFIXES[kind or job.source.format]
+        output = job.output.with_name(name)
+        jobs.append(replace(job, output=output, beside=beside(output)))
+    _refuse_meeting(jobs)
+    return Plan(tuple(jobs), plan.outcomes)
+
+
+def _named(jobs: Sequence[Job], wanted: Path, suffix: str, kind: str | None) -> Job:
+    """Return the only job, with the output that was named."""
+    if len(jobs) != 1:
+        raise UsageError(
+            f"{wanted.name} is one file, but there are {len(jobs)} scans",
+            hint="Name a folder with -o.",
+        )
+    kind = kind or jobs[0].source.format
+    fitting = {"dicom": (".dcm",), "nifti": (".nii.gz",), "tiff": (".tif", ".tiff")}[kind]
+    if suffix not in fitting:
+        raise UsageError(
+            f"{wanted.name} ends in {suffix}, but the region map is {kind}",
+            hint=f"Name it {wanted.name[: -len(suffix)]}{fitting[0]}, or choose another --format.",
+        )
+    return replace(jobs[0], output=wanted.absolute())
+
+
+def _refuse_meeting(jobs: Sequence[Job]) -> None:
+    seen: dict[Path, Job] = {}
+    for job in jobs:
+        for path in job.claims:
+            other = seen.setdefault(path, job)
+            if other is not job:
+                raise OutputError(
+                    f"{other.name} and {job.name} would both be written to {path.name}",
+                    hint="Segment them in two calls, each with its own -o.",
+                )

@@ -1,0 +1,126 @@
+"""Options that commands over many scans share: which scans, and how the batch is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ratcli.batch.plan import Selection
+from ratcli.batch.session import BatchSettings
+from ratcli.commands.options import option
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.tasks import TASKS
+
+SCANS = "Which scans"
+BATCH = "Batches"
+SPEED = "Speed and memory"
+
+PARTITION_HELP = "How regions are found. Without it, as the task recommends."
+
+
+def task_names() -> list[str]:
+    """Return the names of the tasks."""
+    return list(TASKS)
+
+
+def partition_names() -> list[str]:
+    """Return the names of the partitions."""
+    from ratcli.partition import PARTITIONS
+
+    return [name for name in PARTITIONS if name != "given"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanOptions:
+    """Which scans are read, and what their files do not tell."""
+
+    recursive: bool = option(False, "Also search the folders inside a folder.", short="r")
+    series_uid: str | None = option(
+        None, "Read only the DICOM series with this UID.", metavar="UID", group=SCANS
+    )
+    unit: str | None = option(
+        None,
+        "Unit of the values, where a file does not tell it: HU, SUV or Bq/ml.",
+        metavar="UNIT",
+        group=SCANS,
+        changes_pixels=True,
+    )
+    max_pixels: int = option(
+        DEFAULT_MAX_PIXELS,
+        "Refuse planes with more pixels than this.",
+        metavar="N",
+        least=1,
+        group=SCANS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """Where outputs go, and how many scans are worked on."""
+
+    output: Path | None = option(
+        None,
+        "File for the output of one scan, or folder for several. Without it, outputs are "
+        "written beside the inputs.",
+        short="o",
+        metavar="PATH",
+    )
+    if_exists: Literal["error", "skip", "overwrite"] = option(
+        "error", "What to do if an output file already exists."
+    )
+    jobs: int = option(
+        1, "Number of scans that are worked on at once, each by a process.",
+        short="j", least=1, metavar="N",
+    )  # fmt: skip
+    scheduler: str = option(
+        "",
+        "Send the scans to the Dask cluster with this address, such as tcp://host:8786.",
+        metavar="ADDRESS",
+        group=BATCH,
+    )
+    manifest: Path | None = option(
+        None,
+        "Write versions, settings and the outcome of each scan to this JSON file.",
+        metavar="FILE",
+        group=BATCH,
+    )
+    resume: bool = option(
+        False, "Continue the batch of the manifest: skip the scans that it lists as done.",
+        group=BATCH,
+    )  # fmt: skip
+    dry_run: bool = option(False, "Only show what would be done.", group=BATCH)
+    fail_fast: bool = option(False, "Stop at the first scan that fails.", group=BATCH)
+
+
+def selection(
+    scans: ScanOptions,
+    batch: BatchOptions,
+    suffix: str,
+    *,
+    residual: bool = False,
+    uncertainty: bool = False,
+) -> Selection:
+    """Return which scans are wanted and where outputs go.
+
+    Args:
+        scans: which scans.
+        batch: where outputs go.
+        suffix: ends the name of an output that stands beside its input.
+        residual: whether input minus output is written, too.
+        uncertainty: whether standard deviations are written, too.
+    """
+    output = None if batch.output is None else batch.output.absolute()
+    return Selection(suffix, output, scans.recursive, scans.series_uid, residual, uncertainty)
+
+
+def batch_settings(options: BatchOptions) -> BatchSettings:
+    """Return how a batch is run."""
+    return BatchSettings(
+        if_exists=options.if_exists,
+        manifest=None if options.manifest is None else options.manifest.absolute(),
+        resume=options.resume,
+        processes=options.jobs,
+        scheduler=options.scheduler,
+        fail_fast=options.fail_fast,
+    )

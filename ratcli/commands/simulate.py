@@ -1,0 +1,138 @@
+"""`rat simulate`: its options, and how scans are degraded as a lower dose would have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ratcli.batch.outcome import Outcome
+from ratcli.commands.batches import finish, header_of, planned, timed
+from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.options import option, settle, takes
+from ratcli.commands.scans import (
+    SPEED,
+    BatchOptions,
+    ScanOptions,
+    batch_settings,
+    selection,
+    task_names,
+)
+from ratcli.errors import UsageError
+from ratcli.tasks import TASKS, get_task
+
+if TYPE_CHECKING:
+    from ratcli.batch.session import Batch
+    from ratcli.batch.simulating import SimulateWork
+
+PHYSICS = "Physics"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateOptions(ScanOptions, BatchOptions):
+    """How `rat simulate` works; the fields are the options of the command line, too."""
+
+    task: str | None = option(
+        None,
+        f"The task whose scanner is simulated: {', '.join(TASKS)}.",
+        short="t", metavar="TASK", names=task_names, changes_pixels=True,
+    )  # fmt: skip
+    dose: float = option(
+        0.25,
+        "CT and PET: fraction of the dose or of the counts that is left.",
+        least=0.001, most=1, metavar="D", changes_pixels=True,
+    )  # fmt: skip
+    seed: int = option(
+        0,
+        "Seed of the noise. Another seed gives another scan of the same patient.",
+        least=0, metavar="N", group=PHYSICS, changes_pixels=True,
+    )  # fmt: skip
+    scan_noise: float | None = option(
+        None,
+        "CT: standard deviation in HU of the noise that the scan already has in soft tissue. "
+        "Without it, rat measures it.",
+        least=0.1, metavar="HU", group=PHYSICS, changes_pixels=True,
+    )  # fmt: skip
+    kernel: Literal["smooth", "medium", "sharp", "edge"] = option(
+        "medium",
+        "CT: reconstruction kernel that the noise looks like.",
+        group=PHYSICS, changes_pixels=True,
+    )  # fmt: skip
+    counts: float = option(
+        2e6,
+        "PET: number of counts in an average plane of the full scan.",
+        least=1e3, metavar="N", group=PHYSICS, changes_pixels=True,
+    )  # fmt: skip
+    spacing: float | None = option(
+        None,
+        "Pixel spacing in mm, where a file does not tell it.",
+        least=0.01, metavar="MM", group=PHYSICS, changes_pixels=True,
+    )  # fmt: skip
+    threads: int = option(
+        0, "Number of processor threads; 0 uses all.", least=0, metavar="N", group=SPEED
+    )
+
+
+def simulate(
+    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    options: SimulateOptions | None = None,
+    *,
+    listener: Listener = SILENT,
+    **changes: Any,
+) -> list[Outcome]:
+    """Degrade good scans as a lower dose would have, to test any denoiser on them.
+
+    Only the noise that a scan lacks is added: it has some already.
+
+    Args:
+        scans: paths of files, folders and archives.
+        options: how; None for the defaults.
+        listener: hears how the work is getting on.
+        changes: single options by name, instead of those in `options`.
+
+    Returns:
+        The outcome of each scan.
+
+    Raises:
+        RatError: with the exit code of the command line. Of several scans all others are done.
+        TypeError: there is no such option.
+    """
+    settled = settle(SimulateOptions, options, changes)
+    batch, work = _prepare(scans, settled)
+    if settled.dry_run:
+        return planned(batch, work, listener)
+    with timed(listener, batch) as seconds:
+        outcomes = batch.run(work, listener)
+    listener.ended(outcomes, seconds())
+    return finish(outcomes)
+
+
+takes(SimulateOptions)(simulate)
+
+
+def _prepare(
+    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: SimulateOptions
+) -> tuple[Batch, SimulateWork]:
+    from ratcli.batch.plan import find_jobs
+    from ratcli.batch.pool import threads_each
+    from ratcli.batch.session import Batch
+    from ratcli.batch.simulating import SimulateWork
+    from ratcli.physics import Degradation
+
+    if options.task is None:
+        raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
+    task = get_task(options.task)
+    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
+    plan = find_jobs([Path(path) for path in paths], selection(options, options, "_simulated"))
+    work = SimulateWork(
+        task,
+        Degradation(options.dose, options.seed, options.scan_noise, options.kernel, options.counts),
+        unit=options.unit,
+        spacing_mm=options.spacing,
+        max_pixels=options.max_pixels,
+        threads=options.threads or threads_each(options.jobs),
+    )
+    header = header_of("simulate", options, {}, {"torch": None, "numpy": None})
+    return Batch(plan, header, batch_settings(options)), work
