@@ -29,8 +29,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from ratcli.cli.prospects import measure_range, prospect
 
+from ratcli.commands.suitability import measure_range, suitability
 from ratcli.errors import RatError
 from ratcli.formats import ScanSource, create_scan, find_scans, open_scan, sniff
 from ratcli.scan import Derivation, ScanInfo, ScanReader
@@ -153,7 +153,7 @@ def tell_tasks(source: ScanSource | Path) -> tuple[str, ...]:
     """Find out what `rat info` tells beyond the header: the range, and the tasks that fit."""
     with open_scan(source) as reader:
         measure_range(reader)
-        verdicts = [prospect(task, reader) for task in TASKS.values()]
+        verdicts = [suitability(task, reader) for task in TASKS.values()]
     assert all(verdict.text for verdict in verdicts)
     return tuple(verdict.task for verdict in verdicts if verdict.fits)
 
