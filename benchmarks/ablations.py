@@ -40,7 +40,8 @@ from ratcli.tasks import get_task
 from ratcli.training.checkpoints import CHECKPOINT, CURVE, load
 from ratcli.training.data import read_patients
 from ratcli.training.prepare import prepare
-from ratcli.training.recipe import Recipe, read_recipe
+from ratcli.training.recipe import Recipe
+from ratcli.training.recipe_files import keep_recipe, read_recipe
 
 CPU = torch.device("cpu")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -94,7 +95,7 @@ def train(recipe: Recipe, variant: Variant, data: Path, folder: Path) -> None:
     for name, value in trainer.network.named_parameters():
         if variant.closed and name.endswith(variant.closed):
             value.requires_grad_(False)
-    trainer.keep_recipe()
+    keep_recipe(folder, recipe)
     if (folder / CHECKPOINT).is_file():
         trainer.resume()
     began, first = time.monotonic(), trainer.step

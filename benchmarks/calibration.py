@@ -36,8 +36,8 @@ from ratcli.pipeline.views import VIEWS, over_neighbours
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.material import CleanPlane
-from ratcli.training.recipe import read_recipe
+from ratcli.training.examples import TargetPlane
+from ratcli.training.recipe_files import read_recipe
 
 _FIELD = 256
 
@@ -146,7 +146,7 @@ def restored_sample(restorer: Restorer, bench: Bench, condition: str, case: Case
     return Sample(case.patient, condition, told, value, apart, noise, added)
 
 
-def held_out_planes(arguments: argparse.Namespace) -> list[CleanPlane]:
+def held_out_planes(arguments: argparse.Namespace) -> list[TargetPlane]:
     """Read the held-out planes; of slides, small fields, as eight views of each are restored."""
     recipe = read_recipe(arguments.recipes / f"{arguments.task}.toml")
     planes = read_patients(arguments.data, recipe.held_out, get_task(arguments.task))

@@ -46,8 +46,8 @@ from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.material import CleanPlane
-from ratcli.training.recipe import read_recipe
+from ratcli.training.examples import TargetPlane
+from ratcli.training.recipe_files import read_recipe
 from research.sam.recipe import read_sam_recipe
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -146,7 +146,7 @@ def inside(clean: FloatArray, labels: LabelArray) -> tuple[float, float]:
     return rest / float(x.var()), float(np.sqrt(rest)) * TASK.gain
 
 
-def noisy_plane(plane: CleanPlane, noise_hu: float, seed: int) -> FloatArray:
+def noisy_plane(plane: TargetPlane, noise_hu: float, seed: int) -> FloatArray:
     rng = np.random.default_rng(seed)
     dose = replace(sample_dose(rng, (noise_hu, noise_hu)), original=1.0)
     hu = torch.from_numpy(plane.values[0])
@@ -154,7 +154,9 @@ def noisy_plane(plane: CleanPlane, noise_hu: float, seed: int) -> FloatArray:
     return TASK.normalise((hu + noise).numpy()[None])
 
 
-def measure(methods: dict[str, Method], plane: CleanPlane, noise_hu: float, seed: int) -> list[Row]:
+def measure(
+    methods: dict[str, Method], plane: TargetPlane, noise_hu: float, seed: int
+) -> list[Row]:
     clean, noisy = TASK.normalise(plane.values), noisy_plane(plane, noise_hu, seed)
     edges = canny(np.clip(clean[0], *SOFT), sigma=1.5, low_threshold=0.04, high_threshold=0.1)
     count = int(methods["superpixel"](clean, 0).max()) + 1

@@ -25,8 +25,8 @@ from held_out.rows import Row, judge, show
 
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.material import CleanPlane
-from ratcli.training.recipe import read_recipe
+from ratcli.training.examples import TargetPlane
+from ratcli.training.recipe_files import read_recipe
 
 PARTITIONS = ("superpixel", "none", "sam-compact")
 JUDGES: dict[str, Judge] = {
@@ -35,7 +35,7 @@ JUDGES: dict[str, Judge] = {
 BASELINES = ("gaussian", "nl-means", "total-variation", "bm3d")
 
 
-def read_planes(data: Path, entries: Sequence[str], task: str, most: int) -> list[CleanPlane]:
+def read_planes(data: Path, entries: Sequence[str], task: str, most: int) -> list[TargetPlane]:
     """Read planes to judge by, at most so many of each patient."""
     planes = read_patients(data, entries, get_task(task))
     return fields(planes, most) if task == "pathology-sr" else spread(planes, most)

@@ -35,8 +35,8 @@ from ratcli.physics.kernels import MEDIUM_SMOOTH
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.material import CleanPlane
-from ratcli.training.recipe import read_recipe
+from ratcli.training.examples import TargetPlane
+from ratcli.training.recipe_files import read_recipe
 
 TOLERANCE_DB = 0.2
 FAINT_HU = (1.0, 2.0, 3.0, 4.0, 6.0, 10.0)
@@ -102,7 +102,7 @@ def procedural(count: int, seed: int = _SEED) -> list[Slice]:
     return slices
 
 
-def real(planes: Sequence[CleanPlane]) -> list[Slice]:
+def real(planes: Sequence[TargetPlane]) -> list[Slice]:
     """Return slices of usual dose."""
     return [Slice(plane.patient, plane.values[0], plane.spacing_mm, True) for plane in planes]
 

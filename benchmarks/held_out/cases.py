@@ -12,7 +12,7 @@ from ratcli.evaluation.baselines import BASELINES, Baseline, installed, tune
 from ratcli.evaluation.fidelity import Window, score
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import TargetPlane
 
 Method = Callable[[FloatArray], FloatArray]
 """Takes `(C, h, w)` and returns `(C, s*h, s*w)`, in the task's unit."""
@@ -66,11 +66,11 @@ class Judge(Protocol):
     columns: tuple[Column, ...]
     about: Mapping[str, str]
 
-    def cases(self, planes: Sequence[CleanPlane], condition: str, first_seed: int) -> list[Case]:
+    def cases(self, planes: Sequence[TargetPlane], condition: str, first_seed: int) -> list[Case]:
         """Degrade planes in one condition."""
 
     def classical(
-        self, training: Sequence[CleanPlane], condition: str, names: Sequence[str]
+        self, training: Sequence[TargetPlane], condition: str, names: Sequence[str]
     ) -> Iterator[tuple[str, Method]]:
         """Yield the classical methods, tuned on training planes in that condition."""
 
@@ -78,7 +78,7 @@ class Judge(Protocol):
         """Return the figures of one restored plane, the first of them the leading one."""
 
 
-def spread(planes: Sequence[CleanPlane], most: int) -> list[CleanPlane]:
+def spread(planes: Sequence[TargetPlane], most: int) -> list[TargetPlane]:
     """Take at most so many planes of each patient, evenly."""
     chosen = []
     for patient in dict.fromkeys(plane.patient for plane in planes):

@@ -19,7 +19,7 @@ from ratcli.evaluation.baselines import plane_noise
 from ratcli.evaluation.fidelity import WINDOWS, mean_bias, score
 from ratcli.physics.ct import CtDose, low_dose_noise
 from ratcli.scan import BoolArray, FloatArray
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import TargetPlane
 
 SOFT = WINDOWS["ct-soft"]
 FULL = WINDOWS["ct-full"]
@@ -47,7 +47,7 @@ class Pair:
     usual: FloatArray
 
 
-def lower_dose(plane: CleanPlane, dose: float, seed: int) -> Pair:
+def lower_dose(plane: TargetPlane, dose: float, seed: int) -> Pair:
     """Add the noise that a slice would have at a fraction of its dose."""
     usual = plane.values[0]
     own = plane_noise(usual, SOFT)
@@ -75,7 +75,7 @@ class CtJudge:
     )
     about = ABOUT
 
-    def cases(self, planes: Sequence[CleanPlane], condition: str, first_seed: int) -> list[Case]:
+    def cases(self, planes: Sequence[TargetPlane], condition: str, first_seed: int) -> list[Case]:
         """Lower the dose of slices, and plant edges."""
         dose, cases = self.conditions[condition], []
         for number, plane in enumerate(planes):
@@ -87,7 +87,7 @@ class CtJudge:
         return cases
 
     def classical(
-        self, training: Sequence[CleanPlane], condition: str, names: Sequence[str]
+        self, training: Sequence[TargetPlane], condition: str, names: Sequence[str]
     ) -> Iterator[tuple[str, Method]]:
         """Tune on the middles of training slices."""
         pairs = [

@@ -21,7 +21,7 @@ from ratcli.evaluation.fidelity import WINDOWS, score
 from ratcli.evaluation.stain import colour_difference, stain_shift
 from ratcli.physics.pathology import SlideScan, degrade_slide
 from ratcli.scan import FloatArray
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import TargetPlane
 from research.pattern import fixed_pattern, grid_power
 
 LUMA = WINDOWS["rgb-y"]
@@ -49,7 +49,7 @@ ABOUT = {
 }
 
 
-def fields(planes: Sequence[CleanPlane], most: int) -> list[CleanPlane]:
+def fields(planes: Sequence[TargetPlane], most: int) -> list[TargetPlane]:
     """Cut the fields with most detail out of slides, at most so many of each image."""
     chosen = []
     for plane in planes:
@@ -90,7 +90,7 @@ class PathologyJudge:
     )
     about = ABOUT
 
-    def cases(self, planes: Sequence[CleanPlane], condition: str, first_seed: int) -> list[Case]:
+    def cases(self, planes: Sequence[TargetPlane], condition: str, first_seed: int) -> list[Case]:
         """Shrink fields and round them to 8 bits."""
         scan = SCANS[condition.split(", ")[1]]
         cases = []
@@ -101,7 +101,7 @@ class PathologyJudge:
         return cases
 
     def classical(
-        self, training: Sequence[CleanPlane], condition: str, names: Sequence[str]
+        self, training: Sequence[TargetPlane], condition: str, names: Sequence[str]
     ) -> Iterator[tuple[str, Method]]:
         """Yield interpolations, which have nothing to tune."""
         yield "bicubic", lambda low: bicubic(low, SCALE)

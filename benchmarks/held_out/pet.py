@@ -21,7 +21,7 @@ from ratcli.physics.pet import PetCounts, expected_image, low_count_noise
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import TargetPlane
 
 FULL = WINDOWS["pet-full"]
 TISSUE = WINDOWS["pet-tissue"]
@@ -68,7 +68,7 @@ ABOUT = {
 }
 
 
-def fewer_counts(plane: CleanPlane, prompts: float, fraction: float, seed: int) -> FloatArray:
+def fewer_counts(plane: TargetPlane, prompts: float, fraction: float, seed: int) -> FloatArray:
     """Return `(1, H, W)` in SUV: the plane with a fraction of its counts."""
     values = plane.values
     counts = PetCounts(counts=prompts, fraction=fraction, original=1.0)
@@ -76,13 +76,13 @@ def fewer_counts(plane: CleanPlane, prompts: float, fraction: float, seed: int) 
     return np.maximum(values + noise[None], np.minimum(values, 0))
 
 
-def usual_prompts(plane: CleanPlane) -> float:
+def usual_prompts(plane: TargetPlane) -> float:
     """Return prompts of a plane by its uptake."""
     share = float(_mirrored(plane).sum()) * plane.spacing_mm**2 / _TRUNK_SUV_MM2
     return PROMPTS * min(1.0, max(_LEAST_SHARE, share)) ** 0.5
 
 
-def own_prompts(planes: Sequence[CleanPlane]) -> float:
+def own_prompts(planes: Sequence[TargetPlane]) -> float:
     """Return the prompts that explain a scan's own noise, the median of its planes."""
     found = []
     for plane in planes:
@@ -99,7 +99,7 @@ def own_prompts(planes: Sequence[CleanPlane]) -> float:
     return float(np.median(found)) if found else PROMPTS
 
 
-def _noise(plane: CleanPlane, counts: PetCounts, seed: int) -> FloatArray:
+def _noise(plane: TargetPlane, counts: PetCounts, seed: int) -> FloatArray:
     """Return noise `(H, W)` in SUV."""
     height, width = plane.values.shape[1:]
     whole = torch.from_numpy(_mirrored(plane))
@@ -107,7 +107,7 @@ def _noise(plane: CleanPlane, counts: PetCounts, seed: int) -> FloatArray:
     return low_count_noise(whole, plane.spacing_mm, counts, generator).numpy()[:height, :width]
 
 
-def _mirrored(plane: CleanPlane) -> FloatArray:
+def _mirrored(plane: TargetPlane) -> FloatArray:
     edges = [(0, max(0, _LEAST_SIDE - side)) for side in plane.values.shape[1:]]
     return np.pad(plane.values[0], edges, mode="symmetric")
 
@@ -130,7 +130,7 @@ class PetJudge:
     )
     about = ABOUT
 
-    def cases(self, planes: Sequence[CleanPlane], condition: str, first_seed: int) -> list[Case]:
+    def cases(self, planes: Sequence[TargetPlane], condition: str, first_seed: int) -> list[Case]:
         """Thin the counts of planes."""
         fraction, kind = self.conditions[condition]
         if kind == "drawn":
@@ -149,7 +149,7 @@ class PetJudge:
         return cases
 
     def classical(
-        self, training: Sequence[CleanPlane], condition: str, names: Sequence[str]
+        self, training: Sequence[TargetPlane], condition: str, names: Sequence[str]
     ) -> Iterator[tuple[str, Method]]:
         """Tune on training planes."""
         cases = self.cases(training, condition, 1000)

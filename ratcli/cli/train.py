@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,7 @@ from ratcli.tasks import TASKS, get_task
 if TYPE_CHECKING:
     import torch
 
-    from ratcli.training.loop import Trainer
+    from ratcli.training.prepare import RestorationTrainer
     from ratcli.training.recipe import Recipe
 
 LOG = logging.getLogger("ratcli.cli")
@@ -27,8 +26,6 @@ RECIPE = "Recipe"
 RUN = "Run"
 PUBLISH = "Publishing"
 
-# Fine-tuning of shipped weights on a few pairs, where no recipe says otherwise.
-_TUNING = {"steps": 600, "learning_rate": 1e-4, "warmup": 30, "late_steps": 0, "validate": 100}
 _PROFILED_STEPS = 10
 
 app = typer.Typer(add_completion=False)
@@ -240,6 +237,8 @@ def train(
     )
     with talking(talk):
         from ratcli.cli.training import run, tell_profile, together
+        from ratcli.training import parallel
+        from ratcli.training.recipe_files import keep_recipe
 
         if publish is not None:
             _publish(out, config, publish, into, summary, best=best)
@@ -260,6 +259,8 @@ def train(
             if profile:
                 tell_profile(trainer.measure(_PROFILED_STEPS))
             else:
+                if parallel.rank() == 0:
+                    keep_recipe(out, recipe)
                 run(trainer, talk, out, until, tensorboard=tensorboard)
 
 
@@ -276,17 +277,17 @@ def _loss_words(beta: float | None, charbonnier: float | None) -> list[str]:
 
 def _kept_recipe(out: Path, resume: str | None) -> Path | None:
     """Return the recipe that a run was begun with."""
-    from ratcli.training.checkpoints import RECIPE as NAME
+    from ratcli.training.recipe_files import KEPT
 
-    kept = out / NAME
+    kept = out / KEPT
     return kept if resume and kept.is_file() else None
 
 
 def _recipe(task: str | None, config: Path | None, begin: str | None, words: list[str]) -> Recipe:
     """Return the recipe of a file, or the task's default; changed as the words say."""
     from ratcli.training.prepare import tune_from
-    from ratcli.training.recipe import read_recipe, with_settings
-    from ratcli.training.sources import default_recipe
+    from ratcli.training.recipe import default_recipe
+    from ratcli.training.recipe_files import read_recipe, with_settings
 
     if config is not None:
         recipe = read_recipe(config)
@@ -295,9 +296,7 @@ def _recipe(task: str | None, config: Path | None, begin: str | None, words: lis
     elif task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
     else:
-        recipe = default_recipe(get_task(task))
-        if begin is not None:
-            recipe = replace(recipe, **_TUNING)  # type: ignore[arg-type]
+        recipe = default_recipe(get_task(task), is_tuning=begin is not None)
     recipe = with_settings(recipe, words)
     if begin is not None:
         recipe = tune_from(recipe, begin, is_network_given=config is not None)
@@ -322,7 +321,7 @@ def _ready(
     device: torch.device,
     begin: str | None,
     cache: Path | None,
-) -> Trainer:
+) -> RestorationTrainer:
     """Read the scans and make the run, from installed weights where they are named."""
     from ratcli.training.prepare import begin_from, prepare
 
@@ -337,9 +336,8 @@ def _publish(
 ) -> None:
     """Make a run's averaged network weights of a name."""
     from ratcli.training.checkpoints import BEST, CHECKPOINT
-    from ratcli.training.checkpoints import RECIPE as NAME
     from ratcli.training.publish import About, publish
-    from ratcli.training.recipe import read_recipe
+    from ratcli.training.recipe_files import KEPT, read_recipe
 
     home = os.environ.get("RAT_HOME")
     folder = into or (Path(home) if home else None)
@@ -348,7 +346,7 @@ def _publish(
             "there is no folder to publish into",
             hint="Set RAT_HOME, where rat looks for weights, or name a folder with --into.",
         )
-    recipe = read_recipe(config or out / NAME)
+    recipe = read_recipe(config or out / KEPT)
     text = summary or f"{get_task(recipe.task).summary}; trained with rat train"
     path = publish(out, recipe, folder, About(name, text), BEST if best else CHECKPOINT)
     LOG.info("%s is made; rat restore --weights %s uses it", path.name, name)

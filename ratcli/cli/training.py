@@ -16,8 +16,8 @@ from ratcli.cli.console import PLAIN_INTERVAL_S, ConsoleOptions, Progress, say, 
 if TYPE_CHECKING:
     import torch
 
-    from ratcli.training.loop import Progress as Reached
-    from ratcli.training.loop import Trainer
+    from ratcli.training.loop import StepDone
+    from ratcli.training.prepare import RestorationTrainer
 
 LOG = logging.getLogger("ratcli.cli")
 
@@ -40,20 +40,18 @@ def together(device: str, threads: int) -> Iterator[torch.device]:
 
 
 def run(
-    trainer: Trainer, talk: ConsoleOptions, out: Path, until: int, *, tensorboard: bool
+    trainer: RestorationTrainer, talk: ConsoleOptions, out: Path, until: int, *, tensorboard: bool
 ) -> None:
     """Train; a signal ends the run after the step that is under way."""
     from ratcli.training import parallel
     from ratcli.training.board import Board
 
     is_first = parallel.rank() == 0
-    if is_first:
-        trainer.keep_recipe()
     board = Board(out / "tensorboard") if tensorboard and is_first else None
     with Progress(talk, 1) as bar, _stopping(trainer):
         teller = _Teller(talk, bar, trainer.step)
 
-        def tell(reached: Reached) -> None:
+        def tell(reached: StepDone) -> None:
             teller(reached)
             if board is not None:
                 board(reached)
@@ -68,7 +66,7 @@ def run(
 
 
 @contextmanager
-def _stopping(trainer: Trainer) -> Iterator[None]:
+def _stopping(trainer: RestorationTrainer) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM end the run with a checkpoint; a second one at once."""
 
     def stop(number: int, _frame: object) -> None:
@@ -92,7 +90,7 @@ class _Teller:
         self._first = first
         self._told = time.monotonic()
 
-    def __call__(self, reached: Reached) -> None:
+    def __call__(self, reached: StepDone) -> None:
         if self._bar is not None:
             self._bar.planes("steps", reached.step, reached.steps)
         is_time = time.monotonic() - self._told > PLAIN_INTERVAL_S

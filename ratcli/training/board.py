@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from ratcli.errors import UsageError
-from ratcli.training.loop import Progress
+from ratcli.training.loop import StepDone
 
 
 def check_installed() -> None:
@@ -34,13 +34,13 @@ class Board:
 
         self._writer = SummaryWriter(str(folder))
 
-    def __call__(self, told: Progress) -> None:
+    def __call__(self, done: StepDone) -> None:
         """Write the figures of a step."""
-        self._writer.add_scalar("loss", told.loss, told.step)
-        self._writer.add_scalar("rate", told.rate, told.step)
-        if told.is_validated and not math.isnan(told.psnr_db):
-            self._writer.add_scalar("psnr_db", told.psnr_db, told.step)
-        if told.is_validated:
+        self._writer.add_scalar("loss", done.loss, done.step)
+        self._writer.add_scalar("rate", done.rate, done.step)
+        if done.is_validated and not math.isnan(done.psnr_db):
+            self._writer.add_scalar("psnr_db", done.psnr_db, done.step)
+        if done.is_validated:
             self._writer.flush()
 
     def close(self) -> None:

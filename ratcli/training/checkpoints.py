@@ -1,4 +1,4 @@
-"""A run on disk: its last and best checkpoints, its recipe, and its curve."""
+"""A run on disk: its last and best checkpoints, and its curve."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ratcli.errors import OutputError, UnreadableInputError, UsageError
 CHECKPOINT = "last.pt"
 BEST = "best.pt"
 CURVE = "curve.csv"
-RECIPE = "recipe.toml"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

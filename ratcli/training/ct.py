@@ -23,7 +23,7 @@ from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise, sample_d
 from ratcli.physics.kernels import Kernel
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.material import CleanPlane, Example, Patients, example_from
+from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.own_noise import FlatPatches, find_flat_patches, kernels_like
 from ratcli.training.recipe import Recipe
 
@@ -48,7 +48,7 @@ class _OwnNoise:
     kernels: list[Kernel]
 
 
-class CtSource:
+class CtExamples:
     """Slices with the noise of a lower dose; patients are drawn evenly, whatever their slices.
 
     Args:
@@ -58,13 +58,13 @@ class CtSource:
             other.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[CleanPlane]) -> None:
+    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[TargetPlane]) -> None:
         self._task = task
         self._recipe = recipe
         self._partitioner: Partitioner = get_partitioner(recipe.partition)
         self._own = {id(plane): _own_noise(plane) for plane in planes}
         measured = [plane for plane in planes if self._own[id(plane)] is not None]
-        self._patients = Patients(measured or planes)
+        self._patients = PatientPlanes(measured or planes)
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
@@ -73,17 +73,17 @@ class CtSource:
             noisy, target = self._procedural(rng)
         else:
             noisy, target = self._real(rng)
-        return example_from(self._task, self._partitioner, noisy[None], target)
+        return make_example(self._task, self._partitioner, noisy[None], target)
 
-    def _procedural(self, rng: np.random.Generator) -> tuple[FloatArray, CleanPlane]:
+    def _procedural(self, rng: np.random.Generator) -> tuple[FloatArray, TargetPlane]:
         """Draw a slice that is free of noise; return it noisy `(H, W)`, and as it is."""
         spacing = float(rng.uniform(0.6, 1.0)) * 512 / _PROCEDURAL_SIZE
         hu, _ = ct_slice(rng, size=_PROCEDURAL_SIZE, spacing_mm=spacing)
         dose = sample_dose(rng, self._recipe.noise_hu)
-        plane = _as_reconstructed(CleanPlane("procedural", hu[None], spacing), dose)
+        plane = _as_reconstructed(TargetPlane("procedural", hu[None], spacing), dose)
         return _stored(rng, plane.values[0], _noise(rng, plane, dose)), plane
 
-    def _real(self, rng: np.random.Generator) -> tuple[FloatArray, CleanPlane]:
+    def _real(self, rng: np.random.Generator) -> tuple[FloatArray, TargetPlane]:
         """Draw a scanned slice; return it noisier `(H, W)`, and a target without that noise."""
         plane = self._patients.draw_evenly(rng)
         own = self._own[id(plane)]
@@ -99,7 +99,7 @@ class CtSource:
         return _stored(rng, plane.values[0], noise), target
 
 
-def _own_noise(plane: CleanPlane) -> _OwnNoise | None:
+def _own_noise(plane: TargetPlane) -> _OwnNoise | None:
     patches = find_flat_patches(plane.values[0])
     if patches is None:
         return None
@@ -114,7 +114,7 @@ def _target_weight(own: _OwnNoise | None, noise: FloatArray) -> float:
     return min(_HIGHEST_WEIGHT, (own.patches.noise_hu / added) ** 2) if added > 0 else 0.0
 
 
-def _noise(rng: np.random.Generator, plane: CleanPlane, dose: CtDose) -> FloatArray:
+def _noise(rng: np.random.Generator, plane: TargetPlane, dose: CtDose) -> FloatArray:
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = low_dose_noise(torch.from_numpy(plane.values[0]), plane.spacing_mm, dose, generator)
     array: FloatArray = noise.numpy()
@@ -129,7 +129,7 @@ def _stored(rng: np.random.Generator, hu: FloatArray, noise: FloatArray) -> Floa
     return noisy
 
 
-def _as_reconstructed(plane: CleanPlane, dose: CtDose) -> CleanPlane:
+def _as_reconstructed(plane: TargetPlane, dose: CtDose) -> TargetPlane:
     """Show a drawn plane through the kernel that its noise will have."""
     hu = torch.from_numpy(plane.values)
     return replace(plane, values=blur_with_kernel(hu, plane.spacing_mm, dose.kernel).numpy())

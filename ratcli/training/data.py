@@ -14,16 +14,16 @@ from ratcli.errors import InputNotFoundError, UnsuitableInputError
 from ratcli.formats import ScanSource, find_scans, open_scan, split_name
 from ratcli.scan import FloatArray, ScanReader
 from ratcli.task import Task
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import TargetPlane
 from ratcli.training.pictures import find_pictures, read_picture
-from ratcli.training.shelf import Shelf
+from ratcli.training.plane_store import PlaneStore
 
 # Names as BIDS has them: sub-01_ses-2_pet.nii.gz is patient sub-01.
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
-class Piece:
+class FoundScan:
     """A scan or picture, not yet read.
 
     Attributes:
@@ -38,7 +38,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class ReadPlane:
+class PlacedPlane:
     """A plane and where it lies.
 
     Attributes:
@@ -46,11 +46,11 @@ class ReadPlane:
         position_mm: along the normal, for DICOM; None elsewhere.
     """
 
-    plane: CleanPlane
+    plane: TargetPlane
     position_mm: float | None
 
 
-def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[CleanPlane]:
+def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[TargetPlane]:
     """Read every plane of the named scans.
 
     Args:
@@ -65,34 +65,34 @@ def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[CleanP
         UnreadableInputError: a scan is damaged.
         UnsuitableInputError: a scan is of another kind, or does not tell its pixel spacing.
     """
-    return read_pieces(find_entries(root, entries, task), task)
+    return read_scans(find_entries(root, entries, task), task)
 
 
-def read_pieces(pieces: Sequence[Piece], task: Task) -> list[CleanPlane]:
+def read_scans(scans: Sequence[FoundScan], task: Task) -> list[TargetPlane]:
     """Read every plane of some scans; what memory does not hold is kept on disk.
 
     Raises:
         UnreadableInputError: a scan is damaged.
         UnsuitableInputError: a scan is of another kind, or does not tell its pixel spacing.
     """
-    shelf = Shelf()
+    store = PlaneStore()
     return [
-        replace(read.plane, values=shelf.put(read.plane.values))
-        for piece in pieces
-        for read in read_piece(piece, task)
+        replace(read.plane, values=store.keep(read.plane.values))
+        for scan in scans
+        for read in read_scan(scan, task)
     ]
 
 
-def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[Piece]:
+def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[FoundScan]:
     """List the scans of named entries, one patient each; see `read_patients`.
 
     Raises:
         InputNotFoundError: an entry is missing or holds no scan.
     """
-    return [piece for entry in entries for piece in _find_entry(root, entry, task)]
+    return [scan for entry in entries for scan in _find_entry(root, entry, task)]
 
 
-def find_patients(root: Path, task: Task) -> list[Piece]:
+def find_patients(root: Path, task: Task) -> list[FoundScan]:
     """List all scans in a folder and tell patients apart.
 
     A DICOM scan's patient is its PatientID. Elsewhere each file or folder directly in `root` is
@@ -105,44 +105,44 @@ def find_patients(root: Path, task: Task) -> list[Piece]:
     if not root.is_dir():
         raise InputNotFoundError(f"the data folder {root.name} does not exist")
     linked = [path for path in sorted(root.iterdir()) if path.is_symlink() and path.is_dir()]
-    pieces = [piece for path in linked for piece in _pieces(path, root, "", task)]
+    scans = [scan for path in linked for scan in _scans_below(path, root, "", task)]
     try:
-        pieces += _pieces(root, root, "", task)
+        scans += _scans_below(root, root, "", task)
     except InputNotFoundError:
-        if not pieces:
+        if not scans:
             raise
-    return [replace(piece, patient=_patient(piece)) for piece in pieces]
+    return [replace(scan, patient=_patient(scan)) for scan in scans]
 
 
-def read_piece(piece: Piece, task: Task) -> Iterator[ReadPlane]:
+def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
     """Read the planes of a scan in the task's first unit.
 
     Raises:
         UnreadableInputError: it is damaged.
         UnsuitableInputError: it is of another kind, or does not tell its pixel spacing.
     """
-    if isinstance(piece.source, Path):
-        yield ReadPlane(CleanPlane(piece.patient, read_picture(piece.source), 1.0), None)
+    if isinstance(scan.source, Path):
+        yield PlacedPlane(TargetPlane(scan.patient, read_picture(scan.source), 1.0), None)
         return
-    with open_scan(piece.source) as reader:
-        spacing, factor = _checked(reader, piece, task)
+    with open_scan(scan.source) as reader:
+        spacing, factor = _checked(reader, scan, task)
         positions = reader.info.positions_mm or [None] * reader.info.planes
         for number in range(reader.info.planes):
             values = _values(reader, number, task) * np.float32(factor)
-            plane = CleanPlane(piece.patient, values.astype(np.float32), spacing)
-            yield ReadPlane(plane, positions[number])
+            plane = TargetPlane(scan.patient, values.astype(np.float32), spacing)
+            yield PlacedPlane(plane, positions[number])
 
 
-def _find_entry(root: Path, entry: str, task: Task) -> list[Piece]:
+def _find_entry(root: Path, entry: str, task: Task) -> list[FoundScan]:
     if not (root / entry).exists():
         raise InputNotFoundError(f"training data lack '{entry}'")
-    return [replace(piece, patient=entry) for piece in _pieces(root / entry, root, entry, task)]
+    return [replace(scan, patient=entry) for scan in _scans_below(root / entry, root, entry, task)]
 
 
-def _pieces(path: Path, root: Path, patient: str, task: Task) -> list[Piece]:
+def _scans_below(path: Path, root: Path, patient: str, task: Task) -> list[FoundScan]:
     """List the scans and pictures below a path."""
     pictures = find_pictures(path) if task.channels == 3 else []
-    found = [Piece(patient, _key(picture, root), picture) for picture in pictures]
+    found = [FoundScan(patient, _key(picture, root), picture) for picture in pictures]
     if path in pictures:
         return found
     try:
@@ -151,7 +151,7 @@ def _pieces(path: Path, root: Path, patient: str, task: Task) -> list[Piece]:
         if not pictures:
             raise
         scans = []
-    return found + [Piece(patient, _scan_key(scan, root), scan) for scan in scans]
+    return found + [FoundScan(patient, _scan_key(scan, root), scan) for scan in scans]
 
 
 def _key(file: Path, root: Path) -> str:
@@ -172,12 +172,12 @@ def _below(folder: Path, root: Path) -> Path:
     return folder.relative_to(root) if folder.is_relative_to(root) else Path()
 
 
-def _patient(piece: Piece) -> str:
-    if isinstance(piece.source, ScanSource) and piece.source.format == "dicom":
-        told = _dicom_patient(piece.source)
+def _patient(scan: FoundScan) -> str:
+    if isinstance(scan.source, ScanSource) and scan.source.format == "dicom":
+        told = _dicom_patient(scan.source)
         if told is not None:
             return told
-    top = piece.key.split("/")[0]
+    top = scan.key.split("/")[0]
     subject = _SUBJECT.match(top)
     return subject.group() if subject else top
 
@@ -191,9 +191,9 @@ def _dicom_patient(scan: ScanSource) -> str | None:
     return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity else None
 
 
-def _checked(reader: ScanReader, piece: Piece, task: Task) -> tuple[float, float]:
+def _checked(reader: ScanReader, scan: FoundScan, task: Task) -> tuple[float, float]:
     """Check that a scan fits; return its spacing in mm and the factor to the task's unit."""
-    info, name = reader.info, Path(piece.key).name
+    info, name = reader.info, Path(scan.key).name
     task.check(info)
     if info.unit is None:
         try:

@@ -13,10 +13,10 @@ from ratcli.formats import ScanSource, open_scan
 from ratcli.partition import Partitioner
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.data import Piece, ReadPlane, find_patients, read_piece
-from ratcli.training.material import CleanPlane, Example, Patients, example_from
+from ratcli.training.data import FoundScan, PlacedPlane, find_patients, read_scan
+from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
+from ratcli.training.plane_store import PlaneStore
 from ratcli.training.recipe import Recipe
-from ratcli.training.shelf import Shelf
 
 LOW, FULL = "low", "full"
 
@@ -30,8 +30,8 @@ _LEAST_CORRELATION = 0.5
 class Pair:
     """Two scans of one patient, not yet read."""
 
-    low: Piece
-    full: Piece
+    low: FoundScan
+    full: FoundScan
 
     @property
     def patient(self) -> str:
@@ -49,10 +49,10 @@ class PairedPlane:
     """A plane of low quality, `(C, h, w)` in the task's unit, and the same of full quality."""
 
     low: FloatArray
-    full: CleanPlane
+    full: TargetPlane
 
 
-class PairSource:
+class PairExamples:
     """Examples from pairs; patients are drawn evenly.
 
     Args:
@@ -71,13 +71,13 @@ class PairSource:
     ) -> None:
         self._task, self._recipe, self._partitioner = task, recipe, partitioner
         self._low = {id(pair.full): pair.low for pair in planes}
-        self._patients = Patients([pair.full for pair in planes])
+        self._patients = PatientPlanes([pair.full for pair in planes])
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
         rng = np.random.default_rng((self._recipe.seed, index))
         full = self._patients.draw_evenly(rng)
-        return example_from(self._task, self._partitioner, self._low[id(full)], full)
+        return make_example(self._task, self._partitioner, self._low[id(full)], full)
 
 
 def is_paired(root: Path) -> bool:
@@ -110,16 +110,17 @@ def read_pairs(pairs: Sequence[Pair], task: Task) -> list[PairedPlane]:
         UnreadableInputError: a scan is damaged.
         UnsuitableInputError: two scans do not fit together, or one does not fit the task.
     """
-    shelf = Shelf()
-    return [
-        PairedPlane(shelf.put(plane.low), replace(plane.full, values=shelf.put(plane.full.values)))
-        for pair in pairs
-        for plane in _read_pair(pair, task)
-    ]
+    store = PlaneStore()
+
+    def kept(plane: PairedPlane) -> PairedPlane:
+        full = replace(plane.full, values=store.keep(plane.full.values))
+        return PairedPlane(store.keep(plane.low), full)
+
+    return [kept(plane) for pair in pairs for plane in _read_pair(pair, task)]
 
 
 def _read_pair(pair: Pair, task: Task) -> Iterator[PairedPlane]:
-    low, full = (list(read_piece(piece, task)) for piece in (pair.low, pair.full))
+    low, full = (list(read_scan(piece, task)) for piece in (pair.low, pair.full))
     matched = _match_planes(pair, low, full)
     for mine, other in matched:
         _check_sizes(pair, mine.plane, other.plane, task)
@@ -129,8 +130,8 @@ def _read_pair(pair: Pair, task: Task) -> Iterator[PairedPlane]:
 
 
 def _match_planes(
-    pair: Pair, low: list[ReadPlane], full: list[ReadPlane]
-) -> list[tuple[ReadPlane, ReadPlane]]:
+    pair: Pair, low: list[PlacedPlane], full: list[PlacedPlane]
+) -> list[tuple[PlacedPlane, PlacedPlane]]:
     """Match planes by position where both scans tell it, else by number."""
     at = {round(read.position_mm / _SAME_MM): read for read in full if read.position_mm is not None}
     if len(at) == len(full) and all(read.position_mm is not None for read in low):
@@ -147,7 +148,7 @@ def _match_planes(
     return list(zip(low, full, strict=True))
 
 
-def _nearest(at: dict[int, ReadPlane], read: ReadPlane) -> ReadPlane | None:
+def _nearest(at: dict[int, PlacedPlane], read: PlacedPlane) -> PlacedPlane | None:
     place = (read.position_mm or 0.0) / _SAME_MM
     near = [at[cell] for cell in (round(place) - 1, round(place), round(place) + 1) if cell in at]
     near = [other for other in near if abs((other.position_mm or 0.0) / _SAME_MM - place) <= 1]
@@ -156,7 +157,7 @@ def _nearest(at: dict[int, ReadPlane], read: ReadPlane) -> ReadPlane | None:
     )
 
 
-def _check_sizes(pair: Pair, low: CleanPlane, full: CleanPlane, task: Task) -> None:
+def _check_sizes(pair: Pair, low: TargetPlane, full: TargetPlane, task: Task) -> None:
     wanted = tuple(side * task.scale for side in low.values.shape[1:])
     found = full.values.shape[1:]
     if found != wanted:
@@ -166,7 +167,7 @@ def _check_sizes(pair: Pair, low: CleanPlane, full: CleanPlane, task: Task) -> N
         )
 
 
-def _check_likeness(pair: Pair, low: ReadPlane, full: ReadPlane, task: Task) -> None:
+def _check_likeness(pair: Pair, low: PlacedPlane, full: PlacedPlane, task: Task) -> None:
     """Refuse two scans that are the same, or that do not show the same."""
     scale = task.scale
     seen = task.normalise(low.plane.values)
@@ -184,7 +185,7 @@ def _check_likeness(pair: Pair, low: ReadPlane, full: ReadPlane, task: Task) -> 
         )
 
 
-def _match_by_position(low: list[Piece], full: list[Piece]) -> list[Pair]:
+def _match_by_position(low: list[FoundScan], full: list[FoundScan]) -> list[Pair]:
     """Match DICOM scans whose planes lie at the same places."""
     places = {piece.key: _places(piece) for piece in (*low, *full)}
     pairs = []
@@ -201,12 +202,12 @@ def _match_by_position(low: list[Piece], full: list[Piece]) -> list[Pair]:
     return pairs
 
 
-def _is_match(low: Piece, full: Piece, places: dict[str, frozenset[int]]) -> bool:
+def _is_match(low: FoundScan, full: FoundScan, places: dict[str, frozenset[int]]) -> bool:
     mine, other = places[low.key], places[full.key]
     return low.patient == full.patient and 2 * len(mine & other) > len(mine)
 
 
-def _places(piece: Piece) -> frozenset[int]:
+def _places(piece: FoundScan) -> frozenset[int]:
     """Return positions in whole mm; none for scans that do not tell them."""
     if not isinstance(piece.source, ScanSource) or piece.source.format != "dicom":
         return frozenset()

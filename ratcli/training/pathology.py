@@ -13,14 +13,14 @@ from ratcli.physics.anatomy.histology import he_slide
 from ratcli.physics.pathology import bicubic_downsample, degrade_slide, sample_slide_scan
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.material import CleanPlane, Example, Patients, example_from
+from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.recipe import Recipe
 
 _SIZE = 384
 _SHRINK = 2
 
 
-class PathologySource:
+class PathologyExamples:
     """Fields of slides, coarse and fine; slides are drawn by the square root of their pixels.
 
     Args:
@@ -29,27 +29,27 @@ class PathologySource:
         planes: slides in RGB, 0 to 1.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[CleanPlane]) -> None:
+    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[TargetPlane]) -> None:
         self._task = task
         self._recipe = recipe
         self._partitioner: Partitioner = get_partitioner(recipe.partition)
-        self._slides = Patients(planes)
+        self._slides = PatientPlanes(planes)
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
         rng = np.random.default_rng((self._recipe.seed, index))
         if not self._slides or rng.random() < self._recipe.procedural:
             rgb, _ = he_slide(rng, _SIZE, float(rng.uniform(0.22, 0.6)))
-            field = CleanPlane("procedural", rgb, 1.0)
+            field = TargetPlane("procedural", rgb, 1.0)
         else:
             field = _field(rng, self._slides.draw_by_size(rng), self._task.scale)
         scan = replace(sample_slide_scan(rng, self._recipe.realistic), scale=self._task.scale)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         coarse = degrade_slide(torch.from_numpy(field.values), scan, generator).numpy()
-        return example_from(self._task, self._partitioner, coarse, field)
+        return make_example(self._task, self._partitioner, coarse, field)
 
 
-def _field(rng: np.random.Generator, slide: CleanPlane, scale: int) -> CleanPlane:
+def _field(rng: np.random.Generator, slide: TargetPlane, scale: int) -> TargetPlane:
     """Cut a field out of a slide, now and then at half its magnification, and vary its stain."""
     whole = slide.values.shape[1:]
     shrink = _SHRINK if min(whole) >= _SHRINK * _SIZE and rng.random() < 0.3 else 1

@@ -13,7 +13,7 @@ from ratcli.physics.anatomy.pet import PetPlane, pet_slice
 from ratcli.physics.pet import PetCounts, expected_image, low_count_noise, sample_counts
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.material import CleanPlane, Example, Patients, example_from
+from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.recipe import Recipe
 
 _PROCEDURAL_SIZE = 128
@@ -31,7 +31,7 @@ _TRUNK_SUV_MM2 = 50_000.0
 _LEAST_SIDE = 68
 
 
-class PetSource:
+class PetExamples:
     """Planes with fewer counts; patients are drawn by the square root of their pixels.
 
     Args:
@@ -40,11 +40,11 @@ class PetSource:
         planes: planes of full counts, in SUV.
     """
 
-    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[CleanPlane]) -> None:
+    def __init__(self, task: Task, recipe: Recipe, planes: Sequence[TargetPlane]) -> None:
         self._task = task
         self._recipe = recipe
         self._partitioner: Partitioner = get_partitioner(recipe.partition)
-        self._patients = Patients(planes)
+        self._patients = PatientPlanes(planes)
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
@@ -56,11 +56,11 @@ class PetSource:
         else:
             plane, noise = self._real(rng, generator)
         degraded = np.maximum(plane.values + noise, np.minimum(plane.values, 0))
-        return example_from(self._task, self._partitioner, degraded, plane)
+        return make_example(self._task, self._partitioner, degraded, plane)
 
     def _procedural(
         self, rng: np.random.Generator, generator: torch.Generator
-    ) -> tuple[CleanPlane, FloatArray]:
+    ) -> tuple[TargetPlane, FloatArray]:
         """Draw true uptake; return what endless counts show of it, and noise `(1, N, N)`."""
         drawn, spacing_mm = _draw(rng)
         suv, attenuation = (
@@ -69,11 +69,11 @@ class PetSource:
         counts = self._counts(rng, drawn.suv, spacing_mm, original=None)
         clean = expected_image(suv, spacing_mm, counts, attenuation)
         noise = low_count_noise(suv, spacing_mm, counts, generator, attenuation)
-        return CleanPlane("procedural", clean.numpy()[None], spacing_mm), noise.numpy()[None]
+        return TargetPlane("procedural", clean.numpy()[None], spacing_mm), noise.numpy()[None]
 
     def _real(
         self, rng: np.random.Generator, generator: torch.Generator
-    ) -> tuple[CleanPlane, FloatArray]:
+    ) -> tuple[TargetPlane, FloatArray]:
         """Draw a real plane, and the noise `(1, H, W)` that it would have beyond its own."""
         plane = self._patients.draw_by_size(rng)
         values = plane.values * np.float32(rng.uniform(0.7, 1.4))

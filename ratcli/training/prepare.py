@@ -18,12 +18,14 @@ from ratcli.partition import get_partitioner
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.task import Task
 from ratcli.tasks import get_task
-from ratcli.training.data import Piece, find_entries, find_patients, read_pieces
+from ratcli.training.data import FoundScan, find_entries, find_patients, read_scans
+from ratcli.training.examples import Example, ExampleSource
 from ratcli.training.loop import Trainer
-from ratcli.training.material import Example, Source
-from ratcli.training.pairs import Pair, PairSource, find_pairs, is_paired, read_pairs
+from ratcli.training.pairs import Pair, PairExamples, find_pairs, is_paired, read_pairs
+from ratcli.training.patches import PatchBatch
 from ratcli.training.recipe import Recipe
-from ratcli.training.sources import MATERIALS, held_out_examples, make_source, spread
+from ratcli.training.restoration import Restoration
+from ratcli.training.sources import TRAINABLE_TASKS, held_out_examples, make_source, spread
 
 LOG = logging.getLogger("ratcli.training")
 
@@ -31,7 +33,8 @@ _HELD_OUT_PLANES = 6
 _HELD_OUT_SHARE = 0.15
 PARTITIONS = "partitions"
 
-P = TypeVar("P", Piece, Pair)
+P = TypeVar("P", FoundScan, Pair)
+RestorationTrainer = Trainer[PatchBatch]
 
 
 def prepare(
@@ -41,7 +44,7 @@ def prepare(
     device: torch.device,
     *,
     cache: Path | None = None,
-) -> Trainer:
+) -> RestorationTrainer:
     """Read the scans, hold patients out, and make a run.
 
     Args:
@@ -66,8 +69,9 @@ def prepare(
         recipe = replace(recipe, procedural=0.0)
         source, held_out = _from_pairs(task, recipe, data, cache or folder / PARTITIONS)
     else:
-        source, held_out = _from_clean(task, recipe, data)
-    return Trainer(recipe, source, held_out, folder, device, MATERIALS[task.name].scored)
+        source, held_out = _from_scans(task, recipe, data)
+    objective = Restoration(recipe, source, held_out, TRAINABLE_TASKS[task.name].scored)
+    return Trainer(recipe, objective, folder, device)
 
 
 def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
@@ -90,7 +94,7 @@ def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
     return replace(recipe, network=network, tuned_from=name)
 
 
-def begin_from(trainer: Trainer, name: str) -> None:
+def begin_from(trainer: RestorationTrainer, name: str) -> None:
     """Begin a run from installed weights.
 
     Raises:
@@ -129,20 +133,20 @@ def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:
     return train, [part for part in parts if part.patient in chosen]
 
 
-def _from_clean(task: Task, recipe: Recipe, data: Path) -> tuple[Source, list[Example]]:
+def _from_scans(task: Task, recipe: Recipe, data: Path) -> tuple[ExampleSource, list[Example]]:
     if recipe.train or recipe.held_out:
         train = find_entries(data, recipe.train, task)
         held_out = find_entries(data, recipe.held_out, task)
     else:
         train, held_out = split(find_patients(data, task), recipe)
     _tell(train, held_out)
-    source = make_source(task, recipe, read_pieces(train, task))
-    return source, held_out_examples(task, recipe, read_pieces(held_out, task), _HELD_OUT_PLANES)
+    source = make_source(task, recipe, read_scans(train, task))
+    return source, held_out_examples(task, recipe, read_scans(held_out, task), _HELD_OUT_PLANES)
 
 
 def _from_pairs(
     task: Task, recipe: Recipe, data: Path, cache: Path
-) -> tuple[Source, list[Example]]:
+) -> tuple[ExampleSource, list[Example]]:
     pairs = find_pairs(data, task)
     if recipe.train or recipe.held_out:
         train, held_out = (_named(pairs, names) for names in (recipe.train, recipe.held_out))
@@ -150,9 +154,9 @@ def _from_pairs(
         train, held_out = split(pairs, recipe)
     _tell(train, held_out)
     partitioner = CachedPartitioner(get_partitioner(recipe.partition), cache)
-    source = PairSource(task, recipe, read_pairs(train, task), partitioner)
+    source = PairExamples(task, recipe, read_pairs(train, task), partitioner)
     kept = spread(read_pairs(held_out, task), _HELD_OUT_PLANES)
-    examples = [PairSource(task, recipe, [plane], partitioner).make(0) for plane in kept]
+    examples = [PairExamples(task, recipe, [plane], partitioner).make(0) for plane in kept]
     return source, examples
 
 
@@ -182,7 +186,7 @@ def _check_network(task: Task, recipe: Recipe) -> None:
         raise UsageError(f"{task.name} changes the grid: its recipe cannot set balance")
 
 
-def _tell(train: Sequence[Piece | Pair], held_out: Sequence[Piece | Pair]) -> None:
+def _tell(train: Sequence[FoundScan | Pair], held_out: Sequence[FoundScan | Pair]) -> None:
     """Log how much there is; refuse to train on nothing or on held-out patients."""
     mine, others = ({part.patient for part in parts} for parts in (train, held_out))
     if mine & others:

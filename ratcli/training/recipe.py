@@ -1,24 +1,16 @@
-"""A recipe: everything that decides what a training run does, read from TOML."""
+"""A recipe: everything that decides what a training run does, with all its default values."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ratcli.errors import UsageError
 from ratcli.network.checkpoint import settings_from
 from ratcli.network.rat import NetworkSettings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ratcli.task import Task
 
 
 @dataclass(frozen=True)
@@ -28,7 +20,7 @@ class Recipe:
     Attributes:
         task: name of the task.
         network: shape of the network.
-        seed: decides initial parameters, material and patches.
+        seed: decides initial parameters, examples and patches.
         steps: optimiser steps.
         batch: patches of a step.
         patch: side of a patch in pixels.
@@ -48,11 +40,11 @@ class Recipe:
             then. Must be 0 where the task changes the grid.
         pool: prepared planes from which patches are cut.
         refresh: planes of the pool replaced after each step.
-        procedural: share of procedural planes among the material.
+        procedural: share of procedural planes among the examples.
         noise_hu: range of the noise's standard deviation in soft tissue, log-uniform (CT).
         reduction: by how much counts are reduced, lowest and highest, log-uniform (PET).
         realistic: share of fields with blur, noise and JPEG besides the coarser grid (pathology).
-        partition: partitioner of the material.
+        partition: partitioner of the examples.
         validate: steps between validations.
         precision: `fp32` or `bf16`.
         train: scans to learn from, relative to the data folder; an entry is one patient. Empty:
@@ -93,24 +85,35 @@ class Recipe:
     tuned_from: str = ""
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe.
+# Tuning of installed weights on a few scans.
+_TUNING: dict[str, Any] = {
+    "steps": 600, "learning_rate": 1e-4, "warmup": 30, "late_steps": 0, "validate": 100,
+}  # fmt: skip
 
-    Raises:
-        UsageError: the file is missing, no TOML, or has an unknown setting.
+
+def default_recipe(task: Task, *, is_tuning: bool = False) -> Recipe:
+    """Return the settings for scans that no recipe names: a compact network of a task.
+
+    Args:
+        task: what the network is to restore.
+        is_tuning: whether the run begins with installed weights; few steps at a low rate, then.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the recipe {path.name} is not TOML: {error}") from error
-    if "shape" in table and "task" not in table:
-        raise UsageError(
-            f"{path.name} is a recipe for the compact SAM, which rat train does not train",
-            hint=f"In a checkout of rat, run `python -m research.sam --config {path.name}`.",
-        )
-    return recipe_from(table, path.name)
+    is_pet = task.name == "pet-synthesis"
+    network = NetworkSettings(
+        channels=task.channels,
+        width=24 if task.channels == 3 else 32,
+        encoder_blocks=(1, 2),
+        decoder_blocks=(2, 1),
+        groups=(3, 3),
+        heads=4,
+        scale=task.scale,
+        equivariant=is_pet,
+    )
+    recipe = Recipe(
+        task.name, network, learning_rate=8e-4, patch=96, late_steps=600, late_patch=192,
+        epsilon=0.5 if is_pet else 0.0, balance=float(is_pet), validate=250,
+    )  # fmt: skip
+    return dataclasses.replace(recipe, **_TUNING) if is_tuning else recipe
 
 
 def recipe_from(table: dict[str, Any], name: str) -> Recipe:
@@ -162,33 +165,3 @@ def _check_kinds(recipe: Recipe, name: str) -> None:
         raise UsageError(f"the recipe {name} sets balance outside 0 to 1")
     if recipe.precision not in ("fp32", "bf16"):
         raise UsageError(f"precision is fp32 or bf16, not '{recipe.precision}'")
-
-
-def recipe_text(recipe: Recipe) -> str:
-    """Return a recipe as TOML, as `read_recipe` reads it."""
-    table = dataclasses.asdict(recipe)
-    network = table.pop("network")
-    lines = [_line(key, value) for key, value in table.items()]
-    lines += ["", "[network]", *(_line(key, value) for key, value in network.items())]
-    return "\n".join(lines) + "\n"
-
-
-def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Change a recipe by words such as `beta=0.001`; values as in TOML.
-
-    Raises:
-        UsageError: no such setting, or no such value.
-    """
-    table = dataclasses.asdict(recipe)
-    for words in settings:
-        key, _, value = words.partition("=")
-        key = key.strip().replace("-", "_")
-        try:
-            table[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            table[key] = value.strip()
-    return recipe_from(table, "with the settings given")
-
-
-def _line(key: str, value: Any) -> str:
-    return f"{key} = {json.dumps(value)}"

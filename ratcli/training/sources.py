@@ -8,19 +8,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from ratcli.network.rat import NetworkSettings
 from ratcli.task import Task
-from ratcli.training.ct import CtSource
-from ratcli.training.material import CleanPlane, Example, Source
-from ratcli.training.pathology import PathologySource
-from ratcli.training.pet import PetSource
+from ratcli.training.ct import CtExamples
+from ratcli.training.examples import Example, ExampleSource, TargetPlane
+from ratcli.training.pathology import PathologyExamples
+from ratcli.training.pet import PetExamples
 from ratcli.training.recipe import Recipe
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainableTask:
     """A task's way to degrade clean scans.
 
     Attributes:
@@ -28,24 +27,24 @@ class Material:
         scored: range of the network's units over which validation measures.
     """
 
-    source: Callable[[Task, Recipe, Sequence[CleanPlane]], Source]
+    source: Callable[[Task, Recipe, Sequence[TargetPlane]], ExampleSource]
     scored: tuple[float, float]
 
 
-MATERIALS: dict[str, Material] = {
-    "ct-denoise": Material(CtSource, (-0.5, 0.5)),  # -160 to 240 HU
-    "pet-synthesis": Material(PetSource, (0.0, 2.0)),  # SUV 0 to 10
-    "pathology-sr": Material(PathologySource, (0.0, 1.0)),
+TRAINABLE_TASKS: dict[str, TrainableTask] = {
+    "ct-denoise": TrainableTask(CtExamples, (-0.5, 0.5)),  # -160 to 240 HU
+    "pet-synthesis": TrainableTask(PetExamples, (0.0, 2.0)),  # SUV 0 to 10
+    "pathology-sr": TrainableTask(PathologyExamples, (0.0, 1.0)),
 }
 
 
-def make_source(task: Task, recipe: Recipe, planes: Sequence[CleanPlane]) -> Source:
+def make_source(task: Task, recipe: Recipe, planes: Sequence[TargetPlane]) -> ExampleSource:
     """Return the source of a task's examples."""
-    return MATERIALS[task.name].source(task, recipe, planes)
+    return TRAINABLE_TASKS[task.name].source(task, recipe, planes)
 
 
 def held_out_examples(
-    task: Task, recipe: Recipe, planes: Sequence[CleanPlane], count: int
+    task: Task, recipe: Recipe, planes: Sequence[TargetPlane], count: int
 ) -> list[Example]:
     """Degrade planes for validation, each in a way of its own, the same at every call.
 
@@ -67,22 +66,3 @@ def spread(planes: Sequence[T], count: int) -> list[T]:
     if not planes:
         return []
     return [planes[i] for i in np.linspace(0, len(planes) - 1, count).round().astype(int)]
-
-
-def default_recipe(task: Task) -> Recipe:
-    """Return settings for a compact network of a task, for scans that no recipe names."""
-    is_pet = task.name == "pet-synthesis"
-    network = NetworkSettings(
-        channels=task.channels,
-        width=24 if task.channels == 3 else 32,
-        encoder_blocks=(1, 2),
-        decoder_blocks=(2, 1),
-        groups=(3, 3),
-        heads=4,
-        scale=task.scale,
-        equivariant=is_pet,
-    )
-    return Recipe(
-        task.name, network, learning_rate=8e-4, patch=96, late_steps=600, late_patch=192,
-        epsilon=0.5 if is_pet else 0.0, balance=float(is_pet), validate=250,
-    )  # fmt: skip

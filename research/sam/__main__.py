@@ -19,7 +19,7 @@ from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.training.data import read_patients
 from research.sam.examples import SamExamples
 from research.sam.recipe import read_sam_recipe
-from research.sam.training import SamTrainer
+from research.sam.training import begin_from, make_trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,12 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = read_sam_recipe(words.config)
     planes = read_patients(words.data, recipe.train, CT_DENOISE)
     source = SamExamples(recipe.seed, planes, recipe.real, recipe.noise_hu)
-    trainer = SamTrainer(recipe, source, words.out, torch.device(words.device), words.workers)
+    trainer = make_trainer(recipe, source, words.out, torch.device(words.device))
+    trainer.workers = words.workers
     if words.resume:
         trainer.resume()
     elif words.begin:
-        trainer.begin_from(words.begin)
-    trainer.run(words.until)
+        begin_from(trainer, recipe, words.begin)
+    trainer.run(until=words.until)
 
 
 def _parser() -> argparse.ArgumentParser:

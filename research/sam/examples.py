@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ratcli.partition.superpixel import Superpixel
 from ratcli.physics.anatomy.ct import ct_slice
 from ratcli.physics.ct import low_dose_noise, sample_dose
 from ratcli.regions import LabelArray
 from ratcli.tasks.ct_denoise import CT_DENOISE
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import PatientPlanes, TargetPlane
 from research.sam.drawing import LabelledPlane, draw_gray, draw_stained
 
 
@@ -33,15 +30,13 @@ class SamExamples:
     def __init__(
         self,
         seed: int,
-        planes: Sequence[CleanPlane],
+        planes: Sequence[TargetPlane],
         real: float,
         noise_hu: tuple[float, float],
     ) -> None:
         self._seed, self._noise_hu = seed, noise_hu
         self._real = real if planes else 0.0
-        self._patients: dict[str, list[CleanPlane]] = {}
-        for plane in planes:
-            self._patients.setdefault(plane.patient, []).append(plane)
+        self._patients = PatientPlanes(planes)
 
     def make(self, index: int, side: int) -> LabelledPlane:
         """Return the plane of an index, a picture of `(side, side)`."""
@@ -55,13 +50,11 @@ class SamExamples:
             return self._real_ct(rng, side)
         spacing = float(rng.uniform(0.6, 1.0)) * 512 / side
         hu, labels = ct_slice(rng, size=side, spacing_mm=spacing)
-        return self._degraded(rng, CleanPlane("procedural", hu[None], spacing), labels, None)
+        return self._degraded(rng, TargetPlane("procedural", hu[None], spacing), labels, None)
 
     def _real_ct(self, rng: np.random.Generator, side: int) -> LabelledPlane:
         """A real plane; its regions are those of classes of intensity, at a random scale."""
-        patient = sorted(self._patients)[int(rng.integers(len(self._patients)))]
-        planes = self._patients[patient]
-        plane = _cropped(planes[int(rng.integers(len(planes)))], side, rng)
+        plane = _cropped(self._patients.draw_evenly(rng), side, rng)
         classical = Superpixel(
             sigma_gray=float(rng.uniform(1.2, 2.5)),
             classes_gray=int(rng.integers(4, 8)),
@@ -74,7 +67,7 @@ class SamExamples:
     def _degraded(
         self,
         rng: np.random.Generator,
-        plane: CleanPlane,
+        plane: TargetPlane,
         labels: LabelArray,
         original: float | None,
     ) -> LabelledPlane:
@@ -88,69 +81,8 @@ class SamExamples:
         return LabelledPlane(CT_DENOISE.normalise(values[None].astype(np.float32)), labels)
 
 
-class LabelledPool:
-    """Planes to draw from; the oldest are replaced after every step.
-
-    What it holds depends on the step alone, so that a resumed run goes on as an undisturbed one.
-
-    Args:
-        source: draws planes.
-        side: of a picture.
-        size: planes held.
-        refresh: planes replaced at each step.
-        step: step at which the run begins or goes on.
-        workers: processes that draw planes ahead; 0 draws them here.
-    """
-
-    def __init__(
-        self,
-        source: SamExamples,
-        side: int,
-        size: int,
-        refresh: int,
-        step: int = 0,
-        workers: int = 0,
-    ) -> None:
-        self._size, self._refresh, self._next = size, refresh, step * refresh
-        stream = _Stream(source, side, self._next)
-        loader = DataLoader(stream, batch_size=None, num_workers=workers, collate_fn=_same)
-        self._stream: Iterator[LabelledPlane] = iter(loader)
-        self._planes: dict[int, LabelledPlane] = {}
-        self._take(size)
-
-    def advance(self) -> None:
-        """Replace the oldest planes."""
-        self._take(self._refresh)
-
-    def draw(self, rng: np.random.Generator, count: int) -> list[LabelledPlane]:
-        """Draw planes, mirrored and transposed at random."""
-        chosen = rng.choice(self._size, count, replace=count > self._size)
-        return [_turned(rng, self._planes[int(slot)]) for slot in chosen]
-
-    def _take(self, count: int) -> None:
-        for _ in range(count):
-            self._planes[self._next % self._size] = next(self._stream)
-            self._next += 1
-
-
-class _Stream(IterableDataset[LabelledPlane]):
-    """Planes from an index on, in order, whichever process draws them."""
-
-    def __init__(self, source: SamExamples, side: int, first: int) -> None:
-        self._source, self._side, self._first = source, side, first
-
-    def __iter__(self) -> Iterator[LabelledPlane]:
-        worker = get_worker_info()
-        offset, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for index in itertools.count(self._first + offset, step):
-            yield self._source.make(index, self._side)
-
-
-def _same(plane: Any) -> Any:
-    return plane
-
-
-def _turned(rng: np.random.Generator, plane: LabelledPlane) -> LabelledPlane:
+def turned(rng: np.random.Generator, plane: LabelledPlane) -> LabelledPlane:
+    """Mirror and transpose a plane at random."""
     values, labels = plane.values, plane.labels
     for axis in (-1, -2):
         if rng.random() < 0.5:
@@ -160,7 +92,7 @@ def _turned(rng: np.random.Generator, plane: LabelledPlane) -> LabelledPlane:
     return LabelledPlane(np.ascontiguousarray(values), np.ascontiguousarray(labels))
 
 
-def _cropped(plane: CleanPlane, size: int, rng: np.random.Generator) -> CleanPlane:
+def _cropped(plane: TargetPlane, size: int, rng: np.random.Generator) -> TargetPlane:
     """Cut or subsample a plane to a square of `size`."""
     values = plane.values
     short = min(values.shape[1:])

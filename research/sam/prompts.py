@@ -35,6 +35,11 @@ class Prompted:
     boxes: Tensor
     targets: Tensor
 
+    def to(self, device: torch.device) -> Prompted:
+        """Return the prompts on a device."""
+        parts = (self.pictures, self.points, self.boxes, self.targets)
+        return Prompted(*(part.to(device) for part in parts))
+
 
 def draw_prompts(rng: np.random.Generator, planes: Sequence[LabelledPlane], count: int) -> Prompted:
     """Draw prompts: half from pixels, half from regions, so that small ones are asked for too.

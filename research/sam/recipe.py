@@ -63,6 +63,16 @@ class SamRecipe:
     precision: str = "bf16"
     train: tuple[str, ...] = ()
 
+    @property
+    def final_rate(self) -> float:
+        """Rate of the last step: a hundredth of the highest."""
+        return 0.01 * self.learning_rate
+
+    @property
+    def validate(self) -> int:
+        """Steps between checkpoints; nothing is held out to be validated on."""
+        return self.save
+
     def is_early(self, step: int) -> bool:
         """Whether a step sees pictures half as wide."""
         return step < self.early_steps

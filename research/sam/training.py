@@ -1,245 +1,145 @@
-"""Training the compact SAM: prompts, loss, and a loop that resumes."""
+"""Training the compact SAM: the objective of the training loop, and the weights that it writes."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
+import functools
 import math
-import os
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from ratcli.errors import UnreadableInputError, UsageError, WeightsError
+from ratcli.errors import WeightsError
 from ratcli.partition.sam_compact import read_compact, save_compact
-from ratcli.partition.sam_decoder import decode, upscale
 from ratcli.partition.sam_model import build_sam, resize_weights
-from research.sam.examples import LabelledPool, SamExamples
+from ratcli.training.loop import StepDone, Trainer
+from ratcli.training.pool import Pool
+from research.sam.drawing import LabelledPlane
+from research.sam.examples import turned
+from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import Prompted, draw_prompts
 from research.sam.recipe import SamRecipe
 
-CHECKPOINT = "last.pt"
 WEIGHTS = "sam-compact.safetensors"
-CURVE = "curve.csv"
 
 
-def segment_prompts(sam: Sam, prompted: Prompted) -> tuple[Tensor, Tensor]:
-    """Run a SAM on prompted pictures: three quarters of the prompts as points, the rest as boxes.
+class PlaneSource(Protocol):
+    """Draws planes; the same index gives the same plane."""
 
-    Regions are found by points alone; boxes are easier, and teach the encoder what a region is.
-
-    Returns:
-        Mask logits `(I P, 3, S/4, S/4)` and predicted IoU `(I P, 3)`.
-    """
-    images, count = prompted.points.shape[:2]
-    pointed = count - count // 4
-    features = sam.image_encoder(sam.preprocess(prompted.pictures.float()))
-    features = features + sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
-    points = prompted.points[:, :pointed].reshape(-1, 1, 2)
-    labels = torch.ones(len(points), 1, device=points.device)
-    by_point, _ = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
-    boxes = prompted.boxes[:, pointed:].reshape(-1, 4)
-    by_box, _ = sam.prompt_encoder(points=None, boxes=boxes, masks=None)
-    prompts = torch.cat(
-        [
-            by_point.view(images, pointed, 2, -1),
-            by_box.view(images, count - pointed, 2, -1),
-        ],
-        dim=1,
-    )
-    position = sam.prompt_encoder.get_dense_pe()[0]
-    decoded = decode(sam.mask_decoder, features, position, prompts)
-    return upscale(sam.mask_decoder, decoded), decoded.quality
+    def make(self, index: int, side: int) -> LabelledPlane:
+        """Return the plane of an index, a picture of `(side, side)`."""
 
 
-def mask_loss(logits: Tensor, quality: Tensor, targets: Tensor) -> Tensor:
-    """2 BCE + Dice of the best of three masks, and the squared error of all predicted IoUs.
+class PromptFeed:
+    """Prompts of each step, for planes of a pool.
 
     Args:
-        logits: `(B, M, h, w)`.
-        quality: `(B, M)`.
-        targets: bool `(B, h, w)`.
-
-    Source: Kirillov et al., Segment Anything, 2023, appendix A, with BCE for its focal loss.
+        recipe: sizes, and the seed of the prompts.
+        source: draws the planes.
+        step: at which the run begins or goes on.
+        workers: processes that draw planes ahead.
     """
-    logits = logits.float()
-    wanted = targets[:, None].expand_as(logits).float()
-    bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((2, 3))
-    shares = logits.sigmoid()
-    both = (shares * wanted).sum((2, 3))
-    dice = 1 - (2 * both + 1) / (shares.sum((2, 3)) + wanted.sum((2, 3)) + 1)
-    best = (2 * bce + dice).min(dim=1).values
-    with torch.no_grad():
-        found = logits > 0
-        overlap = (found & targets[:, None]).sum((2, 3))
-        union = (found | targets[:, None]).sum((2, 3))
-        iou = overlap / union.clamp(min=1)
-    return best.mean() + F.mse_loss(quality.float(), iou)
+
+    def __init__(self, recipe: SamRecipe, source: PlaneSource, step: int, workers: int) -> None:
+        self._recipe = recipe
+        make = functools.partial(source.make, side=recipe.shape_at(step).image_size)
+        self._pool = Pool(make, recipe.pool, recipe.refresh, step, workers)
+
+    def draw(self, step: int) -> Prompted:
+        """Draw planes, mirror and transpose them at random, and ask for their regions."""
+        rng = np.random.default_rng((self._recipe.seed, 1, step))
+        drawn = self._pool.draw(rng, self._recipe.batch_at(step))
+        return draw_prompts(rng, [turned(rng, plane) for plane in drawn], self._recipe.prompts)
+
+    def advance(self) -> None:
+        """Replace the oldest planes of the pool."""
+        self._pool.advance()
 
 
-class SamTrainer:
-    """One run, in a folder of its own.
+@dataclass(frozen=True)
+class Segmentation:
+    """The objective of the compact SAM: see `ratcli.training.objective.Objective`.
+
+    Its first stage sees small pictures, its second those of full size.
+
+    Attributes:
+        recipe: what to do.
+        source: draws planes.
+    """
+
+    recipe: SamRecipe
+    source: PlaneSource
+
+    def stage(self, step: int) -> int:
+        """Return 0 for the early steps, and 1 after them."""
+        return 0 if self.recipe.is_early(max(0, step)) else 1
+
+    def network(self, stage: int) -> Sam:
+        """Return an untrained SAM for the pictures of a stage."""
+        return build_sam(self._shape(stage))
+
+    def fitted(self, state: dict[str, Tensor], stage: int) -> dict[str, Tensor]:
+        """Fit position embeddings to the pictures of a stage."""
+        return resize_weights(state, self._shape(stage))
+
+    def groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Decay all parameters."""
+        return [{"params": network.parameters(), "weight_decay": self.recipe.weight_decay}]
+
+    def feed(self, step: int, workers: int) -> PromptFeed:
+        """Return the prompts from a step on."""
+        return PromptFeed(self.recipe, self.source, step, workers)
+
+    def forward(self, network: Sam, batch: Prompted) -> tuple[Tensor, Tensor]:
+        """Return mask logits and predicted IoU; see `segment_prompts`."""
+        return segment_prompts(network, batch)
+
+    def loss(self, output: tuple[Tensor, Tensor], batch: Prompted) -> Tensor:
+        """Return the loss of the best masks; see `mask_loss`."""
+        return mask_loss(*output, batch.targets.flatten(0, 1))
+
+    def score(self, network: nn.Module, device: torch.device) -> float:
+        """Nothing is held out: partitions are judged by benchmarks/partition.py."""
+        return math.nan
+
+    def _shape(self, stage: int) -> Any:
+        return self.recipe.shape_at(0 if stage == 0 else self.recipe.early_steps)
+
+
+def make_trainer(
+    recipe: SamRecipe, source: PlaneSource, folder: Path, device: torch.device
+) -> Trainer[Prompted]:
+    """Return a run that writes its averaged network as weights whenever it keeps a checkpoint.
 
     Args:
         recipe: what to do.
         source: draws planes.
         folder: where checkpoints, weights and the curve go.
         device: where the model runs.
-        workers: processes that draw planes.
     """
+    trainer: Trainer[Prompted] = Trainer(recipe, Segmentation(recipe, source), folder, device)
 
-    def __init__(
-        self,
-        recipe: SamRecipe,
-        source: SamExamples,
-        folder: Path,
-        device: torch.device,
-        workers: int = 0,
-    ) -> None:
-        self._recipe, self._source, self._folder, self._device = recipe, source, folder, device
-        self._workers = workers
-        self.step = 0
-        torch.manual_seed(recipe.seed)
-        self._build(0)
-        self.average = {k: v.detach().clone() for k, v in self.sam.state_dict().items()}
-        folder.mkdir(parents=True, exist_ok=True)
+    def write_weights(done: StepDone) -> None:
+        if done.is_validated:
+            save_compact(folder / WEIGHTS, recipe.shape_at(done.step - 1), trainer.average)
 
-    def _build(self, step: int) -> None:
-        """Make model and optimiser for the shape of a step."""
-        recipe = self._recipe
-        self.sam = build_sam(recipe.shape_at(step)).to(self._device).train()
-        self._optimiser = torch.optim.AdamW(
-            self.sam.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-
-    def _grow(self) -> None:
-        """Go on with pictures of full size: fit the weights to it, and begin a new optimiser."""
-        shape = self._recipe.shape_at(self.step)
-        state = resize_weights(self.sam.state_dict(), shape)
-        self._build(self.step)
-        self.sam.load_state_dict(state)
-        self.average = resize_weights(self.average, shape)
-
-    def begin_from(self, path: Path) -> None:
-        """Begin with weights that another run left, whatever its size of pictures.
-
-        Raises:
-            WeightsError: damaged, or of another architecture.
-        """
-        shape = self._recipe.shape_at(0)
-        _, state = read_compact(path)
-        try:
-            begun = {k: v.float() for k, v in resize_weights(state, shape).items()}
-            self.sam.load_state_dict(begun)
-        except (RuntimeError, KeyError) as error:
-            raise WeightsError(f"{path.name} is of another architecture than the recipe") from error
-        self.average = {k: v.detach().clone() for k, v in self.sam.state_dict().items()}
-
-    def resume(self) -> None:
-        """Go on from the folder's checkpoint.
-
-        Raises:
-            UsageError: there is none.
-            UnreadableInputError: it is damaged, or of another shape.
-        """
-        path = self._folder / CHECKPOINT
-        if not path.is_file():
-            raise UsageError(f"there is no {CHECKPOINT} to resume from in {self._folder.name}")
-        try:
-            state = torch.load(path, map_location=self._device, weights_only=True)
-            self._build(int(state["step"]) - 1)
-            self.sam.load_state_dict(state["sam"])
-            self._optimiser.load_state_dict(state["optimiser"])
-            self.average, self.step = state["average"], int(state["step"])
-        except Exception as error:
-            raise UnreadableInputError(
-                f"{CHECKPOINT} is damaged, or of another recipe: it cannot be resumed"
-            ) from error
-
-    def run(self, until: int | None = None) -> float:
-        """Train to the last step, or to an earlier one; return the last loss."""
-        recipe, began, loss = self._recipe, time.monotonic(), math.nan
-        last = recipe.steps if until is None else min(until, recipe.steps)
-        pool = self._pool()
-        while self.step < last:
-            if self.step == recipe.early_steps > 0:
-                self._grow()
-                pool = self._pool()
-            loss = self._train_step(pool)
-            self.step += 1
-            pool.advance()
-            self._log(loss, time.monotonic() - began)
-            if self.step % recipe.save == 0 or self.step == last:
-                self._save()
-        return loss
-
-    def _pool(self) -> LabelledPool:
-        recipe, source = self._recipe, self._source
-        side = recipe.shape_at(self.step).image_size
-        return LabelledPool(source, side, recipe.pool, recipe.refresh, self.step, self._workers)
-
-    def _train_step(self, pool: LabelledPool) -> float:
-        recipe = self._recipe
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._rate()
-        rng = np.random.default_rng((recipe.seed, 1, self.step))
-        planes = pool.draw(rng, recipe.batch_at(self.step))
-        prompted = _moved(draw_prompts(rng, planes, recipe.prompts), self._device)
-        half = recipe.precision == "bf16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
-            logits, quality = segment_prompts(self.sam, prompted)
-        loss = mask_loss(logits, quality, prompted.targets.flatten(0, 1))
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.sam.parameters(), recipe.clip)
-        self._optimiser.step()
-        self._update_average()
-        return float(loss.detach())
-
-    def _rate(self) -> float:
-        recipe = self._recipe
-        if self.step < recipe.warmup:
-            return recipe.learning_rate * (self.step + 1) / recipe.warmup
-        done = (self.step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-        return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-    def _update_average(self) -> None:
-        decay = min(self._recipe.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.sam.state_dict().items():
-                self.average[name].lerp_(value, 1 - decay)
-
-    def _save(self) -> None:
-        """Write checkpoint and weights, each under its name only when it is whole."""
-        state = {
-            "sam": self.sam.state_dict(),
-            "average": self.average,
-            "optimiser": self._optimiser.state_dict(),
-            "step": self.step,
-        }
-        partial = self._folder / f".{CHECKPOINT}.partial"
-        with partial.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self._folder / CHECKPOINT)
-        save_compact(self._folder / WEIGHTS, self._recipe.shape_at(self.step - 1), self.average)
-
-    def _log(self, loss: float, seconds: float) -> None:
-        path = self._folder / CURVE
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            if is_new:
-                writer.writerow(("step", "loss", "rate", "seconds"))
-            writer.writerow((self.step, f"{loss:.6g}", f"{self._rate():.3g}", f"{seconds:.1f}"))
+    trainer.listeners.append(write_weights)
+    return trainer
 
 
-def _moved(prompted: Prompted, device: torch.device) -> Prompted:
-    parts = {f.name: getattr(prompted, f.name).to(device) for f in dataclasses.fields(prompted)}
-    return Prompted(**parts)
+def begin_from(trainer: Trainer[Prompted], recipe: SamRecipe, path: Path) -> None:
+    """Begin with weights that another run wrote, whatever its size of pictures.
+
+    Raises:
+        WeightsError: damaged, or of another architecture.
+    """
+    _, state = read_compact(path)
+    try:
+        begun = resize_weights(state, recipe.shape_at(0))
+        trainer.initialise({name: value.float() for name, value in begun.items()})
+    except (RuntimeError, KeyError) as error:
+        raise WeightsError(f"{path.name} is of another architecture than the recipe") from error

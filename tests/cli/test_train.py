@@ -14,7 +14,7 @@ import pytest
 
 from ratcli.cli import app
 from ratcli.training.checkpoints import CURVE
-from ratcli.training.loop import Trainer
+from ratcli.training.restoration import PatchFeed
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 from training_scans import body, write_nifti, write_pairs, write_recipe
@@ -140,14 +140,14 @@ def test_events_for_tensorboard_are_written(recipe: Path, scans: Path, tmp_path:
 def test_a_signal_ends_the_run_with_a_checkpoint(
     recipe: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    draw = Trainer._draw
+    draw = PatchFeed.draw
 
-    def interrupted(self: Trainer, pool: object) -> object:
-        if self.step == 1:
+    def interrupted(self: PatchFeed, step: int) -> object:
+        if step == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(self, pool)  # type: ignore[arg-type]
+        return draw(self, step)
 
-    monkeypatch.setattr(Trainer, "_draw", interrupted)
+    monkeypatch.setattr(PatchFeed, "draw", interrupted)
     assert train("--config", recipe, "--data", scans, "-o", tmp_path / "run") == 130
     assert "stopped at step 2; --resume last goes on" in capsys.readouterr().err
     assert (tmp_path / "run" / "last.pt").exists()

@@ -13,10 +13,14 @@ import torch
 from ratcli.errors import UnreadableInputError, UsageError
 from ratcli.network.rat import NetworkSettings
 from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, load
-from ratcli.training.loop import DivergedError, Progress, Trainer, learning_rate
-from ratcli.training.material import Example, Pool
+from ratcli.training.examples import Example
+from ratcli.training.loop import DivergedError, StepDone, Trainer
+from ratcli.training.patches import PatchBatch, cut_patches
+from ratcli.training.pool import Pool
 from ratcli.training.publish import About, publish
 from ratcli.training.recipe import Recipe
+from ratcli.training.restoration import Restoration
+from ratcli.training.schedule import learning_rate
 from ratcli.weightfiles import read_registry
 
 RECIPE = Recipe(
@@ -52,8 +56,8 @@ class Discs:
         return Example(clean + noise, clean, labels, "disc")
 
 
-def trainer(folder: Path, recipe: Recipe = RECIPE) -> Trainer:
-    return Trainer(recipe, Discs(), [Discs().make(1000)], folder, CPU)
+def trainer(folder: Path, recipe: Recipe = RECIPE) -> Trainer[PatchBatch]:
+    return Trainer(recipe, Restoration(recipe, Discs(), [Discs().make(1000)]), folder, CPU)
 
 
 def losses(folder: Path) -> list[str]:
@@ -111,10 +115,10 @@ def test_rows_that_no_checkpoint_kept_are_dropped(tmp_path: Path) -> None:
 def test_a_run_that_is_told_to_stop_keeps_a_checkpoint(tmp_path: Path) -> None:
     learner = trainer(tmp_path)
 
-    def tell(told: Progress) -> None:
-        learner.stop = told.step == 2
+    def listen(done: StepDone) -> None:
+        learner.stop = done.step == 2
 
-    learner.run(tell)
+    learner.run(listen)
     assert learner.step == 2
     assert load(tmp_path / CHECKPOINT, CPU)["step"] == 2
 
@@ -125,6 +129,14 @@ def test_workers_do_not_change_the_curve(tmp_path: Path) -> None:
         learner.workers = workers
         learner.run(until=3)
     assert losses(tmp_path / "0") == losses(tmp_path / "2")
+
+
+def test_a_checkpoint_holds_what_older_and_newer_versions_resume_from(tmp_path: Path) -> None:
+    trainer(tmp_path).run(until=4)
+    best = {"average", "step", "psnr_db", "recipe"}
+    assert set(load(tmp_path / BEST, CPU)) == best
+    more = {"network", "optimiser", "best_db"}
+    assert set(load(tmp_path / CHECKPOINT, CPU)) == best | more
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
@@ -179,15 +191,16 @@ def test_a_published_run_is_in_the_registry_beside_others(tmp_path: Path) -> Non
 
 
 def test_the_pool_at_a_step_does_not_depend_on_where_the_run_began() -> None:
-    begun, resumed = Pool(Discs(), 4, 1), Pool(Discs(), 4, 1, step=3)
+    begun, resumed = Pool(Discs().make, 4, 1), Pool(Discs().make, 4, 1, step=3)
     for _ in range(3):
         begun.advance()
-    draws = [pool.draw(np.random.default_rng(1), 4, 32, 1) for pool in (begun, resumed)]
-    assert torch.equal(draws[0].degraded, draws[1].degraded)
+    draws = [pool.draw(np.random.default_rng(1), 4) for pool in (begun, resumed)]
+    for one, other in zip(*draws, strict=True):
+        assert np.array_equal(one.degraded, other.degraded)
 
 
 def test_small_planes_are_extended_to_a_patch() -> None:
-    batch = Pool(Discs(), 2, 1).draw(np.random.default_rng(0), 2, 96, 1)
+    batch = cut_patches(np.random.default_rng(0), [Discs().make(n) for n in (0, 1)], 96, 1)
     assert batch.degraded.shape == (2, 1, 96, 96)
     assert batch.labels.shape == (2, 96, 96)
 

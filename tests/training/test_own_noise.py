@@ -12,7 +12,7 @@ from ratcli.network.rat import NetworkSettings
 from ratcli.physics.ct import CtDose, low_dose_noise
 from ratcli.physics.kernels import Kernel
 from ratcli.tasks import get_task
-from ratcli.training.material import CleanPlane
+from ratcli.training.examples import TargetPlane
 from ratcli.training.own_noise import find_flat_patches, kernels_like
 from ratcli.training.recipe import Recipe
 from ratcli.training.sources import make_source
@@ -59,11 +59,11 @@ def test_the_target_shares_no_noise_with_the_input() -> None:
     inside = disc(192 - 60)[..., :] > 0
     shared = []
     for seed in range(8):
-        plane = CleanPlane("p", (disc() + noise(seed))[None], SPACING_MM)
+        plane = TargetPlane("p", (disc() + noise(seed))[None], SPACING_MM)
         example = make_source(task, recipe, [plane]).make(seed)
         clean = task.normalise(disc()[None])
         given, wanted = (
-            (part - clean)[0, 30:-30, 30:-30][inside] for part in (example.degraded, example.clean)
+            (part - clean)[0, 30:-30, 30:-30][inside] for part in (example.degraded, example.target)
         )
         shared.append(float(np.corrcoef(given, wanted)[0, 1]))
     # With the slice itself as target it is above 0.4; each draw is sure to about 0.03.

@@ -13,7 +13,7 @@ from ratcli.errors import InputNotFoundError, UnsuitableInputError
 from ratcli.partition import get_partitioner
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.tasks import get_task
-from ratcli.training.pairs import PairSource, find_pairs, is_paired, read_pairs
+from ratcli.training.pairs import PairExamples, find_pairs, is_paired, read_pairs
 
 CT = get_task("ct-denoise")
 
@@ -124,9 +124,9 @@ def test_an_example_is_the_pair_with_the_regions_of_the_low_plane(tmp_path: Path
     write_pairs(tmp_path, 1)
     planes = read_pairs(find_pairs(tmp_path, CT), CT)
     partitioner = get_partitioner("superpixel")
-    example = PairSource(CT, RECIPE, planes[:1], partitioner).make(0)
+    example = PairExamples(CT, RECIPE, planes[:1], partitioner).make(0)
     assert np.array_equal(example.degraded, CT.normalise(planes[0].low))
-    assert np.array_equal(example.clean, CT.normalise(planes[0].full.values))
+    assert np.array_equal(example.target, CT.normalise(planes[0].full.values))
     assert np.array_equal(example.labels, partitioner.partition(example.degraded).labels)
 
 
@@ -134,7 +134,7 @@ def test_a_partition_is_kept_for_the_next_time(tmp_path: Path) -> None:
     write_pairs(tmp_path, 1)
     planes = read_pairs(find_pairs(tmp_path, CT), CT)[:1]
     cached = CachedPartitioner(get_partitioner("superpixel"), tmp_path / "partitions")
-    source = PairSource(CT, replace(RECIPE, seed=1), planes, cached)
+    source = PairExamples(CT, replace(RECIPE, seed=1), planes, cached)
     first, again = source.make(0), source.make(1)
     assert len(list((tmp_path / "partitions").iterdir())) == 1
     assert np.array_equal(first.labels, again.labels)

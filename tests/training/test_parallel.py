@@ -13,8 +13,10 @@ import torch
 import torch.distributed as dist
 from training_scans import RECIPE
 
-from ratcli.training.loop import CURVE, Trainer
-from ratcli.training.material import Example
+from ratcli.training.checkpoints import CURVE
+from ratcli.training.examples import Example
+from ratcli.training.loop import Trainer
+from ratcli.training.restoration import Restoration
 
 STEPS = 3
 
@@ -34,7 +36,8 @@ class Discs:
 def train(folder: Path, batch: int) -> None:
     torch.set_num_threads(1)
     recipe = replace(RECIPE, steps=STEPS, batch=batch, late_steps=0, pool=4, validate=STEPS)
-    Trainer(recipe, Discs(), [Discs().make(n) for n in (90, 91, 92)], folder, CPU).run()
+    held_out = [Discs().make(n) for n in (90, 91, 92)]
+    Trainer(recipe, Restoration(recipe, Discs(), held_out), folder, CPU).run()
 
 
 def join_and_train(rank: int, folder: Path) -> None:

@@ -14,20 +14,20 @@ from training_scans import RECIPE, body, write_nifti, write_pairs, write_series
 from ratcli.errors import InputNotFoundError, UnsuitableInputError, UsageError, WeightsError
 from ratcli.network.rat import NetworkSettings
 from ratcli.tasks import get_task
-from ratcli.training.data import Piece, find_patients
+from ratcli.training.data import FoundScan, find_patients
+from ratcli.training.plane_store import PlaneStore
 from ratcli.training.prepare import begin_from, prepare, split, tune_from
-from ratcli.training.shelf import Shelf
 
 CT = get_task("ct-denoise")
 CPU = torch.device("cpu")
 
 
-def pieces(*patients: str) -> list[Piece]:
-    return [Piece(patient, f"{patient}/{n}", Path()) for n, patient in enumerate(patients)]
+def found(*patients: str) -> list[FoundScan]:
+    return [FoundScan(patient, f"{patient}/{n}", Path()) for n, patient in enumerate(patients)]
 
 
 def test_patients_are_never_split() -> None:
-    parts = pieces(*(f"p{n // 3}" for n in range(60)))
+    parts = found(*(f"p{n // 3}" for n in range(60)))
     for seed in range(5):
         train, held_out = split(parts, replace(RECIPE, seed=seed))
         assert not {part.patient for part in train} & {part.patient for part in held_out}
@@ -37,14 +37,14 @@ def test_patients_are_never_split() -> None:
 
 def test_a_patient_more_moves_few_others() -> None:
     patients = [f"p{n}" for n in range(40)]
-    before = {part.patient for part in split(pieces(*patients), RECIPE)[1]}
-    after = {part.patient for part in split(pieces(*patients, "new"), RECIPE)[1]}
+    before = {part.patient for part in split(found(*patients), RECIPE)[1]}
+    after = {part.patient for part in split(found(*patients, "new"), RECIPE)[1]}
     assert len(before ^ after) <= 2
 
 
 def test_one_patient_alone_is_not_held_out(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        train, held_out = split(pieces("p", "p"), RECIPE)
+        train, held_out = split(found("p", "p"), RECIPE)
     assert (len(train), held_out) == (2, [])
     assert "one patient" in caplog.text
 
@@ -138,8 +138,8 @@ def test_weights_that_do_not_fit_are_refused(
 
 
 def test_planes_beyond_the_room_come_back_from_disk_unchanged() -> None:
-    shelf = Shelf(room_bytes=100)
+    store = PlaneStore(room_bytes=100)
     planes = [np.full((1, 4, 5), number, np.float32) for number in range(4)]
-    kept = [shelf.put(plane) for plane in planes]
+    kept = [store.keep(plane) for plane in planes]
     assert [isinstance(plane, np.memmap) for plane in kept] == [False, True, True, True]
     assert all(np.array_equal(a, b) for a, b in zip(planes, kept, strict=True))

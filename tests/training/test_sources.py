@@ -15,13 +15,14 @@ from ratcli.network.rat import NetworkSettings
 from ratcli.partition import get_partitioner
 from ratcli.tasks import TASKS, get_task
 from ratcli.training.data import read_patients
-from ratcli.training.material import CleanPlane, Patients, example_from
-from ratcli.training.recipe import Recipe, read_recipe
-from ratcli.training.sources import MATERIALS, held_out_examples, make_source
+from ratcli.training.examples import PatientPlanes, TargetPlane, make_example
+from ratcli.training.recipe import Recipe
+from ratcli.training.recipe_files import read_recipe
+from ratcli.training.sources import TRAINABLE_TASKS, held_out_examples, make_source
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 RESTORERS = sorted(path for path in RECIPES.glob("*.toml") if not path.stem.startswith("sam"))
-TRAINABLE = sorted(MATERIALS)
+TRAINABLE = sorted(TRAINABLE_TASKS)
 
 
 def recipe_of(task: str, **settings: float) -> Recipe:
@@ -29,7 +30,7 @@ def recipe_of(task: str, **settings: float) -> Recipe:
     return replace(Recipe(task, network, seed=3), **settings)
 
 
-def clean_plane(task: str, patient: str = "p", side: int = 48) -> CleanPlane:
+def clean_plane(task: str, patient: str = "p", side: int = 48) -> TargetPlane:
     """A disc in the task's unit: soft tissue in air, uptake in a limb, stain on glass."""
     rows, columns = np.mgrid[:side, :side] - side / 2
     inside = rows**2 + columns**2 < (side / 3) ** 2
@@ -37,11 +38,11 @@ def clean_plane(task: str, patient: str = "p", side: int = 48) -> CleanPlane:
         task
     ]
     values = np.where(inside, high, low).astype(np.float32)
-    return CleanPlane(patient, np.stack([values] * get_task(task).channels), 4.0)
+    return TargetPlane(patient, np.stack([values] * get_task(task).channels), 4.0)
 
 
-def test_every_task_has_material() -> None:
-    assert set(MATERIALS) == set(TASKS)
+def test_every_task_can_be_trained() -> None:
+    assert set(TRAINABLE_TASKS) == set(TASKS)
 
 
 @pytest.mark.parametrize("task", TRAINABLE)
@@ -52,7 +53,7 @@ def test_an_index_gives_the_same_example_again(task: str, procedural: float) -> 
         make_source(get_task(task), recipe, [clean_plane(task)]).make(5) for _ in range(2)
     )
     assert np.array_equal(first.degraded, second.degraded)
-    assert np.array_equal(first.clean, second.clean)
+    assert np.array_equal(first.target, second.target)
     assert np.array_equal(first.labels, second.labels)
 
 
@@ -62,9 +63,9 @@ def test_clean_and_labels_stand_on_the_output_grid(task: str) -> None:
     example = make_source(get_task(task), recipe_of(task, procedural=0), [clean_plane(task)]).make(
         0
     )
-    assert example.clean.shape[1:] == tuple(scale * n for n in example.degraded.shape[1:])
-    assert example.labels.shape == example.clean.shape[1:]
-    assert example.degraded.dtype == example.clean.dtype == np.float32
+    assert example.target.shape[1:] == tuple(scale * n for n in example.degraded.shape[1:])
+    assert example.labels.shape == example.target.shape[1:]
+    assert example.degraded.dtype == example.target.dtype == np.float32
 
 
 @pytest.mark.parametrize("task", TRAINABLE)
@@ -72,7 +73,7 @@ def test_degrading_changes_a_plane(task: str) -> None:
     source = make_source(get_task(task), recipe_of(task, procedural=0.0), [clean_plane(task)])
     example = source.make(1)
     scale = get_task(task).scale
-    coarse = example.clean[:, ::scale, ::scale]
+    coarse = example.target[:, ::scale, ::scale]
     assert float(np.abs(example.degraded - coarse).max()) > 0.01
 
 
@@ -81,7 +82,7 @@ def test_low_counts_keep_the_mean_uptake() -> None:
     source = make_source(get_task("pet-synthesis"), recipe, [clean_plane("pet-synthesis")])
     pairs = [source.make(index) for index in range(12)]
     middle = (slice(None), slice(18, 30), slice(18, 30))
-    ratios = [float(e.degraded[middle].mean() / e.clean[middle].mean()) for e in pairs]
+    ratios = [float(e.degraded[middle].mean() / e.target[middle].mean()) for e in pairs]
     # 12 draws of about 2 % each
     assert np.mean(ratios) == pytest.approx(1.0, abs=0.03)
 
@@ -98,14 +99,14 @@ def test_a_field_without_blur_is_the_bicubic_one() -> None:
     recipe = recipe_of("pathology-sr", procedural=0.0, realistic=0.0)
     slide = clean_plane("pathology-sr", side=64)
     example = make_source(get_task("pathology-sr"), recipe, [slide]).make(0)
-    rough = resize(example.clean[0], example.degraded.shape[1:], anti_aliasing=True)
+    rough = resize(example.target[0], example.degraded.shape[1:], anti_aliasing=True)
     assert float(np.abs(example.degraded[0] - rough).mean()) < 0.03
 
 
 def test_labels_of_a_finer_grid_are_those_of_the_coarse_one() -> None:
     task, partitioner = get_task("pathology-sr"), get_partitioner("superpixel")
     coarse = clean_plane("pathology-sr", side=32).values
-    example = example_from(task, partitioner, coarse, clean_plane("pathology-sr", side=128))
+    example = make_example(task, partitioner, coarse, clean_plane("pathology-sr", side=128))
     found = partitioner.partition(coarse).labels
     assert np.array_equal(example.labels[::4, ::4], found)
     assert np.array_equal(example.labels[3::4, 3::4], found)
@@ -114,14 +115,14 @@ def test_labels_of_a_finer_grid_are_those_of_the_coarse_one() -> None:
 def test_patients_are_drawn_evenly_whatever_their_planes() -> None:
     planes = [clean_plane("ct-denoise", "many")] * 9 + [clean_plane("ct-denoise", "one")]
     rng = np.random.default_rng(0)
-    drawn = Counter(Patients(planes).draw_evenly(rng).patient for _ in range(400))
+    drawn = Counter(PatientPlanes(planes).draw_evenly(rng).patient for _ in range(400))
     assert drawn["one"] == pytest.approx(200, abs=40)  # four standard deviations
 
 
 def test_larger_scans_are_drawn_by_the_root_of_their_size() -> None:
     planes = [clean_plane("ct-denoise", "many")] * 9 + [clean_plane("ct-denoise", "one")]
     rng = np.random.default_rng(0)
-    drawn = Counter(Patients(planes).draw_by_size(rng).patient for _ in range(400))
+    drawn = Counter(PatientPlanes(planes).draw_by_size(rng).patient for _ in range(400))
     assert drawn["one"] == pytest.approx(100, abs=35)  # four standard deviations
 
 
@@ -182,6 +183,6 @@ def test_a_gray_picture_is_a_clear_error(tmp_path: Path) -> None:
         read_patients(tmp_path, ["a.png"], get_task("pathology-sr"))
 
 
-def test_missing_material_is_a_clear_error(tmp_path: Path) -> None:
+def test_missing_scans_are_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match="lack 'nobody'"):
         read_patients(tmp_path, ["nobody"], get_task("ct-denoise"))

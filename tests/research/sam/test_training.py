@@ -13,12 +13,14 @@ from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition import get_partitioner
 from ratcli.partition.sam_compact import read_compact
 from ratcli.partition.sam_model import COMPACT, SamShape, build_sam, resize_weights
-from ratcli.training.material import CleanPlane
+from ratcli.training.checkpoints import CHECKPOINT
+from ratcli.training.examples import TargetPlane
 from research.sam.drawing import LabelledPlane, draw_gray
-from research.sam.examples import LabelledPool, SamExamples
+from research.sam.examples import SamExamples
+from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import draw_prompts
 from research.sam.recipe import SamRecipe, read_sam_recipe
-from research.sam.training import CHECKPOINT, WEIGHTS, SamTrainer, mask_loss, segment_prompts
+from research.sam.training import WEIGHTS, PromptFeed, begin_from, make_trainer
 
 TINY = SamShape(64, 32, 2, 2, (1,), window=2, prompt_width=32, decoder_hidden=32)
 RECIPE = SamRecipe(
@@ -36,7 +38,7 @@ class Gray:
 
 def trainer(folder, **changes):
     recipe = dataclasses.replace(RECIPE, **changes)
-    return SamTrainer(recipe, Gray(), folder, torch.device("cpu"))
+    return make_trainer(recipe, Gray(), folder, torch.device("cpu"))
 
 
 def halves(size=64):
@@ -70,6 +72,19 @@ def test_a_run_that_grows_is_resumed_too(tmp_path, stop):
         torch.testing.assert_close(rest.average[name], value, msg=name)
 
 
+def test_a_checkpoint_that_calls_its_network_sam_is_resumed(tmp_path):
+    whole = trainer(tmp_path)
+    whole.run(until=2)
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    old = {key: state[key] for key in ("average", "optimiser", "step")} | {"sam": state["network"]}
+    torch.save(old, tmp_path / CHECKPOINT)
+    rest = trainer(tmp_path)
+    rest.resume()
+    assert rest.step == 2
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(rest.network.state_dict()[name], value)
+
+
 def test_grown_weights_say_the_same_of_a_larger_picture():
     torch.manual_seed(0)
     small = build_sam(dataclasses.replace(TINY, image_size=32))
@@ -87,9 +102,10 @@ def test_the_loss_falls_on_two_halves(tmp_path):
             return halves(side)
 
     recipe = dataclasses.replace(RECIPE, steps=15, learning_rate=4e-3, save=15)
-    run = SamTrainer(recipe, Halves(), tmp_path, torch.device("cpu"))
-    first = run.run(until=1)
-    assert run.run() < 0.8 * first
+    losses = []
+    run = make_trainer(recipe, Halves(), tmp_path, torch.device("cpu"))
+    run.run(lambda done: losses.append(done.loss))
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_nothing_to_resume_and_damaged_checkpoints_are_told(tmp_path):
@@ -174,13 +190,14 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path):
     trainer(tmp_path / "first").run()
     path = tmp_path / "first" / WEIGHTS
     run = trainer(tmp_path / "second", seed=5, early_steps=2)
-    run.begin_from(path)
-    begun, state = run.sam.state_dict(), read_compact(path)[1]
+    begin_from(run, dataclasses.replace(RECIPE, seed=5, early_steps=2), path)
+    begun, state = run.network.state_dict(), read_compact(path)[1]
     for name in ("mask_decoder.iou_token.weight", "image_encoder.neck.0.weight"):
         assert torch.equal(begun[name], state[name].float())
     wide = dataclasses.replace(TINY, prompt_width=64)
+    other, third = dataclasses.replace(RECIPE, shape=wide), trainer(tmp_path / "third", shape=wide)
     with pytest.raises(WeightsError, match="architecture"):
-        trainer(tmp_path / "third", shape=wide).begin_from(path)
+        begin_from(third, other, path)
 
 
 def test_the_best_of_three_masks_is_what_counts():
@@ -193,23 +210,18 @@ def test_the_best_of_three_masks_is_what_counts():
     assert mask_loss(logits, 1 - quality, target) > 0.9
 
 
-def test_the_pool_at_a_step_does_not_depend_on_the_way_there():
-    walked = LabelledPool(Gray(), 64, 3, 2)
+def test_the_prompts_of_a_step_do_not_depend_on_the_way_there():
+    recipe = dataclasses.replace(RECIPE, refresh=2)
+    begun, resumed = PromptFeed(recipe, Gray(), 0, 0), PromptFeed(recipe, Gray(), 4, 0)
     for _ in range(4):
-        walked.advance()
-    jumped = LabelledPool(Gray(), 64, 3, 2, step=4)
-    for one, other in zip(
-        walked.draw(np.random.default_rng(1), 3),
-        jumped.draw(np.random.default_rng(1), 3),
-        strict=True,
-    ):
-        assert np.array_equal(one.values, other.values)
+        begun.advance()
+    assert torch.equal(begun.draw(4).pictures, resumed.draw(4).pictures)
 
 
 def test_real_planes_are_cut_to_size_and_degraded():
     hu = np.full((1, 90, 130), -1000, np.float32)
     hu[:, 20:70, 30:100] = 40
-    source = SamExamples(0, [CleanPlane("phantom", hu, 1.5)], 1.0, (20, 30))
+    source = SamExamples(0, [TargetPlane("phantom", hu, 1.5)], 1.0, (20, 30))
     plane = source._real_ct(np.random.default_rng(0), 64)
     assert plane.values.shape == (1, 64, 64)
     assert plane.labels.max() >= 1

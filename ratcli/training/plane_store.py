@@ -14,7 +14,7 @@ from ratcli.scan import FloatArray
 _ROOM_BYTES = 4 << 30
 
 
-class Shelf:
+class PlaneStore:
     """Keeps planes. The file vanishes with the process, so that no scan stays behind.
 
     Args:
@@ -25,7 +25,7 @@ class Shelf:
         self._left = room_bytes
         self._file: IO[bytes] | None = None
 
-    def put(self, values: FloatArray) -> FloatArray:
+    def keep(self, values: FloatArray) -> FloatArray:
         """Return the same values, from wherever they are kept now.
 
         Raises:

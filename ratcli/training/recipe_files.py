@@ -1,0 +1,108 @@
+"""Recipes as TOML: found by name, read, changed by words, and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ratcli.errors import OutputError, UsageError
+from ratcli.training.recipe import Recipe, recipe_from
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KEPT = "recipe.toml"
+"""Name of a run's own recipe in its folder."""
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with rat, by name: in the package, or in a checkout of it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "recipes"
+    folder = installed if installed.is_dir() else package.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe: one that comes with rat, by name, or a file.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    shipped = shipped_recipes()
+    if name in shipped:
+        return shipped[name]
+    if Path(name).is_file() or Path(name).suffix:
+        return Path(name)
+    near = difflib.get_close_matches(name, shipped, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?" if near else f"Give a file, or one of {', '.join(shipped)}."
+    raise UsageError(f"there is no recipe '{name}'", hint=hint)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        UsageError: the file is missing, no TOML, or has an unknown setting.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the recipe {path.name} is not TOML: {error}") from error
+    if "shape" in table and "task" not in table:
+        raise UsageError(
+            f"{path.name} is a recipe for the compact SAM, which rat train does not train",
+            hint=f"In a checkout of rat, run `python -m research.sam --config {path.name}`.",
+        )
+    return recipe_from(table, path.name)
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Change a recipe by words such as `beta=0.001`; values as in TOML.
+
+    Raises:
+        UsageError: no such setting, or no such value.
+    """
+    table = dataclasses.asdict(recipe)
+    for words in settings:
+        key, _, value = words.partition("=")
+        key = key.strip().replace("-", "_")
+        try:
+            table[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            table[key] = value.strip()
+    return recipe_from(table, "with the settings given")
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe as TOML, as `read_recipe` reads it."""
+    table = dataclasses.asdict(recipe)
+    network = table.pop("network")
+    lines = [_line(key, value) for key, value in table.items()]
+    lines += ["", "[network]", *(_line(key, value) for key, value in network.items())]
+    return "\n".join(lines) + "\n"
+
+
+def keep_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write a recipe into the folder of its run, so that it can be resumed and published.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    try:
+        (folder / KEPT).write_text(recipe_text(recipe), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{KEPT} cannot be written: {error.strerror}") from error
+
+
+def _line(key: str, value: Any) -> str:
+    return f"{key} = {json.dumps(value)}"
