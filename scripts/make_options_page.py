@@ -31,7 +31,9 @@ COMMANDS: dict[str, type] = {
 HEAD = """# Options
 
 The options of each command, on the command line and as keyword arguments in Python. In Python an
-option has underscores in place of dashes. This page is made by `python scripts/make_options_page.py`.
+option has underscores in place of dashes.
+
+This page is made by `python scripts/make_options_page.py`.
 """
 
 

@@ -13,7 +13,7 @@ import typer
 
 from ratcli.cli.config import config_option
 from ratcli.cli.console import ConsoleOptions, talking
-from ratcli.commands.options import Described, described
+from ratcli.commands.options import MAIN, Described, described
 from ratcli.errors import UsageError
 
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -83,7 +83,7 @@ def function_of(verb: Verb) -> Callable[..., None]:
             verb.run(given, verb.options(**_taken(values, wanted)), told)
 
     parameters = [] if verb.argument is None else [_argument(verb.argument)]
-    ordered = sorted((*wanted, *console), key=lambda each: _rank(each.option.group))
+    ordered = sorted((*wanted, *console), key=lambda each: each.option.group != MAIN)
     parameters += [_parameter(each) for each in ordered]
     parameters.append(config_option(verb.options))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -95,11 +95,6 @@ def epilog(examples: Sequence[tuple[str, str]]) -> str:
     """Return the end of a command's help: command lines, and what each does."""
     lines = [f"[bold]{line}[/bold]  # {text}" for line, text in examples]
     return "\n\n".join(["Examples:", *lines])
-
-
-def _rank(group: str) -> int:
-    """Put the main group first; the others keep their order."""
-    return 0 if not group else 1
 
 
 def _argument(about: Argument) -> inspect.Parameter:

@@ -84,12 +84,13 @@ def option(default: Any, help: str, **facts: Any) -> Any:
 
 
 def described(options: type) -> tuple[Described, ...]:
-    """Return the options of a dataclass, in the order of their fields."""
+    """Return the options of a dataclass: its own before inherited ones, the main group first."""
     hints = typing.get_type_hints(options)
+    own = inspect.get_annotations(options)
+    items = [item for item in dataclasses.fields(options) if "option" in item.metadata]
+    items.sort(key=lambda item: (item.metadata["option"].group != MAIN, item.name not in own))
     found = []
-    for item in dataclasses.fields(options):
-        if "option" not in item.metadata:
-            continue
+    for item in items:
         about: Option = item.metadata["option"]
         kind, choices, is_optional, is_several = _parts_of(hints[item.name])
         word = about.word or item.name.replace("_", "-")
