@@ -32,6 +32,17 @@ class Box(NamedTuple):
         """Return the same box on a grid `factor` times as fine."""
         return Box(self.top * factor, self.left * factor, self.height * factor, self.width * factor)
 
+    def overlap(self, other: Box) -> Box:
+        """Return the part that two boxes share; its height or width is 0 where they share none."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.height, other.top + other.height)
+        right = min(self.left + self.width, other.left + other.width)
+        return Box(top, left, max(0, bottom - top), max(0, right - left))
+
+    def within(self, outer: Box) -> Box:
+        """Return the box in the coordinates of one that holds it."""
+        return Box(self.top - outer.top, self.left - outer.left, self.height, self.width)
+
 
 @dataclass(frozen=True)
 class ScanInfo:

@@ -121,6 +121,11 @@ class FrameFile:
             raise UnreadableInputError(f"{self.path.name}: the compressed pixel data end early")
 
 
+def frame_bytes(frame: Frame) -> int:
+    """Return the bytes that a decoded frame takes."""
+    return frame.words.nbytes
+
+
 def to_rgb(frame: Frame, layout: PixelLayout) -> npt.NDArray[np.float32]:
     """Return a colour frame as RGB from 0 to 1.
 

@@ -10,12 +10,12 @@ import numpy as np
 from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.dicom.cache import FrameCache
+from ratcli.formats.cache import DecodedCache
 from ratcli.formats.dicom.codec import Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
-from ratcli.formats.dicom.frames import FrameFile, to_rgb
+from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plane_spacing
 from ratcli.formats.dicom.groups import geometry, unit, value_map
 from ratcli.formats.dicom.headers import header_of
@@ -64,7 +64,7 @@ class DicomReader:
             for number, source in enumerate(self.sources)
             for frame in range(source.layout.frames)
         )
-        self._cache = FrameCache()
+        self._cache = DecodedCache(frame_bytes)
         self._info = self._describe(assume_unit)
 
     @property

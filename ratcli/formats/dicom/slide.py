@@ -6,7 +6,7 @@ Source: PS3.3, C.8.12.4 (whole slide microscopy image), C.7.6.17.3 (order of TIL
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.elements import code, integer, items, text, uid
 from ratcli.formats.dicom.frames import FrameFile
-from ratcli.scan import Box
+from ratcli.formats.tiling import TileGrid
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
@@ -34,32 +34,14 @@ class Tile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SlideGrid:
+class SlideGrid(TileGrid):
     """How a slide is cut into tiles.
 
     Attributes:
-        height: rows of the slide.
-        width: columns of the slide.
-        tile_rows: rows of a tile.
-        tile_columns: columns of a tile.
         planes: optical paths times focal planes.
     """
 
-    height: int
-    width: int
-    tile_rows: int
-    tile_columns: int
-    planes: int
-
-    @property
-    def down(self) -> int:
-        """Tiles from top to bottom."""
-        return -(-self.height // self.tile_rows)
-
-    @property
-    def across(self) -> int:
-        """Tiles from left to right."""
-        return -(-self.width // self.tile_columns)
+    planes: int = 1
 
     @property
     def frames(self) -> int:
@@ -69,19 +51,6 @@ class SlideGrid:
     def number(self, tile: Tile) -> int:
         """Return the frame of a tile where all tiles are there, row by row, plane by plane."""
         return (tile.plane * self.down + tile.down) * self.across + tile.across
-
-    def box(self, tile: Tile) -> Box:
-        """Return the part of a tile that lies on the slide."""
-        top, left = tile.down * self.tile_rows, tile.across * self.tile_columns
-        height = min(self.tile_rows, self.height - top)
-        return Box(top, left, height, min(self.tile_columns, self.width - left))
-
-    def tiles(self, plane: int, box: Box) -> Iterator[Tile]:
-        """List the tiles that a box touches."""
-        for down in range(box.top // self.tile_rows, -(-(box.top + box.height) // self.tile_rows)):
-            first = box.left // self.tile_columns
-            for across in range(first, -(-(box.left + box.width) // self.tile_columns)):
-                yield Tile(plane, down, across)
 
     def scaled(self, scale: int) -> SlideGrid:
         """Return the grid of a slide `scale` times as fine; a tile's sides are multiples of it.
@@ -95,19 +64,6 @@ class SlideGrid:
         """Return the grid of a slide that is coarser by a step, with tiles of the same size."""
         height, width = -(-self.height // step), -(-self.width // step)
         return dataclasses.replace(self, height=height, width=width)
-
-
-def overlap(one: Box, other: Box) -> Box:
-    """Return the part that two boxes share."""
-    top, left = max(one.top, other.top), max(one.left, other.left)
-    bottom = min(one.top + one.height, other.top + other.height)
-    right = min(one.left + one.width, other.left + other.width)
-    return Box(top, left, max(0, bottom - top), max(0, right - left))
-
-
-def within(box: Box, outer: Box) -> Box:
-    """Return a box in the coordinates of one that holds it."""
-    return Box(box.top - outer.top, box.left - outer.left, box.height, box.width)
 
 
 def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[Tile, int]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,20 +16,13 @@ from pydicom.uid import UID
 
 from ratcli.formats.dicom.codec import encode
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
-from ratcli.formats.dicom.slide import SlideGrid, Tile, overlap, within
+from ratcli.formats.dicom.slide import SlideGrid, Tile
 from ratcli.formats.pyramid import LARGEST_LAST, halve
+from ratcli.formats.tiling import TileAssembly, WholeTile
 from ratcli.scan import Box
 
 STEP = 4
 """How much coarser each level is than the one before."""
-
-
-@dataclass
-class _OpenTile:
-    """A tile that is not whole yet."""
-
-    words: WordArray
-    missing: int
 
 
 class TileStore:
@@ -56,7 +48,7 @@ class TileStore:
         self.layout = dataclasses.replace(layout, frames=grid.frames)
         self.smaller = smaller
         self._syntax = syntax
-        self._open: dict[Tile, _OpenTile] = {}
+        self._assembly = TileAssembly(grid, grid.planes)
         self._places: dict[int, tuple[int, int]] = {}
         # Without a name: it is gone with the process, however that ends.
         self.spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -64,7 +56,7 @@ class TileStore:
     @property
     def is_whole(self) -> bool:
         """Whether every pixel came."""
-        return len(self._places) == self.grid.frames
+        return self._assembly.is_whole
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -83,43 +75,37 @@ class TileStore:
         """Place words `(H, W, samples)`; each pixel comes once.
 
         Raises:
-            ValueError: a tile that was whole is written again.
+            ValueError: a pixel comes twice.
             OSError: the disk is full.
         """
-        for tile in self.grid.tiles(plane, box):
-            area = self.grid.box(tile)
-            part = overlap(area, box)
-            opened = self._tile(tile, area)
-            opened.words[within(part, area).slices] = words[within(part, box).slices]
-            opened.missing -= part.height * part.width
-            if opened.missing <= 0:
-                self._finish(tile, area)
+        for tile in self._assembly.add(plane, box, words):
+            self._finish(tile)
 
     def close(self) -> None:
         """Forget the tiles of all levels."""
         for level in self.levels:
             level.spool.close()
 
-    def _tile(self, tile: Tile, area: Box) -> _OpenTile:
-        if tile not in self._open:
-            if self.grid.number(tile) in self._places:
-                raise ValueError(f"tile {tuple(tile)} was written before")
-            shape = (self.layout.rows, self.layout.columns, self.layout.samples)
-            white = self.layout.limits[1] if self.layout.samples > 1 else 0
-            words = self.layout.pack(np.full(shape, white, np.int32))
-            self._open[tile] = _OpenTile(words, area.height * area.width)
-        return self._open[tile]
-
-    def _finish(self, tile: Tile, area: Box) -> None:
-        words = self._open.pop(tile).words
-        data = encode(words, self._syntax, self.layout)
+    def _finish(self, tile: WholeTile) -> None:
+        data = encode(self._padded(tile.values), self._syntax, self.layout)
         place = self.spool.seek(0, 2)
         self.spool.write(data)
-        self._places[self.grid.number(tile)] = place, len(data)
+        number = self.grid.number(Tile(tile.plane, tile.down, tile.across))
+        self._places[number] = place, len(data)
         if self.smaller is not None:
-            small = halve(halve(self._samples(words[: area.height, : area.width])))
-            box = Box(area.top // STEP, area.left // STEP, *small.shape[:2])
+            small = halve(halve(self._samples(tile.values)))
+            box = Box(tile.area.top // STEP, tile.area.left // STEP, *small.shape[:2])
             self.smaller.put(tile.plane, box, self.smaller.layout.pack(small.astype(np.int32)))
+
+    def _padded(self, words: WordArray) -> WordArray:
+        """Return a whole tile; what lies beyond the slide is white in colour, else 0."""
+        shape = (self.layout.rows, self.layout.columns, self.layout.samples)
+        if words.shape == shape:
+            return words
+        white = self.layout.limits[1] if self.layout.samples > 1 else 0
+        padded = self.layout.pack(np.full(shape, white, np.int32))
+        padded[: words.shape[0], : words.shape[1]] = words
+        return padded
 
     def _samples(self, words: WordArray) -> np.ndarray[tuple[int, ...], np.dtype[np.integer]]:
         """Return numbers to take means of: the words themselves where they are plain."""

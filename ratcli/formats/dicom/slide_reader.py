@@ -10,13 +10,13 @@ from types import TracebackType
 import numpy as np
 from typing_extensions import Self
 
-from ratcli.formats.dicom.cache import FrameCache
+from ratcli.formats.cache import DecodedCache
 from ratcli.formats.dicom.details import describe
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
-from ratcli.formats.dicom.frames import FrameFile, to_rgb
+from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
 from ratcli.formats.dicom.groups import geometry
-from ratcli.formats.dicom.slide import Tile, overlap, read_grid, within
+from ratcli.formats.dicom.slide import Tile, read_grid
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.formats.limits import check_pixels
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
@@ -43,7 +43,7 @@ class SlideReader:
             self.grid, self._index = read_grid(sources)
         self._ends = list(itertools.accumulate(source.layout.frames for source in sources))
         self._max_pixels = max_pixels
-        self._cache = FrameCache()
+        self._cache = DecodedCache(frame_bytes)
         self._info = self._describe(assume_unit)
 
     @property
@@ -64,12 +64,13 @@ class SlideReader:
         check_pixels(box.height, box.width, self._max_pixels, self.sources[0].path.name)
         channels = self.info.channels
         values = np.full((channels, box.height, box.width), 1 if channels > 1 else 0, np.float32)
-        for tile in self.grid.tiles(plane, box):
+        for down, across in self.grid.touched(box):
+            tile = Tile(plane, down, across)
             if tile in self._index:
-                area = self.grid.box(tile)
-                part = overlap(area, box)
-                rows, columns = within(part, box).slices
-                tile_rows, tile_columns = within(part, area).slices
+                area = self.grid.area(down, across)
+                part = area.overlap(box)
+                rows, columns = part.within(box).slices
+                tile_rows, tile_columns = part.within(area).slices
                 values[:, rows, columns] = self._tile(tile)[:, tile_rows, tile_columns]
         return values
 

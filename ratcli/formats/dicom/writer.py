@@ -13,7 +13,6 @@ from typing_extensions import Self
 
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors, refuse_input
-from ratcli.formats.dicom.assembly import PlaneAssembly
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
 from ratcli.formats.dicom.deviation import (
@@ -41,6 +40,7 @@ from ratcli.formats.dicom.restored import (
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.slide_writer import SlideWriter
 from ratcli.formats.dicom.values import ValueMap
+from ratcli.formats.tiling import TileAssembly, TileGrid
 from ratcli.scan import Box, Derivation, FloatArray, ScanReader
 
 
@@ -64,10 +64,10 @@ class DicomWriter:
         refuse_input(path, [source.path for source in reader.sources])
         refuse_colour(derivation, reader.info.channels)
         self._reader, self._derivation = reader, derivation
-        info, scale = reader.info, derivation.scale
-        self._assembly = PlaneAssembly(
-            info.planes, (info.channels, info.height * scale, info.width * scale)
-        )
+        info = reader.info
+        height, width = info.height * derivation.scale, info.width * derivation.scale
+        self._shape = (info.channels, height, width)
+        self._assembly = TileAssembly(TileGrid(height, width, height, width), info.planes)
         self._stores: dict[int, FrameStore] = {}
         self._slopes: dict[int, str | None] = {}
         self._tops: dict[int, float] = {}
@@ -82,21 +82,12 @@ class DicomWriter:
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        whole = self._assembly.add(plane, values, box)
-        if whole is None:
-            return
-        place = self._reader.planes[plane]
-        source = self._reader.sources[place.source]
-        stored = self._store(plane, whole, source)
-        data = encode(stored.words, output_syntax(source.file.syntax), self._layout(source))
-        self._slopes[plane] = stored.slope
-        if holds_deviations(self._derivation):
-            self._tops[plane] = shown_top(whole)
-        store = self._store_of(place.source, source)
-        with output_errors(self._partial.final):
-            store.add(place.frame, data)
-        if store.complete:
-            self._save(place.source, source)
+        channels, height, width = self._shape
+        if values.shape[0] != channels:
+            raise ValueError(f"a plane has {channels} channels, not {values.shape[0]}")
+        box = box or Box(0, 0, height, width)
+        for whole in self._assembly.add(plane, box, values.transpose(1, 2, 0)):
+            self._write_plane(plane, whole.values.transpose(2, 0, 1))
 
     def __enter__(self) -> Self:
         return self
@@ -111,11 +102,25 @@ class DicomWriter:
             store.close()
         if error is not None:
             self._partial.discard()
-        elif not self._assembly.complete:
+        elif not self._assembly.is_whole:
             self._partial.discard()
             raise ValueError("a scan was closed before all of its planes were written")
         else:
             self._partial.commit()
+
+    def _write_plane(self, plane: int, whole: FloatArray) -> None:
+        place = self._reader.planes[plane]
+        source = self._reader.sources[place.source]
+        stored = self._store(plane, whole, source)
+        data = encode(stored.words, output_syntax(source.file.syntax), self._layout(source))
+        self._slopes[plane] = stored.slope
+        if holds_deviations(self._derivation):
+            self._tops[plane] = shown_top(whole)
+        store = self._store_of(place.source, source)
+        with output_errors(self._partial.final):
+            store.add(place.frame, data)
+        if store.complete:
+            self._save(place.source, source)
 
     def _store(self, plane: int, values: FloatArray, source: FrameFile) -> StoredPlane:
         out = self._layout(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from ratcli.formats.pyramid import halve
 from ratcli.formats.quantise import StoredArray
+from ratcli.formats.tiling import TileAssembly, TileGrid
 from ratcli.scan import Box
 
 DEFLATE_LEVEL = 6
@@ -96,73 +96,29 @@ class Level:
         self.encoding = encoding
         self.smaller = smaller
         self._file = file
-        self._columns = math.ceil(width / encoding.width)
-        count = self._columns * math.ceil(height / encoding.height)
-        self.offsets: npt.NDArray[np.int64] = np.zeros(count, np.int64)
-        self.counts: npt.NDArray[np.int64] = np.zeros(count, np.int64)
-        self._unfinished: dict[int, tuple[StoredArray, int]] = {}
+        grid = TileGrid(height, width, encoding.height, encoding.width)
+        self._assembly = TileAssembly(grid)
+        self.offsets: npt.NDArray[np.int64] = np.zeros(grid.down * grid.across, np.int64)
+        self.counts: npt.NDArray[np.int64] = np.zeros(grid.down * grid.across, np.int64)
 
     @property
     def is_whole(self) -> bool:
         """Whether every pixel came."""
-        return not self._unfinished and bool(self.counts.all())
+        return self._assembly.is_whole
 
-    def put(self, top: int, left: int, block: StoredArray) -> None:
-        """Place a block `(H, W, samples)`.
+    def put(self, box: Box, values: StoredArray) -> None:
+        """Place the values `(H, W, samples)` of a box.
 
         Raises:
             ValueError: pixels that came before come again.
         """
-        height, width = self.encoding.height, self.encoding.width
-        for row in range(top // height, -(-(top + block.shape[0]) // height)):
-            for column in range(left // width, -(-(left + block.shape[1]) // width)):
-                origin = (row * height, column * width)
-                self._put_segment(row * self._columns + column, origin, (top, left), block)
-
-    def _put_segment(
-        self, index: int, origin: tuple[int, int], corner: tuple[int, int], block: StoredArray
-    ) -> None:
-        if self.counts[index]:
-            raise ValueError("a box was written twice")
-        area = self._area(origin)
-        segment, missing = self._unfinished.pop(index, (None, area.height * area.width))
-        if segment is None:
-            segment = np.empty((area.height, area.width, block.shape[2]), block.dtype)
-        missing -= _paste_shared(segment, origin, block, corner)
-        if missing > 0:
-            self._unfinished[index] = segment, missing
-            return
-        self._finish(index, area, segment)
-
-    def _area(self, origin: tuple[int, int]) -> Box:
-        top, left = origin
-        height = min(self.encoding.height, self.height - top)
-        return Box(top, left, height, min(self.encoding.width, self.width - left))
-
-    def _finish(self, index: int, area: Box, segment: StoredArray) -> None:
-        data = self.encoding.encode(segment)
-        self.offsets[index] = self._file.tell()
-        self.counts[index] = len(data)
-        self._file.write(data)
-        if self.smaller is not None:
-            self.smaller.put(area.top // 2, area.left // 2, halve(segment))
-
-
-def _paste_shared(
-    segment: StoredArray, origin: tuple[int, int], block: StoredArray, corner: tuple[int, int]
-) -> int:
-    """Copy what a block at `corner` and a segment at `origin` share; return how many pixels."""
-    cuts: list[tuple[int, int]] = []
-    for axis in (0, 1):
-        start = max(origin[axis], corner[axis])
-        stop = min(origin[axis] + segment.shape[axis], corner[axis] + block.shape[axis])
-        cuts.append((start, stop))
-    to, source = (
-        tuple(
-            slice(start - shift[axis], stop - shift[axis])
-            for axis, (start, stop) in enumerate(cuts)
-        )
-        for shift in (origin, corner)
-    )
-    segment[to] = block[source]
-    return (cuts[0][1] - cuts[0][0]) * (cuts[1][1] - cuts[1][0])
+        for tile in self._assembly.add(0, box, values):
+            index = tile.down * self._assembly.grid.across + tile.across
+            data = self.encoding.encode(tile.values)
+            self.offsets[index] = self._file.tell()
+            self.counts[index] = len(data)
+            self._file.write(data)
+            if self.smaller is not None:
+                half = halve(tile.values)
+                place = Box(tile.area.top // 2, tile.area.left // 2, *half.shape[:2])
+                self.smaller.put(place, half)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
+from ratcli.formats.cache import DecodedCache
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
 from ratcli.formats.tiff.metadata import Spacing, magnification_of, spacing_of
@@ -31,7 +32,7 @@ class TiffReader:
     def __init__(self, pages: TiffPages, max_pixels: int, assume_unit: str | None) -> None:
         self.pages = pages
         self._max_pixels = max_pixels
-        self._cache = SegmentCache()
+        self._cache: SegmentCache = DecodedCache(lambda segment: segment.nbytes)
         with structure_errors("a page of the TIFF file"):
             is_measured = pages.kind in ("ome", "imagej")
             self.samples = describe_samples(pages.first, is_measured=is_measured)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,41 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.cache import DecodedCache
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
 from ratcli.formats.tiff.codestream import JPEG, check_declared_size, check_jpeg_is_whole, is_read
 from ratcli.formats.tiff.samples import JPEG_COMPRESSIONS
+from ratcli.formats.tiling import TileGrid
 from ratcli.scan import Box
 
-_CACHED_BYTES = 64 << 20
 _SLACK_BYTES = 1 << 20  # what a bad codec may add to a segment
 
 
-class SegmentCache:
-    """The decoded tiles and strips used last: neighbouring boxes share them."""
-
-    def __init__(self, max_bytes: int = _CACHED_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[tuple[int, int], StoredArray] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[int, int]) -> StoredArray | None:
-        """Return a segment by page and index, if it is still there."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, key: tuple[int, int], segment: StoredArray) -> None:
-        """Keep a segment; the oldest go, but the newest always stays."""
-        with self._lock:
-            if key in self._kept:
-                return
-            self._kept[key] = segment
-            self._bytes += segment.nbytes
-            while self._bytes > self._max_bytes and len(self._kept) > 1:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+SegmentCache = DecodedCache[StoredArray]
+"""The decoded tiles and strips of a file, by page and index."""
 
 
 class PagePixels:
@@ -70,6 +45,7 @@ class PagePixels:
         self.segment_height, self.segment_width = segment_shape(page)
         check_pixels(self.segment_height, self.segment_width, max_pixels)
         check_pixels(self.height, self.width, max(max_pixels, 1 << 62))
+        self._grid = TileGrid(self.height, self.width, self.segment_height, self.segment_width)
         self._is_planar = int(page.planarconfig) == 2 and page.samplesperpixel > 1
         if not is_read(int(page.compression)):
             raise UnreadableInputError(f"compression {compression_name(page)} is not read")
@@ -89,11 +65,13 @@ class PagePixels:
         """
         samples = int(self._page.samplesperpixel)
         target = np.zeros((box.height, box.width, samples), self.dtype)
-        for index, top, left, sample in self._touched(box):
+        for index, area, sample in self._touched(box):
             segment = self._segment(index, cache)
             if segment is not None:
                 where = slice(None) if sample is None else slice(sample, sample + 1)
-                _paste(target[..., where], segment, top - box.top, left - box.left)
+                part = Box(area.top, area.left, *segment.shape[:2]).overlap(area).overlap(box)
+                rows, columns = part.within(box).slices
+                target[rows, columns, where] = segment[part.within(area).slices]
         return target
 
     def _locate(self, shift: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -124,11 +102,8 @@ class PagePixels:
         return offsets, counts
 
     def _segment_count(self) -> int:
-        count = math.ceil(self.height / self.segment_height) * self._columns()
+        count = self._grid.down * self._grid.across
         return count * (int(self._page.samplesperpixel) if self._is_planar else 1)
-
-    def _columns(self) -> int:
-        return math.ceil(self.width / self.segment_width)
 
     def _most_bytes(self) -> int:
         samples = 1 if self._is_planar else int(self._page.samplesperpixel)
@@ -136,28 +111,20 @@ class PagePixels:
         whole = pixels * samples * self.dtype.itemsize
         return whole if int(self._page.compression) == 1 else 2 * whole + _SLACK_BYTES
 
-    def _touched(self, box: Box) -> Iterator[tuple[int, int, int, int | None]]:
-        """Yield index, top, left and sample of each segment that meets a box."""
-        height, width, columns = self.segment_height, self.segment_width, self._columns()
-        rows = math.ceil(self.height / height)
+    def _touched(self, box: Box) -> Iterator[tuple[int, Box, int | None]]:
+        """Yield index, place and sample of each segment that meets a box."""
+        grid = self._grid
         samples = range(int(self._page.samplesperpixel)) if self._is_planar else (None,)
         for sample in samples:
-            first = (sample or 0) * rows * columns
-            for row in range(box.top // height, -(-(box.top + box.height) // height)):
-                for column in range(box.left // width, -(-(box.left + box.width) // width)):
-                    index = first + row * columns + column
-                    yield index, row * height, column * width, sample
+            first = (sample or 0) * grid.down * grid.across
+            for down, across in grid.touched(box):
+                yield first + down * grid.across + across, grid.area(down, across), sample
 
     def _segment(self, index: int, cache: SegmentCache) -> StoredArray | None:
         """Return a decoded segment `(H, W, samples)`, or None where the file leaves it out."""
         if self._counts[index] == 0:
             return None
-        key = (self._number, index)
-        kept = cache.get(key)
-        if kept is None:
-            kept = self._decode(index)
-            cache.put(key, kept)
-        return kept
+        return cache.get((self._number, index), lambda: self._decode(index))
 
     def _decode(self, index: int) -> StoredArray:
         data = self._bytes(index)
@@ -211,12 +178,3 @@ def compression_name(page: Any) -> str:
     if page.compression == 1:  # in pages that tifffile copies from the first, a bare number
         return "none"
     return str(getattr(page.compression, "name", page.compression)).lower()
-
-
-def _paste(target: StoredArray, segment: StoredArray, top: int, left: int) -> None:
-    """Copy what a segment at `(top, left)` and the target share; either may stand out."""
-    rows = slice(max(top, 0), min(top + segment.shape[0], target.shape[0]))
-    columns = slice(max(left, 0), min(left + segment.shape[1], target.shape[1]))
-    target[rows, columns] = segment[
-        rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-    ]

@@ -74,7 +74,7 @@ class TiffWriter:
         with output_errors(self._partial.final):
             for number, level in enumerate(self._planes[plane]):
                 part = stored if not self._tags.is_planar else stored[..., number : number + 1]
-                level.put(box.top, box.left, part)
+                level.put(box, part)
 
     def __enter__(self) -> Self:
         with output_errors(self._partial.final):
