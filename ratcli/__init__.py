@@ -1,7 +1,8 @@
 """rat: restore medical images with the Region Attention Transformer.
 
-From Python: `ratcli.restore("scan.dcm", task="ct-denoise")`, and `segment`, `simulate`, `evaluate`
-and `info` alike; arrays are taken in place of paths. Nothing heavy loads before a function is used.
+From Python: `ratcli.restore("scan.dcm", task="ct-denoise")`, and `segment`, `simulate`, `evaluate`,
+`info` and `train` alike; arrays are taken in place of paths where that makes sense. Nothing heavy
+loads before a function is used.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from ratcli.commands.segment import find_regions as find_regions
     from ratcli.commands.segment import segment as segment
     from ratcli.commands.simulate import simulate as simulate
+    from ratcli.commands.train import train as train
 
 __version__ = "0.1.0"
 __all__ = [
     *("__version__", "doctor", "evaluate", "find_regions"),
-    *("info", "restore", "segment", "simulate"),
+    *("info", "restore", "segment", "simulate", "train"),
 ]
 
 _ELSEWHERE = {"find_regions": "segment"}

@@ -54,6 +54,7 @@ class Verb:
         help: first sentence of its help.
         examples: command lines, and what each does.
         argument: what it is applied to; None for a command that takes nothing.
+        has_config_file: whether `--config` names a file of options.
     """
 
     options: type
@@ -61,6 +62,7 @@ class Verb:
     help: str
     examples: Sequence[tuple[str, str]] = ()
     argument: Argument | None = SCANS
+    has_config_file: bool = True
 
 
 def app_of(verb: Verb) -> typer.Typer:
@@ -85,7 +87,8 @@ def function_of(verb: Verb) -> Callable[..., None]:
     parameters = [] if verb.argument is None else [_argument(verb.argument)]
     ordered = sorted((*wanted, *console), key=lambda each: each.option.group != MAIN)
     parameters += [_parameter(each) for each in ordered]
-    parameters.append(config_option(verb.options))
+    if verb.has_config_file:
+        parameters.append(config_option(verb.options))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
@@ -104,7 +107,8 @@ def _argument(about: Argument) -> inspect.Parameter:
 
 def _parameter(each: Described) -> inspect.Parameter:
     about = each.option
-    words = [f"--{each.word}", *([f"-{about.short}"] if about.short else [])]
+    words = [f"--{word}" for word in (each.word, *about.also)]
+    words += [f"-{about.short}"] if about.short else []
     names = about.names
     info = typer.Option(
         *words,

@@ -1,108 +1,83 @@
-"""Running a training: its device, signals, what is told, where the time goes."""
+"""What the terminal shows while a network trains: progress, and where the time goes."""
 
 from __future__ import annotations
 
 import logging
 import math
-import signal
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ratcli.cli.console import PLAIN_INTERVAL_S, ConsoleOptions, Progress, say, table
+from ratcli.batch.interrupt import Interrupt
+from ratcli.cli.console import PLAIN_INTERVAL_S, ConsoleOptions, Progress, table
+from ratcli.commands.train import TrainListener
 
 if TYPE_CHECKING:
-    import torch
-
     from ratcli.training.loop import StepDone
-    from ratcli.training.prepare import RestorationTrainer
 
 LOG = logging.getLogger("ratcli.cli")
 
 
-@contextmanager
-def together(device: str, threads: int) -> Iterator[torch.device]:
-    """Choose the device; under torchrun, meet the other processes and part from them."""
-    from ratcli.network.device import choose_device
-    from ratcli.training import parallel
+class TrainConsole(TrainListener):
+    """Tells how far a run has come: lines on stderr, and a bar where it is a terminal.
 
-    chosen = choose_device(parallel.local_device(device), threads)
-    if not parallel.is_started():
-        yield chosen
-        return
-    parallel.join(chosen)
-    try:
-        yield chosen
-    finally:
-        parallel.leave()
+    The first Ctrl-C or SIGTERM ends the run after its step, with a checkpoint; a second one at
+    once.
 
+    Args:
+        options: how much is told. Of several processes the first one tells.
 
-def run(
-    trainer: RestorationTrainer, talk: ConsoleOptions, out: Path, until: int, *, tensorboard: bool
-) -> None:
-    """Train; a signal ends the run after the step that is under way."""
-    from ratcli.training import parallel
-    from ratcli.training.board import Board
+    Attributes:
+        last: the last step that was heard of.
+    """
 
-    is_first = parallel.rank() == 0
-    board = Board(out / "tensorboard") if tensorboard and is_first else None
-    with Progress(talk, 1) as bar, _stopping(trainer):
-        teller = _Teller(talk, bar, trainer.step)
+    def __init__(self, options: ConsoleOptions) -> None:
+        is_follower = int(os.environ.get("RANK", "0")) > 0
+        self._options = replace(options, quiet=options.quiet or is_follower)
+        self._interrupt = Interrupt(tell=False)
+        self._bar: Progress | None = None
+        self._first = self._told = 0.0
+        self.last: StepDone | None = None
 
-        def tell(reached: StepDone) -> None:
-            teller(reached)
-            if board is not None:
-                board(reached)
-
-        trainer.run(tell, until or None)
-    if board is not None:
-        board.close()
-    if trainer.stop:
-        LOG.warning("stopped at step %d; --resume last goes on", trainer.step)
-        raise KeyboardInterrupt
-    LOG.info("step %d is kept in %s", trainer.step, out.name)
-
-
-@contextmanager
-def _stopping(trainer: RestorationTrainer) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM end the run with a checkpoint; a second one at once."""
-
-    def stop(number: int, _frame: object) -> None:
-        if trainer.stop:
-            raise KeyboardInterrupt
-        trainer.stop = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Teller:
-    """Tells how far a run has come: lines on stderr, and a bar where it is a terminal."""
-
-    def __init__(self, talk: ConsoleOptions, bar: Progress, first: int) -> None:
-        self._bar = bar if talk.has_bar else None
-        self._first = first
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show progress, and hear signals."""
         self._told = time.monotonic()
+        with Progress(self._options, 1) as bar, self._interrupt:
+            self._bar = bar if self._options.has_bar else None
+            yield
 
-    def __call__(self, reached: StepDone) -> None:
+    def step(self, done: StepDone) -> None:
+        """Move the bar; from time to time and at each validation, tell the figures in a line."""
+        is_first = self.last is None
+        if is_first:
+            self._first = done.step - 1
+        self.last = done
         if self._bar is not None:
-            self._bar.planes("steps", reached.step, reached.steps)
+            self._bar.planes("steps", done.step, done.steps)
         is_time = time.monotonic() - self._told > PLAIN_INTERVAL_S
-        if not (is_time or reached.is_validated or reached.step == self._first + 1):
-            return
-        self._told = time.monotonic()
-        each = reached.seconds / (reached.step - self._first)
-        psnr = "" if math.isnan(reached.psnr_db) else f"psnr {reached.psnr_db:.2f} dB, "
+        if is_time or done.is_validated or is_first:
+            self._told = time.monotonic()
+            self._tell(done)
+
+    def wants_end(self) -> bool:
+        """Tell whether a signal came."""
+        try:
+            self._interrupt.check()
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _tell(self, done: StepDone) -> None:
+        each = done.seconds / (done.step - self._first)
+        psnr = "" if math.isnan(done.psnr_db) else f"psnr {done.psnr_db:.2f} dB, "
         LOG.info(
             "step %d of %d: loss %.5f, rate %.2e, %s%.2f s a step, %s left",
-            reached.step, reached.steps, reached.loss, reached.rate, psnr, each,
-            _duration(each * (reached.steps - reached.step)),
+            done.step, done.steps, done.loss, done.rate, psnr, each,
+            _duration(each * (done.steps - done.step)),
         )  # fmt: skip
 
 
@@ -113,14 +88,10 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
-def tell_profile(parts: dict[str, float]) -> None:
-    """Print the parts of a step, data first, as a table on stdout."""
+def profile_table(parts: dict[str, float]) -> str:
+    """Return the parts of a step as a table, what prepares its data last."""
     whole = sum(parts.values())
     data = parts.get("examples", 0.0) + parts.get("patches", 0.0)
     rows = [*parts.items(), ("step", whole), ("data (examples and patches)", data)]
-    say(
-        table(
-            ("part", "ms", "share"),
-            [(name, f"{1000 * s:.1f}", f"{100 * s / whole:.1f} %") for name, s in rows],
-        )
-    )
+    cells = [(name, f"{1000 * s:.1f}", f"{100 * s / whole:.1f} %") for name, s in rows]
+    return table(("part", "ms", "share"), cells)

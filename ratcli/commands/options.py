@@ -38,6 +38,7 @@ class Option:
         most: highest value that is allowed, or None.
         metavar: stands for the value in `--help`.
         word: name on the command line, where it differs from the field's.
+        also: other names on the command line, which older versions had.
         names: returns the names that may be given, for completion and for a hint.
         changes_pixels: whether another value gives other pixels; a manifest compares it.
     """
@@ -49,6 +50,7 @@ class Option:
     most: float | None = None
     metavar: str = ""
     word: str = ""
+    also: tuple[str, ...] = ()
     names: Callable[[], Sequence[str]] | None = None
     changes_pixels: bool = False
 

@@ -1,13 +1,15 @@
-"""TensorBoard, where it is installed."""
+"""TensorBoard: the figures of each step as events, if it is installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ratcli.errors import UsageError
-from ratcli.training.loop import StepDone
+from ratcli.training.loop import StepDone, StepListener
 
 
 def check_installed() -> None:
@@ -22,8 +24,26 @@ def check_installed() -> None:
         )
 
 
+@contextmanager
+def boards(folder: Path, *, is_wanted: bool) -> Iterator[list[StepListener]]:
+    """Give the listeners that write events into a run's folder: one if wanted, else none.
+
+    Args:
+        folder: of the run.
+        is_wanted: whether events are written.
+    """
+    if not is_wanted:
+        yield []
+        return
+    board = Board(folder / "tensorboard")
+    try:
+        yield [board]
+    finally:
+        board.close()
+
+
 class Board:
-    """Writes what a run reaches as TensorBoard events.
+    """Writes the figures of steps as TensorBoard events.
 
     Args:
         folder: of the events.

@@ -46,6 +46,12 @@ def find_recipe(name: str) -> Path:
     raise UsageError(f"there is no recipe '{name}'", hint=hint)
 
 
+def kept_recipe(folder: Path) -> Path | None:
+    """Return the recipe that a run was begun with, or None."""
+    kept = folder / KEPT
+    return kept if kept.is_file() else None
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 

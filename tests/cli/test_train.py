@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -12,12 +13,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import ratcli
 from ratcli.cli import app
+from ratcli.commands.train import TrainListener
 from ratcli.training.checkpoints import CURVE
+from ratcli.training.loop import StepDone
 from ratcli.training.restoration import PatchFeed
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 from training_scans import body, write_nifti, write_pairs, write_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Output = pytest.CaptureFixture[str]
 
@@ -81,7 +92,7 @@ def test_another_run_is_not_overwritten(
     assert train(*words) == 0
     capsys.readouterr()
     assert train(*words) == 5
-    assert "holds a run already. Go on with it by --resume last" in capsys.readouterr().err
+    assert "holds a run already. Continue it with --resume last" in capsys.readouterr().err
 
 
 def test_pairs_are_learned_from_and_their_partitions_kept(recipe: Path, tmp_path: Path) -> None:
@@ -151,6 +162,60 @@ def test_a_signal_ends_the_run_with_a_checkpoint(
     assert train("--config", recipe, "--data", scans, "-o", tmp_path / "run") == 130
     assert "stopped at step 2; --resume last goes on" in capsys.readouterr().err
     assert (tmp_path / "run" / "last.pt").exists()
+
+
+def test_python_trains_as_the_command_line_does(recipe: Path, scans: Path, tmp_path: Path) -> None:
+    assert train("--config", recipe, "--data", scans, "-o", tmp_path / "words", "-q") == 0
+    heard: list[int] = []
+
+    class Hears(TrainListener):
+        def step(self, done: StepDone) -> None:
+            heard.append(done.step)
+
+    result = ratcli.train(
+        recipe=str(recipe), data=scans, out=tmp_path / "python", threads=1, device="cpu",
+        listener=Hears(),
+    )  # fmt: skip
+    assert column(tmp_path / "python", "loss") == column(tmp_path / "words", "loss")
+    assert (result.steps, heard) == (4, [1, 2, 3, 4])
+    assert result.checkpoint == tmp_path / "python" / "last.pt"
+    assert f"{result.best_psnr_db:.6g}" in column(tmp_path / "python", "psnr_db")
+
+
+def test_a_listener_ends_a_run_that_can_be_resumed(
+    recipe: Path, scans: Path, tmp_path: Path
+) -> None:
+    class Ends(TrainListener):
+        def wants_end(self) -> bool:
+            return True
+
+    how = {"recipe": str(recipe), "data": scans, "out": tmp_path / "run", "threads": 1}
+    with pytest.raises(KeyboardInterrupt):
+        ratcli.train(**how, device="cpu", listener=Ends())
+    assert ratcli.train(**how, device="cpu", resume="last").steps == 4
+
+
+def test_a_recipe_that_comes_with_rat_is_found_by_its_name(
+    scans: Path, tmp_path: Path, capsys: Output
+) -> None:
+    words = ("--data", scans, "-o", tmp_path / "run")
+    # It names scans that are not here: it was found and read.
+    assert train("--recipe", "ct-denoise", *words) == 3
+    assert "training data lack 'ct/" in capsys.readouterr().err
+    assert train("--recipe", "ct-denoize", *words) == 2
+    assert "Did you mean ct-denoise?" in capsys.readouterr().err
+    assert train("--recipe", "sam-compact", *words) == 2
+    assert "python -m research.sam" in capsys.readouterr().err
+
+
+def test_the_recipes_of_the_examples_in_the_help_are_in_the_wheel(capsys: Output) -> None:
+    assert app.main(["train", "--help"]) == 0
+    named = re.findall(r"--recipe\s+([a-z-]+)\s", capsys.readouterr().out)
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = content["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included["recipes"] == "ratcli/recipes"
+    assert "ct-denoise" in named
+    assert set(named) <= {path.stem for path in (ROOT / "recipes").glob("*.toml")}
 
 
 @pytest.mark.parametrize(
