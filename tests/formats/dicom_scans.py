@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,15 +11,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 from ratcli.formats import ScanSource, create_scan, find_scans, open_scan
+from ratcli.formats.dicom.codec import JPEG_LOSSLESS, encode
 from ratcli.formats.dicom.elements import quiet_pydicom
+from ratcli.formats.dicom.layout import read_layout
+from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.scan import Derivation
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 CT = "1.2.840.10008.5.1.4.1.1.2"
+NATIVE = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+]
+COMPRESSED = [RLELossless, JPEGLSLossless, JPEG2000Lossless, *JPEG_LOSSLESS]
 
 
 def uid(*parts: object) -> str:
@@ -159,3 +180,61 @@ def shared(*parts: str) -> Path:
     if not path.exists():
         pytest.skip("the real scans are not on this machine")
     return path
+
+
+def save_in(dataset: Dataset, path: Path, syntax: UID) -> Path:
+    """Save a little-endian data set in another transfer syntax."""
+    if syntax.is_compressed or not syntax.is_little_endian:
+        layout = dataclasses.replace(read_layout(dataset, path.name, 1 << 20), frames=1)
+        shape = (layout.rows, layout.columns, layout.samples)
+        words = np.frombuffer(dataset.PixelData, layout.dtype)[: np.prod(shape)].reshape(shape)
+        store = FrameStore(layout, syntax, path.parent)
+        store.add(0, encode(words, syntax, layout))
+        dataset.add(store.element())
+    return save_dicom(dataset, path, syntax)
+
+
+def rgb_dataset(values: np.ndarray, allocated: int, planar: int) -> Dataset:
+    ordered = np.moveaxis(values, 2, 0) if planar else values
+    dataset = dicom_dataset(
+        values[..., 0],
+        Modality="OT",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.7",
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=planar,
+        BitsAllocated=allocated,
+        BitsStored=allocated,
+        HighBit=allocated - 1,
+        PixelRepresentation=0,
+    )
+    dataset.PixelData = ordered.astype(f"<u{allocated // 8}").tobytes()
+    return dataset
+
+
+def pet_dataset(values: np.ndarray | None = None, **changes: object) -> Dataset:
+    injected = Dataset()
+    injected.RadionuclideTotalDose = "400000000"
+    injected.RadionuclideHalfLife = "6586.2"
+    injected.RadiopharmaceuticalStartTime = "110000"
+    dataset = dicom_dataset(
+        ramp(low=0, high=32767) if values is None else values,
+        Modality="PT",
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.128",
+        Units="BQML",
+        DecayCorrection="START",
+        DecayFactor="1.05",
+        CorrectedImage=["ATTN", "DECY", "SCAT"],
+        RescaleType=None,
+        RescaleSlope="0.3",
+        RescaleIntercept="0",
+        PatientWeight="70",
+        SeriesDate="20200101",
+        SeriesTime="120000",
+        AcquisitionDate="20200101",
+        AcquisitionTime="120000",
+        FrameReferenceTime="0",
+        RadiopharmaceuticalInformationSequence=[injected],
+    )
+    set_elements(dataset, **changes)
+    return dataset

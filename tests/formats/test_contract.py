@@ -10,16 +10,23 @@ import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
-from dicom_scans import dicom_dataset, save_dicom, save_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from test_dicom_enhanced import ENHANCED_CT, enhanced_dataset
-from test_dicom_identity import COMPRESSED, NATIVE, rgb_dataset, save_in
-from test_dicom_slide import picture, save_parts, slide_dataset
 
 from ratcli.formats import create_scan, open_scan
 from ratcli.scan import Box, Derivation
+from tests.formats.dicom_scans import (
+    COMPRESSED,
+    NATIVE,
+    dicom_dataset,
+    rgb_dataset,
+    save_dicom,
+    save_in,
+    save_series,
+)
+from tests.formats.dicom_slides import picture, save_parts, slide_dataset
+from tests.formats.enhanced_scans import ENHANCED_CT, enhanced_dataset
 
 IDENTITY = Derivation("identity", "nothing was changed", "identity", version="1")
 QUICK = settings(

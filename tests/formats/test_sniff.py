@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from dicom_scans import dicom_dataset, ramp, save_dicom, save_series, shared, uid
 
 from ratcli.errors import InputNotFoundError, UnreadableInputError, UsageError
 from ratcli.formats import ScanSource, find_scans, open_scan, sniff
+from tests.formats.dicom_scans import dicom_dataset, ramp, save_dicom, save_series, shared, uid
 
 
 def test_a_missing_path_is_said_to_be_missing(tmp_path: Path) -> None:

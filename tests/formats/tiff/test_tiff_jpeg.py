@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from slide_scans import convert
 
 from ratcli.errors import UsageError
 from ratcli.formats import create_scan, open_scan
 from ratcli.scan import Derivation
+from tests.formats.slide_scans import convert
 
 FINER = Derivation("pathology-sr", "made finer", "x4", method="resample", scale=4)
 SPREAD = Derivation("pathology-sr", "spread", "spread", method="uncertainty", scale=4)

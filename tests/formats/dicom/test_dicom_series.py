@@ -2,7 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_scans import (
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats import ScanSource, find_scans, open_scan
+from tests.formats.dicom_scans import (
     dicom_dataset,
     open_dicom,
     ramp,
@@ -13,9 +16,6 @@ from dicom_scans import (
     shared,
     uid,
 )
-
-from ratcli.errors import UnreadableInputError
-from ratcli.formats import ScanSource, find_scans, open_scan
 
 
 def save_at(folder: Path, positions: list[tuple[float, float, float]]) -> Path:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from slide_scans import convert
 
 from ratcli.formats import create_scan, open_scan
 from ratcli.scan import Derivation
+from tests.formats.slide_scans import convert
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 COPY = Derivation("pathology-x4", "nothing was changed", "copy")
 FINER = Derivation("pathology-x4", "made finer", "x4", method="resample", scale=4)
 HEIGHT, WIDTH, TILE = 300, 420, 240

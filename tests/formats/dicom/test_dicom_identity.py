@@ -1,60 +1,37 @@
 """What did not change comes back to the bit, in every transfer syntax and layout."""
 
-import dataclasses
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_scans import (
-    dicom_dataset,
-    open_dicom,
-    ramp,
-    restore,
-    save_dicom,
-    shared,
-    stored,
-    validator_errors,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
 )
 
-from ratcli.formats.dicom.codec import JPEG_LOSSLESS, encode
-from ratcli.formats.dicom.layout import read_layout
-from ratcli.formats.dicom.pixels import FrameStore
-
-NATIVE = [
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-]
-COMPRESSED = [RLELossless, JPEGLSLossless, JPEG2000Lossless, *JPEG_LOSSLESS]
-
-
-def save_in(dataset: Dataset, path: Path, syntax: UID) -> Path:
-    """Save a little-endian data set in another transfer syntax."""
-    if syntax.is_compressed or not syntax.is_little_endian:
-        layout = dataclasses.replace(read_layout(dataset, path.name, 1 << 20), frames=1)
-        shape = (layout.rows, layout.columns, layout.samples)
-        words = np.frombuffer(dataset.PixelData, layout.dtype)[: np.prod(shape)].reshape(shape)
-        store = FrameStore(layout, syntax, path.parent)
-        store.add(0, encode(words, syntax, layout))
-        dataset.add(store.element())
-    return save_dicom(dataset, path, syntax)
+from ratcli.formats.dicom.codec import JPEG_LOSSLESS
+from tests.formats.dicom_scans import (
+    COMPRESSED,
+    NATIVE,
+    dicom_dataset,
+    open_dicom,
+    ramp,
+    restore,
+    rgb_dataset,
+    save_dicom,
+    save_in,
+    shared,
+    stored,
+    validator_errors,
+)
 
 
 @pytest.mark.parametrize("syntax", NATIVE + COMPRESSED, ids=lambda syntax: syntax.name)
@@ -172,24 +149,6 @@ def test_rgb_comes_back_to_the_bit(tmp_path: Path, planar: int, allocated: int) 
     source = save_dicom(dataset, tmp_path / "in.dcm")
     out = restore(source, tmp_path / "out.dcm")
     assert np.array_equal(stored(out)[0], values)
-
-
-def rgb_dataset(values: np.ndarray, allocated: int, planar: int) -> Dataset:
-    ordered = np.moveaxis(values, 2, 0) if planar else values
-    dataset = dicom_dataset(
-        values[..., 0],
-        Modality="OT",
-        SOPClassUID="1.2.840.10008.5.1.4.1.1.7",
-        SamplesPerPixel=3,
-        PhotometricInterpretation="RGB",
-        PlanarConfiguration=planar,
-        BitsAllocated=allocated,
-        BitsStored=allocated,
-        HighBit=allocated - 1,
-        PixelRepresentation=0,
-    )
-    dataset.PixelData = ordered.astype(f"<u{allocated // 8}").tobytes()
-    return dataset
 
 
 def test_lossy_input_is_written_without_further_loss_and_stays_marked(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from child_memory import open_in_child
 
 from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats import open_scan
+from tests.formats.child_memory import open_in_child
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 BOUND = 300 << 20  # an interpreter with numpy, tifffile and its codecs takes about 90 MB
 
 

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_scans import (
+from pydicom.dataset import Dataset
+
+from ratcli.errors import OutputError
+from ratcli.formats import create_scan, open_scan
+from ratcli.scan import Box
+from tests.formats.dicom_scans import (
     DERIVATION,
     dicom_dataset,
     open_dicom,
@@ -16,11 +21,6 @@ from dicom_scans import (
     save_series,
     uid,
 )
-from pydicom.dataset import Dataset
-
-from ratcli.errors import OutputError
-from ratcli.formats import create_scan, open_scan
-from ratcli.scan import Box
 
 
 @pytest.fixture

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_scans import (
+from pydicom.dataset import Dataset
+
+from ratcli.errors import OutputError
+from tests.formats.dicom_scans import (
     DERIVATION,
     dicom_dataset,
     open_dicom,
+    pet_dataset,
     ramp,
     restore,
     save_dicom,
@@ -21,11 +25,7 @@ from dicom_scans import (
     uid,
     validator_errors,
 )
-from pydicom.dataset import Dataset
-from test_dicom_enhanced import ENHANCED, ENHANCED_CT, enhanced_dataset
-from test_dicom_pet import pet_dataset
-
-from ratcli.errors import OutputError
+from tests.formats.enhanced_scans import ENHANCED, ENHANCED_CT, enhanced_dataset
 
 UNCERTAINTY = dataclasses.replace(
     DERIVATION,

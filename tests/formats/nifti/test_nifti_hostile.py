@@ -8,12 +8,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from child_memory import open_in_child
 
 from ratcli.errors import InputNotFoundError, RatError, UnreadableInputError
 from ratcli.formats import open_scan
+from tests.formats.child_memory import open_in_child
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 BOUND = 200 << 20  # an interpreter with numpy and nibabel takes about 80 MB
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_scans import (
+
+from tests.formats.dicom_scans import (
     dicom_dataset,
     ramp,
     require,

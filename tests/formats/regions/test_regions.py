@@ -12,7 +12,6 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
-from dicom_scans import dicom_dataset, ramp, save_dicom, uid
 
 from ratcli.errors import (
     InputNotFoundError,
@@ -24,9 +23,10 @@ from ratcli.errors import (
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.regions import SUFFIXES, create_regions, open_regions
 from ratcli.scan import Derivation, ScanReader
+from tests.formats.dicom_scans import dicom_dataset, ramp, save_dicom, uid
 
 MADE = Derivation("segment", "regions by test", "Regions", version="0.1", settings=("test",))
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 AXIAL, SAGITTAL = ["1", "0", "0", "0", "1", "0"], ["0", "1", "0", "0", "0", "-1"]
 
 

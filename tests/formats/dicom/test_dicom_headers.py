@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_scans import dicom_dataset, ramp, restore, save_dicom, save_series, stored
 from pydicom.dataset import Dataset
 
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.dicom import files, headers
 from ratcli.formats.dicom.files import read_header
+from tests.formats.dicom_scans import dicom_dataset, ramp, restore, save_dicom, save_series, stored
 
 
 @pytest.fixture

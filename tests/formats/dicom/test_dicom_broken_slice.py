@@ -4,15 +4,22 @@ import json
 from pathlib import Path
 
 import pytest
-from dicom_scans import dicom_dataset, open_dicom, ramp, save_dicom, save_series, uid
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
-from test_dicom_identity import save_in
 
 from ratcli.cli.app import main
 from ratcli.errors import UnreadableInputError
 from ratcli.formats import find_scans, open_scan
+from tests.formats.dicom_scans import (
+    dicom_dataset,
+    open_dicom,
+    ramp,
+    save_dicom,
+    save_in,
+    save_series,
+    uid,
+)
 
 
 def cut(path: Path, bytes_lost: int = 100) -> Path:

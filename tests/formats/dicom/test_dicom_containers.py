@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_scans import open_dicom, restore, save_series, set_elements, stored, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -11,6 +10,7 @@ from ratcli.errors import OutputError, UnreadableInputError
 from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.formats.dicom.elements import quiet_pydicom
 from ratcli.scan import Derivation
+from tests.formats.dicom_scans import open_dicom, restore, save_series, set_elements, stored, uid
 
 
 def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:

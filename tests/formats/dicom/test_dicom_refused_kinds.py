@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_scans import dicom_dataset, ramp, save_dicom, uid
 from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats import find_scans, open_scan
+from tests.formats.dicom_scans import dicom_dataset, ramp, save_dicom, uid
 
 
 def with_palette() -> Dataset:

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_scans import dicom_dataset, open_dicom, ramp, restore, save_dicom, stored
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.dicom.values import ValueMap
+from tests.formats.dicom_scans import dicom_dataset, open_dicom, ramp, restore, save_dicom, stored
 
 
 def test_values_are_hounsfield_units(tmp_path: Path) -> None:

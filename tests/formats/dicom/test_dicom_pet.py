@@ -5,21 +5,21 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_scans import (
-    dicom_dataset,
-    open_dicom,
-    ramp,
-    restore,
-    save_dicom,
-    set_elements,
-    shared,
-    stored,
-    validator_errors,
-)
 from pydicom.dataset import Dataset
 
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.dicom.suv import find_suv_factor
+from tests.formats.dicom_scans import (
+    dicom_dataset,
+    open_dicom,
+    pet_dataset,
+    ramp,
+    restore,
+    save_dicom,
+    shared,
+    stored,
+    validator_errors,
+)
 
 SUV_TAGS = [
     "Units",
@@ -34,34 +34,6 @@ SUV_TAGS = [
     "RadiopharmaceuticalInformationSequence",
     "FrameReferenceTime",
 ]
-
-
-def pet_dataset(values: np.ndarray | None = None, **changes: object) -> Dataset:
-    injected = Dataset()
-    injected.RadionuclideTotalDose = "400000000"
-    injected.RadionuclideHalfLife = "6586.2"
-    injected.RadiopharmaceuticalStartTime = "110000"
-    dataset = dicom_dataset(
-        ramp(low=0, high=32767) if values is None else values,
-        Modality="PT",
-        SOPClassUID="1.2.840.10008.5.1.4.1.1.128",
-        Units="BQML",
-        DecayCorrection="START",
-        DecayFactor="1.05",
-        CorrectedImage=["ATTN", "DECY", "SCAT"],
-        RescaleType=None,
-        RescaleSlope="0.3",
-        RescaleIntercept="0",
-        PatientWeight="70",
-        SeriesDate="20200101",
-        SeriesTime="120000",
-        AcquisitionDate="20200101",
-        AcquisitionTime="120000",
-        FrameReferenceTime="0",
-        RadiopharmaceuticalInformationSequence=[injected],
-    )
-    set_elements(dataset, **changes)
-    return dataset
 
 
 def test_identity_keeps_slope_and_stored_values(tmp_path: Path) -> None:

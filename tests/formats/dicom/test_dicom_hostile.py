@@ -8,8 +8,6 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from child_memory import open_in_child
-from dicom_scans import dicom_dataset, ramp, restore, save_dicom, set_elements, shared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
@@ -20,10 +18,21 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from test_dicom_identity import COMPRESSED, NATIVE, save_in
 
 from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats import find_scans, open_scan
+from tests.formats.child_memory import open_in_child
+from tests.formats.dicom_scans import (
+    COMPRESSED,
+    NATIVE,
+    dicom_dataset,
+    ramp,
+    restore,
+    save_dicom,
+    save_in,
+    set_elements,
+    shared,
+)
 
 BOUND = 500 << 20  # an interpreter with pydicom and imagecodecs takes about 100 MB
 JPEG_70 = UID("1.2.840.10008.1.2.4.70")

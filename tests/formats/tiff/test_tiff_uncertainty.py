@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from test_tiff import colours, convert, run
 
 from ratcli.formats import open_scan
 from ratcli.scan import Derivation
+from tests.formats.tiff_scans import colours, convert, run
 
 UNCERTAINTY = Derivation("ct-denoise", "deviations", "sd", version="1", method="uncertainty")
 

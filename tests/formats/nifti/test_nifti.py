@@ -14,7 +14,7 @@ from ratcli.errors import OutputError
 from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.scan import Box, Derivation
 
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 ORIENTATIONS = ("AIL", "ALS", "ASR", "IAL", "ILP", "IRA", "LAS", "LPI")
 ORIENTATIONS += ("PIR", "PSL", "RAS", "RPI", "RSA", "SLA", "SPR", "SRP")
 NOTHING = Derivation("ct-denoise", "nothing was changed", "copy", version="1")
