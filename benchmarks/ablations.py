@@ -32,8 +32,9 @@ from held_out.rows import judge, show
 
 from ratcli.errors import WeightsError
 from ratcli.network.checkpoint import build_network
-from ratcli.network.engine import Engine, EngineSettings
+from ratcli.network.engine import Engine
 from ratcli.network.inference import InferenceRAT
+from ratcli.network.settings import EngineSettings
 from ratcli.partition import get_partitioner
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task

@@ -19,14 +19,17 @@ import torch
 from held_out.cases import spread
 from held_out.ct import SOFT, Pair, lower_dose
 
+from ratcli.batch.arrays import ArrayReader
 from ratcli.evaluation.fidelity import score
 from ratcli.network.checkpoint import build_network, read_state, settings_from
 from ratcli.network.device import choose_device
-from ratcli.network.engine import Engine, EngineSettings
+from ratcli.network.engine import Engine
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.rat import RAT
 from ratcli.network.registry import find_weights
-from ratcli.partition import get_partitioner
+from ratcli.network.settings import EngineSettings
+from ratcli.partition import Partitioner, get_partitioner
+from ratcli.pipeline.cutting import Blending, Cut
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
@@ -37,16 +40,19 @@ TASK = get_task("ct-denoise")
 EXACT = "whole plane, float32"
 VARIANTS: dict[str, tuple[int, EngineSettings]] = {
     EXACT: (0, EngineSettings()),
-    "strips": (0, EngineSettings()),
+    "tiles of a CPU": (0, EngineSettings()),
     "tiles of 64": (0, EngineSettings(tile=64)),
     "tiles of 256": (0, EngineSettings(tile=256)),
     "bfloat16": (0, EngineSettings(precision="bf16")),
-    "panes of 256, overlap 64": (0, EngineSettings(pane=256)),
-    "panes of 384, overlap 128": (0, EngineSettings(pane=384, tile_overlap=128)),
+    "panes of 256, margin 32": (0, EngineSettings()),
+    "panes of 384, margin 64": (0, EngineSettings()),
     "regions of at most 4096 tokens": (4096, EngineSettings()),
     "regions of at most 1024 tokens": (1024, EngineSettings()),
     "regions of at most 256 tokens": (256, EngineSettings()),
 }
+
+# Side and margin of panes.
+PANES = {"panes of 256, margin 32": (256, 32), "panes of 384, margin 64": (384, 64)}
 
 
 def run(
@@ -63,17 +69,31 @@ def run(
     outputs, began = [], time.perf_counter()
     for pair in pairs:
         normal = TASK.normalise(pair.low[None])
-        labels = partitioner.partition(normal).labels
         if name == EXACT:
-            restored = whole(learned, normal, labels)
+            restored = whole(learned, normal, partitioner.partition(normal).labels)
         else:
-            restored = engine.restore([normal], [labels])[0]
+            restored = in_panes(engine, partitioner, normal, *PANES.get(name, (0, 0)))
         outputs.append(TASK.denormalise(restored)[0])
     return outputs, (time.perf_counter() - began) / len(pairs)
 
 
+def in_panes(
+    engine: Engine, partitioner: Partitioner, plane: FloatArray, side: int, margin: int
+) -> FloatArray:
+    """Restore a plane in panes; a side of 0 takes it whole."""
+    info = ArrayReader(plane[0], TASK).info
+    restored, cut = np.empty_like(plane), Cut.of(info, 1, side, margin)
+    blending = Blending(cut, 1)
+    for pane in cut.panes():
+        part = plane if pane.read is None else plane[(slice(None), *pane.read.slices)]
+        values = engine.restore([part], [partitioner.partition(part).labels])[0]
+        written = ... if pane.write is None else (slice(None), *pane.write.slices)
+        restored[written] = blending.join(pane, values)
+    return restored
+
+
 def whole(network: RAT, plane: FloatArray, labels: LabelArray) -> FloatArray:
-    """Restore a plane by the network that learns, which knows no blocks."""
+    """Restore a plane by the network that learns, which knows no tiles."""
     with torch.inference_mode():
         restored = network(torch.from_numpy(plane)[None], torch.from_numpy(labels)[None])
     return np.asarray(restored[0].numpy())

@@ -28,11 +28,14 @@ from held_out.pet import PetJudge
 from held_out.told import Fit, Row, Sample, fit, groups, together
 from scipy.ndimage import uniform_filter
 
-from ratcli.network.engine import EngineSettings, load_engine
+from ratcli.network.engine import load_engine
 from ratcli.network.rat import typical_level
 from ratcli.network.registry import WeightsEntry, find_weights
-from ratcli.pipeline import Restorer, RestoreSettings, load_partitioner
-from ratcli.pipeline.views import VIEWS, over_neighbours
+from ratcli.network.settings import EngineSettings
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.model import Model, load_partitioner
+from ratcli.pipeline.settings import VIEWS
+from ratcli.pipeline.uncertainty import over_neighbours
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
@@ -111,35 +114,34 @@ BENCHES = {
 }
 
 
-def uncalibrated(task: str, weights: str, arguments: argparse.Namespace) -> Restorer:
+def uncalibrated(task: str, weights: str, arguments: argparse.Namespace) -> Model:
     """Load a network whose spread is told as it is."""
     settings = RestoreSettings(
-        get_task(task),
-        arguments.partition,
-        weights,
-        device=arguments.device,
-        threads=arguments.threads,
+        task=get_task(task),
+        partition=arguments.partition,
+        weights=(weights,),
         views=VIEWS,
+        engine=EngineSettings(device=arguments.device, threads=arguments.threads),
     )
     entry = replace(
         find_weights(weights), uncertainty_scale=1.0, uncertainty_floor=0.0, uncertainty_share=0.0
     )
-    engine = load_engine(entry, EngineSettings(arguments.device, arguments.threads))
-    return Restorer(settings, engine, entry, load_partitioner(settings))
+    engine = load_engine(entry, settings.engine)
+    return Model(settings, [engine], [entry], load_partitioner(settings))
 
 
-def restored_sample(restorer: Restorer, bench: Bench, condition: str, case: Case) -> Sample:
+def restored_sample(model: Model, bench: Bench, condition: str, case: Case) -> Sample:
     """Restore a plane in eight views, and keep its pixels that count."""
-    block = restorer.restore_block(case.low, np.zeros(case.low.shape[1:], bool))
-    assert block.deviation is not None
+    restored = model.restore([case.low], [np.zeros(case.low.shape[1:], bool)])[0]
+    assert restored.uncertainty is not None
     scale, level = get_task(bench.judge.task).scale, np.float32(bench.level(case.low))
-    counted = bench.body(case.reference) & (block.deviation > 0)
+    counted = bench.body(case.reference) & (restored.uncertainty > 0)
     added = bench.added[condition]
     noise = case.low - case.reference if scale == 1 else np.zeros_like(case.reference)
     columns = (
-        block.deviation,
-        over_neighbours(block.values, scale),
-        block.values - case.reference,
+        restored.uncertainty,
+        over_neighbours(restored.values, scale),
+        restored.values - case.reference,
         noise,
     )
     told, value, apart, noise = (column[counted] / level for column in columns)
@@ -255,10 +257,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="folder of the results")
     arguments = parser.parse_args()
     bench, weights = BENCHES[arguments.task], arguments.weights or get_task(arguments.task).weights
-    restorer = uncalibrated(arguments.task, weights, arguments)
+    model = uncalibrated(arguments.task, weights, arguments)
     planes = held_out_planes(arguments)
     samples = [
-        restored_sample(restorer, bench, condition, case)
+        restored_sample(model, bench, condition, case)
         for condition in bench.added
         for case in bench.judge.cases(planes, condition, first_seed=0)
     ]

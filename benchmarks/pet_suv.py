@@ -24,7 +24,9 @@ from ratcli.formats import create_scan, find_scans, open_scan
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.network.checkpoint import save_state
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.pipeline import Restorer, RestoreSettings
+from ratcli.network.settings import EngineSettings
+from ratcli.pipeline import Outputs, RestoreSettings, restore_scan
+from ratcli.pipeline.model import Model
 from ratcli.tasks import get_task
 from ratcli.training.publish import enter
 from ratcli.weightfiles import hash_file
@@ -34,7 +36,7 @@ SMALL = NetworkSettings(
 )
 
 
-def identity_restorer(folder: Path) -> Restorer:
+def identity_model(folder: Path) -> Model:
     """Register a network that changes nothing, and load it."""
     network = RAT(SMALL)
     torch.nn.init.zeros_(network.ending.weight)
@@ -53,8 +55,9 @@ def identity_restorer(folder: Path) -> Restorer:
     enter(folder, "identity", entry)
     os.environ["RAT_HOME"] = str(folder)
     task = get_task("pet-synthesis")
-    return Restorer.load(
-        RestoreSettings(task, partition="none", device="cpu", weights="identity", threads=1)
+    engine = EngineSettings(device="cpu", threads=1)
+    return Model.load(
+        RestoreSettings(task=task, partition="none", weights=("identity",), engine=engine)
     )
 
 
@@ -88,13 +91,13 @@ def main() -> None:
     options = parser.parse_args()
     (source,) = find_scans(options.series)
     with tempfile.TemporaryDirectory() as name:
-        restorer = identity_restorer(Path(name))
+        model = identity_model(Path(name))
         out = Path(name, "out")
         with (
             open_scan(source) as before,
-            create_scan(before, out, restorer.derivation()) as writer,
+            create_scan(before, out, model.provenance(before.info).restored()) as writer,
         ):
-            restorer.restore(before, writer)
+            restore_scan(before, Outputs(writer), model)
         with open_scan(source) as before, open_scan(out) as after:
             assert isinstance(before, DicomReader)
             assert isinstance(after, DicomReader)

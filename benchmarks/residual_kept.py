@@ -24,10 +24,12 @@ from held_out.networks import facts, installed_weights, method
 from held_out.rows import judge, show
 from robustness import Slice, measure, procedural
 
-from ratcli.network.engine import Engine, EngineSettings, load_engine
+from ratcli.network.engine import Engine, load_engine
 from ratcli.network.registry import ResidualKept, WeightsEntry, find_weights
+from ratcli.network.settings import EngineSettings
 from ratcli.partition import get_partitioner
-from ratcli.pipeline import Restorer, RestoreSettings
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.model import Model
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
@@ -75,16 +77,16 @@ def variants(entry: WeightsEntry) -> Mapping[str, ResidualKept | None]:
 
 
 def methods(weights: str, threads: int) -> dict[str, Method]:
-    """Return restorers that keep different shares of the residual, by one network."""
+    """Return models that keep different shares of the residual, by one network."""
     entry = find_weights(weights)
-    engine = Remembered(load_engine(entry, EngineSettings("cpu", threads)))
+    engine = Remembered(load_engine(entry, EngineSettings(device="cpu", threads=threads)))
     partitioner = get_partitioner(TASK.partition)
     return {
         name: method(
-            Restorer(
-                RestoreSettings(TASK, weights=weights, device="cpu"),
-                engine,
-                replace(entry, residual_kept=how),
+            Model(
+                RestoreSettings(task=TASK, weights=(weights,)),
+                [engine],
+                [replace(entry, residual_kept=how)],
                 partitioner,
             )
         )

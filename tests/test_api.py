@@ -172,9 +172,7 @@ def test_an_array_is_not_evaluated_without_a_task() -> None:
         ratcli.evaluate(plane())
 
 
-@pytest.mark.parametrize(
-    "first", ["import ratcli.pipeline", "import ratcli.pipeline.restorer as R"]
-)
+@pytest.mark.parametrize("first", ["import ratcli.pipeline", "import ratcli.pipeline.model as M"])
 def test_the_function_keeps_its_name_beside_the_module(first: str) -> None:
     code = f"{first}\nimport ratcli\nassert ratcli.restore.__module__ == 'ratcli.commands.restore'"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -13,7 +13,9 @@ import torch
 from held_out.cases import Method
 from ratcli.errors import WeightsError
 from ratcli.network.registry import WeightsEntry, list_weights
-from ratcli.pipeline import Restorer, RestoreSettings
+from ratcli.network.settings import EngineSettings
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.model import Model
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 
@@ -39,22 +41,25 @@ def networks(
     for entry in weights:
         for partition in partitions:
             settings = RestoreSettings(
-                get_task(entry.task), partition, entry.name, device="cpu", threads=threads
+                task=get_task(entry.task),
+                partition=partition,
+                weights=(entry.name,),
+                engine=EngineSettings(device="cpu", threads=threads),
             )
             try:
-                restorer = Restorer.load(settings)
+                model = Model.load(settings)
             except WeightsError as error:
                 print(f"no row of regions by {partition}: {error}", flush=True)
                 continue
-            yield f"{entry.name}, regions by {partition}", method(restorer)
+            yield f"{entry.name}, regions by {partition}", method(model)
 
 
-def method(restorer: Restorer) -> Method:
+def method(model: Model) -> Method:
     """Return a network as a method."""
 
     def run(plane: FloatArray) -> FloatArray:
         hidden = np.zeros(plane.shape[1:], bool)
-        return restorer.restore_block(plane, hidden).values
+        return model.restore([plane], [hidden])[0].values
 
     return run
 

@@ -1,4 +1,4 @@
-"""A budget of memory: what pane and batch fit into it."""
+"""A budget of memory, and the portion of a scan that fits into it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What fits into a budget.
+class Portion:
+    """What goes through the network at once.
 
     Attributes:
         pane: side of the panes on the output's grid that planes are cut into; 0 for whole planes.
@@ -73,8 +73,8 @@ class Budget:
         width = int(find_weights(weights).network.get("width", _NETWORK_WIDTH))
         return cls(limit_bytes, _NETWORK_BYTES * width / _NETWORK_WIDTH)
 
-    def fit(self, info: ScanInfo, scale: int = 1) -> Fit:
-        """Return the pane and the batch for the planes of a scan.
+    def portion(self, info: ScanInfo, scale: int = 1) -> Portion:
+        """Return the largest portion of a scan that fits.
 
         Args:
             info: the scan.
@@ -97,12 +97,11 @@ class Budget:
                 f"{self.limit_bytes / 1e9:.2g} GB are too little for the network",
                 hint=f"It needs at least {math.ceil(10 * least_gb) / 10:.1f} GB for this scan.",
             )
-        return Fit(pane, min(_MOST_AT_ONCE, int(free // each)))
+        return Portion(pane, min(_MOST_AT_ONCE, int(free // each)))
 
 
 def _pixels(info: ScanInfo, scale: int) -> int:
-    """Return pixels on the output's grid that are in memory at once: of a plane, or of a block."""
-    from ratcli.pipeline.blocks import blocks_of
+    """Return pixels on the output's grid that are in memory at once: of a plane, or of a pane."""
+    from ratcli.pipeline.cutting import Cut
 
-    shapes = (block.shape or (info.height, info.width) for block in blocks_of(info, scale))
-    return scale**2 * max(height * width for height, width in shapes)
+    return scale**2 * Cut.of(info, scale).pixels

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratcli.batch.memory import Budget, Fit
+from ratcli.batch.memory import Budget, Portion
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
-from ratcli.batch.work import PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UsageError
 from ratcli.formats import check_jpeg, open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
 from ratcli.partition.cache import CachedPartitioner
+from ratcli.pipeline import Outputs, RestoreSettings, RestoreSummary, check, restore_scan
 from ratcli.scan import Derivation, ScanInfo, ScanReader
 
 if TYPE_CHECKING:
-    from ratcli.pipeline import Restorer, RestoreSettings, RestoreSummary
+    from ratcli.pipeline.model import Model
+    from ratcli.pipeline.restore import RegionsOf
 
 LOG = logging.getLogger("ratcli.batch")
 
 JPEG_QUALITY = 90
-"""Quality of JPEG that nobody chose: a scanned tile keeps 40 dB in an eighth of the bytes."""
+"""Default quality of JPEG: a scanned tile keeps 40 dB in an eighth of the bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RestoreWork:
     """Restore scans.
 
@@ -54,8 +55,6 @@ class RestoreWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
-        from ratcli.pipeline import check
-
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
             check(self.settings.task, reader)
@@ -68,115 +67,88 @@ class RestoreWork:
 
     def load(self) -> RestoreWorker:
         """Load the network; see `Work.load`."""
-        from ratcli.pipeline import Restorer, load_partitioner
+        from ratcli.pipeline.model import Model, load_partitioner
 
         partitioner = load_partitioner(self.settings)
         if self.cache is not None:
             partitioner = CachedPartitioner(partitioner, self.cache)
-        restorer = Restorer.load(self.settings, partitioner)
-        return RestoreWorker(restorer, self.regions, self._budget(), self.jpeg_quality)
-
-    def _budget(self) -> Budget | None:
-        settings = self.settings
-        if not self.memory_bytes:
-            return None
-        return Budget.of(self.memory_bytes, settings.weights or settings.task.weights)
+        budget = None
+        if self.memory_bytes:
+            budget = Budget.of(self.memory_bytes, self.settings.weights_names[0])
+        return RestoreWorker(self, Model.load(self.settings, partitioner), budget)
 
 
 class RestoreWorker:
-    """A network that is loaded, and what it restores.
+    """A model that is loaded, and how scans are restored by it.
 
     Args:
-        restorer: the loaded network.
-        regions: file of the region map, or None.
+        work: what to do.
+        model: the loaded networks.
         budget: what pane and batch have to fit into, or None.
-        jpeg_quality: of the restored scan where it is written as JPEG, or None.
     """
 
-    def __init__(
-        self,
-        restorer: Restorer,
-        regions: Path | None = None,
-        budget: Budget | None = None,
-        jpeg_quality: int | None = None,
-    ) -> None:
-        self._restorer = restorer
-        self._regions = regions
+    def __init__(self, work: RestoreWork, model: Model, budget: Budget | None = None) -> None:
+        self._work = work
+        self._model = model
         self._budget = budget
-        self._jpeg_quality = jpeg_quality
-        self._fitted: dict[Fit, Restorer] = {}
+        self._fitted: dict[Portion, Model] = {}
 
-    def restorer_for(self, info: ScanInfo) -> Restorer:
-        """Return the network with the pane and batch that fit the budget for a scan.
+    def model_for(self, info: ScanInfo) -> Model:
+        """Return the model with the pane and batch that fit the budget for a scan.
 
         Raises:
             DeviceError: not even the smallest pane fits.
         """
         if self._budget is None:
-            return self._restorer
-        settings = self._restorer.settings
-        fit = self._budget.fit(info, settings.task.scale)
-        if fit not in self._fitted:
-            size = f"panes of {fit.pane} pixels" if fit.pane else "whole planes"
-            LOG.debug("within the memory given: %s, at most %d at once", size, fit.batch)
-            self._fitted[fit] = self._restorer.within(fit.pane, fit.batch)
-        return self._fitted[fit]
+            return self._model
+        portion = self._budget.portion(info, self._model.settings.task.scale)
+        if portion not in self._fitted:
+            size = f"panes of {portion.pane} pixels" if portion.pane else "whole planes"
+            LOG.debug("within the memory given: %s, at most %d at once", size, portion.batch)
+            self._fitted[portion] = self._model.within(portion.pane, portion.batch)
+        return self._fitted[portion]
 
-    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Restore a scan; see `Worker.run`."""
-        restorer = self.restorer_for(reader.info)
+        model = self.model_for(reader.info)
         with ExitStack() as stack:
-            regions = None
-            if self._regions is not None:
-                opening = reader.thread.submit(open_regions, self._regions, reader.inner)
-                regions = stack.enter_context(opening.result()).regions
+            regions = self._regions(reader, stack)
+            outputs = self._outputs(job, reader, model, stack)
+            summary = restore_scan(reader, outputs, model, regions=regions, progress=progress)
+            return PendingOutput(self._facts(summary), stack.pop_all())
 
-            def begin(
-                path: Path, derivation: Derivation, jpeg_quality: int | None = None
-            ) -> WriteBehind:
-                writer = write_behind(
-                    reader, path, derivation, overwrite=job.overwrite, jpeg_quality=jpeg_quality
-                )
-                return stack.enter_context(writer)
+    def _regions(self, reader: ReadAhead, stack: ExitStack) -> RegionsOf | None:
+        """Open the region map that was given, if any."""
+        if self._work.regions is None:
+            return None
+        opening = reader.thread.submit(open_regions, self._work.regions, reader.inner)
+        return stack.enter_context(opening.result()).regions
 
-            residual = uncertainty = None
-            output = begin(job.output, restorer.derivation(), self._jpeg_quality)
-            if job.residual is not None:
-                residual = begin(job.residual, restorer.residual_derivation())
-            if job.uncertainty is not None:
-                uncertainty = begin(job.uncertainty, restorer.uncertainty_derivation())
-            summary = restorer.restore(
-                reader,
-                output,
-                regions=regions,
-                residual=residual,
-                uncertainty=uncertainty,
-                progress=progress,
+    def _outputs(self, job: Job, reader: ReadAhead, model: Model, stack: ExitStack) -> Outputs:
+        """Begin the scans that the job writes."""
+
+        def begin(
+            path: Path, derivation: Derivation, jpeg_quality: int | None = None
+        ) -> WriteBehind:
+            writer = write_behind(
+                reader, path, derivation, overwrite=job.overwrite, jpeg_quality=jpeg_quality
             )
-            return Written(self._facts(summary), stack.pop_all())
+            return stack.enter_context(writer)
+
+        provenance = model.provenance(reader.info)
+        restored = begin(job.output, provenance.restored(), self._work.jpeg_quality)
+        residual = uncertainty = None
+        if job.residual is not None:
+            residual = begin(job.residual, provenance.residual())
+        if job.uncertainty is not None:
+            uncertainty = begin(job.uncertainty, provenance.uncertainty())
+        return Outputs(restored, residual, uncertainty)
 
     def _facts(self, summary: RestoreSummary) -> dict[str, Fact]:
         """Return figures in four digits; the time is that of the whole job, told elsewhere."""
         figures = {name: value for name, value in asdict(summary).items() if name != "seconds"}
         rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
-        return {**rounded, "planes": summary.planes, "device": self._restorer.device_name}
-
-
-class Written:
-    """An output whose planes are all handed to its writer; see `Unfinished`.
-
-    Args:
-        facts: figures about the work.
-        writers: closes the writers.
-    """
-
-    def __init__(self, facts: Mapping[str, Fact], writers: ExitStack) -> None:
-        self.facts = facts
-        self._writers = writers
-
-    def commit(self) -> None:
-        """Close the writers: the outputs get their final names."""
-        self._writers.close()
+        return {**rounded, "planes": summary.planes, "device": self._model.device_name}
 
 
 def jpeg_quality(compression: str, quality: int | None) -> int | None:

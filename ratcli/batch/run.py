@@ -20,7 +20,7 @@ from ratcli.batch.digest import output_digest
 from ratcli.batch.outcome import Outcome, Status
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
-from ratcli.batch.work import PlaneProgress, Unfinished, Work, Worker
+from ratcli.batch.work import PendingOutput, PlaneProgress, Work, Worker
 
 AHEAD = 2
 """Scans that are opened before their turn, and outputs that may wait for the disk."""
@@ -143,7 +143,9 @@ class Runner:
             self._worker = self._work.load()
         return self._worker
 
-    def _finish(self, job: Job, scan: Opened, unfinished: Unfinished, held: ExitStack) -> Outcome:
+    def _finish(
+        self, job: Job, scan: Opened, unfinished: PendingOutput, held: ExitStack
+    ) -> Outcome:
         with held:
             try:
                 unfinished.commit()

@@ -15,9 +15,8 @@ import numpy as np
 from ratcli import __version__
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
-from ratcli.batch.restoring import Written
 from ratcli.batch.stream import ReadAhead
-from ratcli.batch.work import PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan, split_name
 from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
@@ -28,6 +27,7 @@ from ratcli.partition.cache import CachedPartitioner
 from ratcli.partition.display import soft_picture
 from ratcli.partition.overlay import draw_regions
 from ratcli.partition.propagate import Propagator
+from ratcli.pipeline import check
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, FloatArray, ScanReader
 from ratcli.task import Task
@@ -68,8 +68,6 @@ class SegmentWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that no task is for; see `Work.open`."""
-        from ratcli.pipeline import check
-
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
             check(self.task_of(reader), reader)
@@ -159,7 +157,7 @@ class SegmentWorker:
         self._work = work
         self._partitioner = partitioner
 
-    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Find the regions of a scan; see `Worker.run`."""
         task = self._work.task_of(reader)
         planes, counts = reader.info.planes, []
@@ -189,7 +187,7 @@ class SegmentWorker:
                 "regions": float(f"{np.mean(counts):.4g}"),
                 "partition": self._partitioner.name,
             }
-            return Written(facts, stack.pop_all())
+            return PendingOutput(facts, stack.pop_all())
 
     def _extras(self, job: Job, reader: ReadAhead) -> list[Previews | Table]:
         extras: list[Previews | Table] = []

@@ -12,13 +12,13 @@ import numpy as np
 from ratcli import __version__
 from ratcli.batch.coarse import CoarseTiff
 from ratcli.batch.plan import Job
-from ratcli.batch.restoring import Written
 from ratcli.batch.stream import ReadAhead, write_behind
-from ratcli.batch.work import PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.physics import Degradation, prepare
+from ratcli.pipeline import check
 from ratcli.scan import Derivation, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 
@@ -51,8 +51,6 @@ class SimulateWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that cannot be degraded; see `Work.open`."""
-        from ratcli.pipeline import check
-
         reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
         try:
             check(self.task, reader)
@@ -107,7 +105,7 @@ class SimulateWorker:
     def __init__(self, work: SimulateWork) -> None:
         self._work = work
 
-    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Written:
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Degrade a scan; see `Worker.run`."""
         work, info = self._work, reader.info
         samples = _samples(reader) if work.task.scale == 1 else []
@@ -125,7 +123,7 @@ class SimulateWorker:
                 for plane in range(info.planes):
                     writer.write(plane, _degraded(reader, degrade, plane))
                     progress(plane + 1, info.planes)
-            return Written({"planes": info.planes, **facts}, stack.pop_all())
+            return PendingOutput({"planes": info.planes, **facts}, stack.pop_all())
 
 
 def _samples(reader: ReadAhead) -> list[FloatArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import ExitStack
 from typing import Protocol
 
 from ratcli.batch.outcome import Fact
@@ -14,25 +15,31 @@ PlaneProgress = Callable[[int, int], None]
 """Called with the planes that are done and all planes."""
 
 
-class Unfinished(Protocol):
-    """An output that is computed, and may still be on its way to the disk."""
+class PendingOutput:
+    """An output that is computed; its planes may still be on their way to the disk.
 
-    @property
-    def facts(self) -> Mapping[str, Fact]:
-        """Figures about the work."""
+    Args:
+        facts: figures about the work.
+        writers: closes the writers.
+    """
+
+    def __init__(self, facts: Mapping[str, Fact], writers: ExitStack) -> None:
+        self.facts = facts
+        self._writers = writers
 
     def commit(self) -> None:
-        """Give the output its final name.
+        """Close the writers: the outputs get their final names.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: an output cannot be written.
         """
+        self._writers.close()
 
 
 class Worker(Protocol):
     """Work that is loaded: one for each process."""
 
-    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Unfinished:
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Compute one output.
 
         Raises:

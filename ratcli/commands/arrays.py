@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     from ratcli.commands.restore import RestoreOptions
     from ratcli.commands.segment import SegmentOptions
-    from ratcli.pipeline import Restorer, RestoreSettings
+    from ratcli.pipeline import RestoreSettings
+    from ratcli.pipeline.model import Model
 
 # What decides how an array is restored; all other options are for scans on disk.
 _FOR_ARRAYS = frozenset(
     {
         *("task", "strength", "device", "weights", "partition", "regions", "views", "threads"),
-        *("precision", "tile", "tile_overlap", "memory", "compile"),
+        *("precision", "tile", "pane_overlap", "memory", "compile"),
     }
 )
 
@@ -44,8 +45,8 @@ def restore_array(
         RatError: as for scans.
     """
     from ratcli.batch.memory import Budget, parse_bytes
-    from ratcli.batch.restoring import RestoreWorker
     from ratcli.commands.restore import RestoreOptions, restore_settings
+    from ratcli.pipeline import Outputs, restore_scan
 
     if others := sorted(set(changes) - _FOR_ARRAYS):
         raise TypeError(f"an array takes no option {', '.join(others)}")
@@ -56,11 +57,12 @@ def restore_array(
     writer = ArrayWriter(reader.info, settings.task.scale)
     labels = changes.get("regions")
     given = None if labels is None else given_regions(np.asarray(labels), reader.info)
-    restorer = _restorer(settings)
+    model = _model(settings)
     if settled.memory:
-        budget = Budget.of(parse_bytes(settled.memory), settings.weights or settings.task.weights)
-        restorer = RestoreWorker(restorer, budget=budget).restorer_for(reader.info)
-    restorer.restore(reader, writer, regions=given)
+        budget = Budget.of(parse_bytes(settled.memory), settings.weights_names[0])
+        portion = budget.portion(reader.info, settings.task.scale)
+        model = model.within(portion.pane, portion.batch)
+    restore_scan(reader, Outputs(writer), model, regions=given)
     return writer.result(values)
 
 
@@ -68,14 +70,18 @@ def regions_of(scan: AnyArray | str | os.PathLike[str], options: SegmentOptions)
     """Find the regions of an array or of one scan; see `ratcli.commands.segment.find_regions`."""
     from ratcli.batch.segmenting import labelled_planes
     from ratcli.commands.segment import partition_of
+    from ratcli.network.settings import EngineSettings
     from ratcli.partition.cache import CachedPartitioner
-    from ratcli.pipeline import RestoreSettings, check, load_partitioner
+    from ratcli.pipeline import RestoreSettings, check
+    from ratcli.pipeline.model import load_partitioner
 
     if options.task is None:
         raise ValueError("regions depend on the task: name it")
     task = get_task(options.task)
     settings = RestoreSettings(
-        task, partition=partition_of(options), device=options.device, threads=options.threads
+        task=task,
+        partition=partition_of(options),
+        engine=EngineSettings(device=options.device, threads=options.threads),
     )
     partitioner = load_partitioner(settings)
     if options.cache is not None:
@@ -120,7 +126,7 @@ def given_regions(labels: AnyArray, info: ScanInfo) -> Callable[[int], Regions]:
 
 
 @functools.lru_cache(maxsize=2)
-def _restorer(settings: RestoreSettings) -> Restorer:
-    from ratcli.pipeline import Restorer
+def _model(settings: RestoreSettings) -> Model:
+    from ratcli.pipeline.model import Model
 
-    return Restorer.load(settings)
+    return Model.load(settings)

@@ -122,8 +122,8 @@ class RestoreOptions(ScanOptions, BatchOptions):
         "GPU; the result stays the same. 0 uses whole planes.",
         least=0, metavar="PX", group=SPEED, changes_pixels=True,
     )  # fmt: skip
-    tile_overlap: int = option(
-        64, "Overlap in pixels of the panes into which --memory cuts a plane.",
+    pane_overlap: int = option(
+        64, "Pixels of the input by which the panes of --memory reach into their neighbours.",
         least=0, metavar="PX", group=SPEED, changes_pixels=True,
     )  # fmt: skip
     memory: str = option(
@@ -221,7 +221,7 @@ def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> 
     settings = restore_settings(options)
     _check_outputs(options, settings)
     work = RestoreWork(
-        settings,
+        settings=settings,
         unit=options.unit,
         regions=_absolute(options.regions),
         max_pixels=options.max_pixels,
@@ -248,6 +248,7 @@ def restore_settings(options: RestoreOptions) -> RestoreSettings:
         UsageError: no task was named, or values do not go together.
     """
     from ratcli.batch.pool import threads_each
+    from ratcli.network.settings import EngineSettings
     from ratcli.pipeline import RestoreSettings
 
     if options.task is None:
@@ -255,16 +256,17 @@ def restore_settings(options: RestoreOptions) -> RestoreSettings:
     return RestoreSettings(
         task=get_task(options.task),
         partition=options.partition or "",
-        weights=options.weights[0] if options.weights else "",
-        beside=options.weights[1:],
-        device=options.device,
+        weights=options.weights,
         strength=options.strength,
-        precision=options.precision,
-        tile=options.tile,
-        tile_overlap=options.tile_overlap,
-        threads=options.threads or threads_each(options.jobs),
-        compile=options.compile,
         views=options.views or (VIEWS if options.uncertainty else 1),
+        pane_overlap=options.pane_overlap,
+        engine=EngineSettings(
+            device=options.device,
+            threads=options.threads or threads_each(options.jobs),
+            precision=options.precision,
+            tile=options.tile,
+            compile=options.compile,
+        ),
     )
 
 
@@ -291,20 +293,22 @@ def _header(options: RestoreOptions, work: RestoreWork) -> Header:
     if options.manifest is None:
         return Header()
     settings = work.settings
-    weights = find_weights(settings.weights or settings.task.weights)
-    beside = {f"weights_beside_{name}": find_weights(name).sha256 for name in settings.beside}
+    weights, *others = (find_weights(name) for name in settings.weights_names)
+    beside = {f"weights_beside_{entry.name}": entry.sha256 for entry in others}
     resolved = {
         "weights": weights.name,
         "weights_sha256": weights.sha256,
         **beside,
-        "partition": settings.partition or settings.task.partition,
+        "partition": settings.partition_name,
         "views": settings.views,
         "memory_bytes": work.memory_bytes or None,
         "jpeg_quality": work.jpeg_quality,
         "regions_sha256": hash_file(work.regions) if work.regions else None,
     }
-    machine = {"torch": None, "numpy": None, "device": settings.device}
-    return header_of("restore", options, resolved, {**machine, "threads": str(settings.threads)})
+    machine = {"torch": None, "numpy": None, "device": settings.engine.device}
+    return header_of(
+        "restore", options, resolved, {**machine, "threads": str(settings.engine.threads)}
+    )
 
 
 def _reports(

@@ -90,9 +90,9 @@ class RestoreReports:
 
     def _facts(self, one: Measured, told: Mapping[str, object]) -> dict[str, str]:
         settings = self._work.settings
-        how = [f"precision {settings.precision}", f"views {settings.views}"]
-        if settings.tile:
-            how.append(f"tiles of {settings.tile} px, overlap {settings.tile_overlap}")
+        how = [f"precision {settings.engine.precision}", f"views {settings.views}"]
+        if settings.engine.tile:
+            how.append(f"tiles of {settings.engine.tile} px")
         if "device" in told:
             how.append(f"device {told['device']}")
         return {

@@ -1,9 +1,9 @@
-"""The network as it restores: convolutions block by block, attention over whole planes.
+"""The network as it restores: convolutions tile by tile, attention over whole planes.
 
 What a pixel becomes depends on its neighbours through convolutions, on the whole plane through the
-means of the channel attention, and on its region. So that blocks change nothing but rounding, each
-is read with the pixels next to it, the means are taken over the whole plane before any block goes
-on, and the latent grid, a sixteenth of the plane, is never cut.
+means of the channel attention, and on its region. Tiles (`ratcli.network.tiles`) change the result
+by rounding alone: each is read with the pixels next to it, the means are taken over the whole plane
+before any tile goes on, and the latent grid, a sixteenth of the plane, is never cut.
 """
 
 from __future__ import annotations
@@ -35,13 +35,10 @@ from ratcli.network.fold import (
 from ratcli.network.nafblock import NAFBlock
 from ratcli.network.plan import RegionPlan, make_plan
 from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple, typical_level
-from ratcli.network.walk import Walk
+from ratcli.network.tiles import Tiles, token_tiles
 from ratcli.scan import Box
 
 _Kind = TypeVar("_Kind", bound=nn.Module)
-
-# Tokens that go through the linear layers together; on a CPU they stay in its cache.
-_CHUNK_TOKENS = {"cpu": 2048}
 
 
 class FoldedRegionAttention(nn.Module):
@@ -71,7 +68,7 @@ class FoldedRegionAttention(nn.Module):
             return region_attention(qkv.unflatten(-1, (3, self.heads, -1)), plan)
         weights = self.qkv.weight.unflatten(0, (3 * self.heads, -1)).mT
         qkv = x.new_empty(len(weights), len(x), weights.shape[-1], dtype=dtype)
-        for part in chunks(x):
+        for part in token_tiles(x):
             tokens = normed(x.index_select(0, plan.order[part]), dtype)
             for head, weight in enumerate(weights):
                 torch.mm(tokens, weight, out=qkv[head, part])
@@ -100,7 +97,7 @@ class FoldedLayer(nn.Module):
     def forward(self, x: Tensor, plan: RegionPlan) -> None:
         """Change `(N, C)` float32 tokens in window order."""
         attended = self.region.attend(x, plan)
-        for part in chunks(x):
+        for part in token_tiles(x):
             tokens = x[part]
             out = attended.index_select(0, plan.inverse[part])
             accumulate(tokens, out, self.region.project.weight, self.region.project.bias)
@@ -166,8 +163,8 @@ class InferenceRAT(nn.Module):
         Args:
             image: float32 `(B, C, H, W)` on the host, normalised.
             labels: integers `(B, s*H, s*W)` on the host, the region of each output pixel.
-            tile: side of the blocks, in output pixels, that go to the device one after the other;
-                0 for whole planes. It changes the result by rounding alone.
+            tile: side in output pixels of the tiles that go to the device one after the other; 0
+                for whole planes. It changes the result by rounding alone.
 
         Returns:
             float32 `(B, C, s*H, s*W)` on the host.
@@ -190,26 +187,26 @@ class InferenceRAT(nn.Module):
         latent = labels[:, :: settings.stride, :: settings.stride]
         plan = make_plan(latent, settings.window, settings.max_region_tokens).to(self.device)
         tile = max(tile // settings.multiple, 1) * settings.multiple if tile else 0
-        walk = Walk(self.device, image.shape[-1], tile)
+        tiles = Tiles(self.device, image.shape[-1], tile)
         with torch.inference_mode():
-            pixels = image.permute(0, 2, 3, 1).to(walk.store)
-            restored = self._restore(pixels.contiguous(), plan, walk)
+            pixels = image.permute(0, 2, 3, 1).to(tiles.store)
+            restored = self._restore(pixels.contiguous(), plan, tiles)
             restored = restored[:, :height, :width].permute(0, 3, 1, 2).cpu()
         return restored if level is None else restored * level
 
-    def _restore(self, image: Tensor, plan: RegionPlan, walk: Walk) -> Tensor:
-        """Map `(B, H, W, C)` to the same shape, where the walk stores maps."""
-        x = _convolve(self.intro, image, walk)
+    def _restore(self, image: Tensor, plan: RegionPlan, tiles: Tiles) -> Tensor:
+        """Map `(B, H, W, C)` to the same shape, on the device that stores whole maps."""
+        x = _convolve(self.intro, image, tiles)
         skips = []
         encoders, downs = each(self.encoders, nn.ModuleList), each(self.downs, nn.Conv2d)
         for encoder, down in zip(encoders, downs, strict=True):
-            skips.append(_through(encoder, x, walk))
-            x = _shrink(down, x, walk)
-        x = self._trunk(x.to(self.device), plan).to(walk.store)
+            skips.append(_through(encoder, x, tiles))
+            x = _shrink(down, x, tiles)
+        x = self._trunk(x.to(self.device), plan).to(tiles.store)
         ups, decoders = each(self.ups, nn.Linear), each(self.decoders, nn.ModuleList)
         for up, decoder in zip(ups, decoders, strict=True):
-            x = _through(decoder, _enlarge(up, x, skips.pop(), walk), walk)
-        restored = _convolve(self.ending, x, walk)
+            x = _through(decoder, _enlarge(up, x, skips.pop(), tiles), tiles)
+        restored = _convolve(self.ending, x, tiles)
         restored += image
         return restored
 
@@ -236,7 +233,7 @@ def _folded(blocks: nn.Module) -> nn.ModuleList:
     )
 
 
-def _through(parts: nn.ModuleList, x: Tensor, walk: Walk) -> Tensor:
+def _through(parts: nn.ModuleList, x: Tensor, tiles: Tiles) -> Tensor:
     """Change a map in place by NAF blocks, and return it.
 
     The second part of each needs the mean of what the first one gave, over the whole plane.
@@ -244,43 +241,43 @@ def _through(parts: nn.ModuleList, x: Tensor, walk: Walk) -> Tensor:
     firsts, tails = each(parts[::2], GatedConvolution), each(parts[1::2], GatedTail)
     for first, tail in zip(firsts, tails, strict=True):
         y = torch.empty_like(x, dtype=first.dtype)
-        total = torch.zeros(len(x), x.shape[-1], device=walk.device)
-        for box in walk.boxes(x):
-            block, (rows, columns) = walk.read_around(x, box)
-            values = first(block, rows, columns)
+        total = torch.zeros(len(x), x.shape[-1], device=tiles.device)
+        for tile in tiles.cover(x):
+            part, (rows, columns) = tiles.read_around(x, tile)
+            values = first(part, rows, columns)
             total += values.sum((1, 2), dtype=torch.float32)
-            walk.write(y, box, values)
+            tiles.write(y, tile, values)
         mean = total / (x.shape[1] * x.shape[2])
-        for box in walk.boxes(x):
-            walk.write(x, box, tail(walk.read(x, box), walk.read(y, box), mean))
+        for tile in tiles.cover(x):
+            tiles.write(x, tile, tail(tiles.read(x, tile), tiles.read(y, tile), mean))
     return x
 
 
-def _convolve(layer: nn.Conv2d, x: Tensor, walk: Walk) -> Tensor:
+def _convolve(layer: nn.Conv2d, x: Tensor, tiles: Tiles) -> Tensor:
     """Apply a 3x3 convolution to a map."""
     result = x.new_empty(*x.shape[:3], layer.out_channels)
-    for box in walk.boxes(result if layer.out_channels > layer.in_channels else x):
-        block, (rows, columns) = walk.read_around(x, box)
-        walk.write(result, box, _convolved(layer, block)[:, rows, columns])
+    for tile in tiles.cover(result if layer.out_channels > layer.in_channels else x):
+        part, (rows, columns) = tiles.read_around(x, tile)
+        tiles.write(result, tile, _convolved(layer, part)[:, rows, columns])
     return result
 
 
-def _shrink(layer: nn.Conv2d, x: Tensor, walk: Walk) -> Tensor:
+def _shrink(layer: nn.Conv2d, x: Tensor, tiles: Tiles) -> Tensor:
     """Apply a 2x2 convolution of stride 2 to a map."""
     batch, height, width, _ = x.shape
     result = x.new_empty(batch, height // 2, width // 2, layer.out_channels)
-    for box in walk.boxes(x):
-        half = Box(box.top // 2, box.left // 2, box.height // 2, box.width // 2)
-        walk.write(result, half, _convolved(layer, walk.read(x, box)))
+    for tile in tiles.cover(x):
+        half = Box(tile.top // 2, tile.left // 2, tile.height // 2, tile.width // 2)
+        tiles.write(result, half, _convolved(layer, tiles.read(x, tile)))
     return result
 
 
-def _enlarge(layer: nn.Linear, x: Tensor, skip: Tensor, walk: Walk) -> Tensor:
+def _enlarge(layer: nn.Linear, x: Tensor, skip: Tensor, tiles: Tiles) -> Tensor:
     """Add a map of twice the size to a skip, in place; see `fold.shuffling`."""
-    for box in walk.boxes(x):
-        block = walk.read(x, box)
-        fine = layer(block.to(layer.weight.dtype)).unflatten(-1, (2, 2, -1)).transpose(2, 3)
-        rows, columns = box.scaled(2).slices
+    for tile in tiles.cover(x):
+        part = tiles.read(x, tile)
+        fine = layer(part.to(layer.weight.dtype)).unflatten(-1, (2, 2, -1)).transpose(2, 3)
+        rows, columns = tile.scaled(2).slices
         target = skip[:, rows, columns].unflatten(1, (-1, 2)).unflatten(3, (-1, 2))
         target += fine.to(skip.device)  # (B,h,2,w,2,C)
     return skip
@@ -290,10 +287,3 @@ def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """Apply a convolution to `(B, H, W, C)`; gives float32 of the same layout."""
     y = layer(x.permute(0, 3, 1, 2).to(layer.weight.dtype))
     return y.permute(0, 2, 3, 1).float()
-
-
-def chunks(x: Tensor) -> Iterator[slice]:
-    """Cut `(N, C)` tokens into runs of whole windows that stay in a CPU's cache."""
-    step = _CHUNK_TOKENS.get(x.device.type, len(x))
-    for start in range(0, len(x), step):
-        yield slice(start, start + step)

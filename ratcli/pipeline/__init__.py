@@ -1,13 +1,10 @@
-"""The pipe: a scan is read plane by plane, mapped, partitioned, restored, mapped back, written."""
+"""The pipeline: one scan is read plane by plane, restored by a model, and written plane by plane.
 
-from ratcli.pipeline.restorer import Restorer, check, load_partitioner
-from ratcli.pipeline.settings import RestoredBlock, RestoreSettings, RestoreSummary
+`restore` reads and writes; `model` restores planes; `cutting` cuts large planes into panes;
+`provenance` says what was done. What stands here needs no torch; `ratcli.pipeline.model` does.
+"""
 
-__all__ = [
-    "RestoreSettings",
-    "RestoreSummary",
-    "RestoredBlock",
-    "Restorer",
-    "check",
-    "load_partitioner",
-]
+from ratcli.pipeline.restore import Outputs, RestoreSummary, check, restore_scan
+from ratcli.pipeline.settings import RestoreSettings
+
+__all__ = ["Outputs", "RestoreSettings", "RestoreSummary", "check", "restore_scan"]

@@ -1,108 +1,66 @@
-"""Settings of a restoration, and what it reports."""
+"""What decides how scans are restored. Needs no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ratcli.errors import UsageError
-from ratcli.pipeline.views import VIEWS
-from ratcli.scan import FloatArray
+from ratcli.network.settings import EngineSettings
 from ratcli.task import Task
 
+VIEWS = 8
+"""Ways to turn and mirror a plane."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class RestoreSettings:
     """What decides how scans are restored.
 
     Attributes:
         task: the task.
         partition: name of the partitioner; empty for the task's default.
-        weights: name of the weights; empty for the task's default.
-        beside: names of further weights of the task, whose results are averaged with those.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        strength: 0 gives the input back, 1 the restored scan.
-        precision: `fp32` or `bf16`.
-        tile: side of the tiles in pixels, which change rounding alone; 0 for whole planes.
-        tile_overlap: pixels that neighbouring panes share.
-        threads: CPU threads; 0 for torch's choice.
-        batch: planes or tiles that go through the network together; 0 for the device's default.
-        compile: whether torch compiles what it can; changes the result by rounding alone.
-        views: 1, or 8: the mean over the eight ways to turn and mirror a plane.
+        weights: names of the weights, whose results are averaged; empty for the task's default.
+        strength: share of the restoration that is applied, from 0 to 1.
+        views: 1, or 8 for the mean over the eight ways to turn and mirror a plane.
+        pane: side in pixels, on the output's grid, of the panes that planes are cut into; 0 to
+            cut only planes that are too large (see `ratcli.pipeline.cutting`).
+        pane_overlap: pixels of the input by which a pane reaches into its neighbours.
+        engine: how the network is run.
+
+    Raises:
+        UsageError: a value is out of range, or weights are named twice.
     """
 
     task: Task
     partition: str = ""
-    weights: str = ""
-    device: str = "auto"
+    weights: tuple[str, ...] = ()
     strength: float = 1.0
-    precision: str = "fp32"
-    tile: int = 0
-    tile_overlap: int = 64
-    threads: int = 0
-    batch: int = 0
-    compile: bool = False
     views: int = 1
-    beside: tuple[str, ...] = ()
+    pane: int = 0
+    pane_overlap: int = 64
+    engine: EngineSettings = field(default_factory=EngineSettings)
+
+    @property
+    def weights_names(self) -> tuple[str, ...]:
+        """The names of the weights, with the task's default filled in."""
+        return self.weights or (self.task.weights,)
+
+    @property
+    def partition_name(self) -> str:
+        """The name of the partitioner, with the task's default filled in."""
+        return self.partition or self.task.partition
 
     @property
     def samples(self) -> int:
-        """How often a plane is restored: views times weights. One sample has no spread."""
-        return self.views * (1 + len(self.beside))
+        """How often a plane is restored: views times weights. One sample has no uncertainty."""
+        return self.views * len(self.weights_names)
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UsageError(f"strength must be from 0 to 1, not {self.strength:g}")
-        if self.precision not in ("fp32", "bf16"):
-            raise UsageError(f"precision must be fp32 or bf16, not '{self.precision}'")
         if self.views not in (1, VIEWS):
             raise UsageError(f"views must be 1 or {VIEWS}, not {self.views}")
-        if self.tile and not 0 <= self.tile_overlap < self.tile:
-            raise UsageError(
-                f"tiles of {self.tile} pixels cannot overlap by {self.tile_overlap} pixels"
-            )
-        names = (self.weights or self.task.weights, *self.beside)
-        if len(set(names)) < len(names):
+        if self.pane < 0 or self.pane_overlap < 0:
+            raise UsageError("the side and the overlap of panes must be 0 or more pixels")
+        if len(set(self.weights_names)) < len(self.weights_names):
             raise UsageError("the same weights are named twice, which tells nothing more")
-
-
-@dataclass(frozen=True)
-class RestoreSummary:
-    """What became of a scan.
-
-    Attributes:
-        planes: planes restored.
-        seconds: time for the whole scan.
-        network_seconds: time in the network alone.
-        partition_seconds: time in the partitioner alone.
-        regions: mean number of regions of a plane.
-        mean_change: mean of output minus input over restored pixels, in the scan's unit.
-        noise_removed: standard deviation of output minus input over them, in the scan's unit.
-    """
-
-    planes: int
-    seconds: float
-    network_seconds: float
-    partition_seconds: float
-    regions: float
-    mean_change: float
-    noise_removed: float
-
-
-@dataclass(frozen=True)
-class RestoredBlock:
-    """A restored plane or block.
-
-    Attributes:
-        values: `(C, s*H, s*W)` in the task's first unit.
-        regions: regions it was restored in.
-        partition_seconds: time in the partitioner.
-        network_seconds: time in the network.
-        deviation: standard deviation of each value, of the same shape and unit, from the views
-            that were averaged; None where there was one view.
-    """
-
-    values: FloatArray
-    regions: int
-    partition_seconds: float
-    network_seconds: float
-    deviation: FloatArray | None = None

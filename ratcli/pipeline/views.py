@@ -1,10 +1,7 @@
 """The eight views of a plane: four quarter turns, each plain and mirrored.
 
-A network that is not exactly symmetric errs differently in each. Their mean errs less, and their
-spread tells where it errs. Eight views tell a pixel's variance within a factor of two only, so it
-is averaged over neighbours. On held-out CT the true error is then 4 to 9 times the spread, more
-where that is low: a factor, and a floor or a share of the value, are left, which are those of the
-weights (benchmarks/calibration.py).
+A network that is not exactly symmetric errs differently in each view. The mean of the views errs
+less than one of them, and their variance shows where the network errs.
 
 Source: Timofte et al., Seven ways to improve example-based single image super resolution,
 CVPR 2016, section 3.7 (enhanced prediction).
@@ -12,22 +9,16 @@ CVPR 2016, section 3.7 (enhanced prediction).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
-from ratcli.regions import LabelArray
+from ratcli.pipeline.settings import VIEWS
 from ratcli.scan import FloatArray
 
-VIEWS = 8
-NEIGHBOURS_PX = 2.0
-"""Standard deviation of the Gaussian that averages over neighbours, on the input's grid."""
-
 _Sample = TypeVar("_Sample", bound=np.generic)
-RestorePlanes = Callable[[Sequence[FloatArray], Sequence[LabelArray]], list[FloatArray]]
 
 
 def turn(plane: npt.NDArray[_Sample], view: int) -> npt.NDArray[_Sample]:
@@ -50,61 +41,35 @@ def turn_back(plane: npt.NDArray[_Sample], view: int) -> npt.NDArray[_Sample]:
     return straight[..., ::-1] if view >= VIEWS // 2 else straight
 
 
-def mean_of_views(
-    networks: Sequence[RestorePlanes],
-    planes: Sequence[FloatArray],
-    labels: Sequence[LabelArray],
-    views: int = VIEWS,
-) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Restore planes in their views by one or several networks, and average what comes back.
+class RunningMean:
+    """Mean and variance of planes that were restored several times.
 
-    The mean moves from one to the next (Welford), so that it is exact where all agree.
+    The mean moves from one sample to the next (Welford), so that it is exact if all agree.
 
-    Args:
-        networks: each takes planes of one shape and their labels; see `Engine.restore`.
-        planes: `(C, H, W)` each, of one shape.
-        labels: `(s*H, s*W)` each.
-        views: how many, from the plane as it is.
-
-    Returns:
-        For each plane the mean, and the variance (one degree of freedom less than there are views
-        times networks), `(C, s*H, s*W)`.
+    Attributes:
+        means: of each plane, `(C, H, W)`.
     """
-    ways = [(network, view) for view in range(views) for network in networks]
-    means: list[FloatArray] = networks[0](planes, labels)
-    squares = [np.zeros_like(mean) for mean in means]
-    for count, (network, view) in enumerate(ways[1:], start=2):
-        turned = network([turn(p, view) for p in planes], [turn(x, view) for x in labels])
-        for index, restored in enumerate(turned):
-            _include(means, squares, index, turn_back(restored, view), count)
-    return means, [square / np.float32(max(len(ways) - 1, 1)) for square in squares]
 
+    def __init__(self) -> None:
+        self.means: list[FloatArray] = []
+        self._squares: list[FloatArray] = []
+        self._count = 0
 
-def deviation_of(variance: FloatArray, scale: int) -> FloatArray:
-    """Return the standard deviation of each pixel, from its variance and its neighbours'.
+    def add(self, restored: Sequence[FloatArray]) -> None:
+        """Take in one sample of every plane, `(C, H, W)` each."""
+        self._count += 1
+        if self._count == 1:
+            self.means = list(restored)
+            self._squares = [np.zeros_like(plane) for plane in restored]
+            return
+        for index, plane in enumerate(restored):
+            before = plane - self.means[index]
+            self.means[index] = self.means[index] + before / np.float32(self._count)
+            self._squares[index] = self._squares[index] + before * (plane - self.means[index])
 
-    Args:
-        variance: `(C, H, W)`.
-        scale: output pixels for each input pixel and axis.
-    """
-    return np.sqrt(over_neighbours(variance, scale))
-
-
-def over_neighbours(values: FloatArray, scale: int) -> FloatArray:
-    """Return `(C, H, W)`, each value averaged over its neighbours; see `NEIGHBOURS_PX`."""
-    sigma = (0.0, NEIGHBOURS_PX * scale, NEIGHBOURS_PX * scale)
-    pooled: FloatArray = gaussian_filter(values, sigma, mode="nearest")
-    return pooled
-
-
-def _include(
-    means: list[FloatArray],
-    squares: list[FloatArray],
-    index: int,
-    restored: FloatArray,
-    count: int,
-) -> None:
-    """Take one more view into a running mean and sum of squared differences."""
-    before = restored - means[index]
-    means[index] = means[index] + before / np.float32(count)
-    squares[index] = squares[index] + before * (restored - means[index])
+    @property
+    def variances(self) -> list[FloatArray] | None:
+        """Variance of each plane (one degree of freedom less than samples); None for one sample."""
+        if self._count < 2:
+            return None
+        return [square / np.float32(self._count - 1) for square in self._squares]

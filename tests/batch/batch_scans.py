@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from ratcli.batch.outcome import Fact, Outcome
+from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, write_behind
-from ratcli.batch.work import PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UnsuitableInputError, WeightsError
 from ratcli.formats import open_scan
 from ratcli.scan import Derivation, ScanReader
@@ -65,7 +64,7 @@ class AddOne:
 class AddingOne:
     work: AddOne
 
-    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> Done:
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         self._die(job)
         derivation = Derivation("add-one", "Adds one.", "one", version="0", settings=("one",))
         with ExitStack() as stack:
@@ -76,7 +75,7 @@ class AddingOne:
                 time.sleep(self.work.seconds)
                 writer.write(plane, reader.read(plane) + np.float32(1))
                 progress(plane + 1, reader.info.planes)
-            return Done({"planes": reader.info.planes}, stack.pop_all())
+            return PendingOutput({"planes": reader.info.planes}, stack.pop_all())
 
     def _die(self, job: Job) -> None:
         if self.work.kills_on and self.work.kills_on in job.name:
@@ -85,15 +84,6 @@ class AddingOne:
         if flag is not None and not flag.exists():
             flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-@dataclass
-class Done:
-    facts: Mapping[str, Fact]
-    writers: ExitStack
-
-    def commit(self) -> None:
-        self.writers.close()
 
 
 @dataclass

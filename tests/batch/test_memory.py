@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ratcli.batch.memory import Budget, Fit, parse_bytes
+from ratcli.batch.memory import Budget, Portion, parse_bytes
 from ratcli.batch.restoring import RestoreWork
-from ratcli.commands.restore import RestoreOptions, restore_settings
 from ratcli.errors import DeviceError, UsageError
+from ratcli.network.settings import EngineSettings
+from ratcli.pipeline import RestoreSettings
 from ratcli.scan import ScanInfo
+from ratcli.tasks import get_task
 
 pytestmark = pytest.mark.usefixtures("tiny_weights")
 
@@ -18,11 +20,14 @@ SLICE = ScanInfo(100, 1, 512, 512, (1.0, 1.0, 1.0), "CT", "HU", 16, "dicom")
 LARGE = replace(SLICE, height=2000, width=2000)
 GB = 10**9
 
-SETTINGS = restore_settings(RestoreOptions(task="ct-denoise", threads=1))
+
+def fit(limit: float, info: ScanInfo = LARGE) -> Portion:
+    return Budget(int(limit * GB), network_bytes=1400).portion(info)
 
 
-def fit(limit: float, info: ScanInfo = LARGE) -> Fit:
-    return Budget(int(limit * GB), network_bytes=1400).fit(info)
+def limited() -> RestoreWork:
+    settings = RestoreSettings(task=get_task("ct-denoise"), engine=EngineSettings(threads=1))
+    return RestoreWork(settings=settings, memory_bytes=2 * GB)
 
 
 @pytest.mark.parametrize(
@@ -46,22 +51,22 @@ def test_more_memory_gives_larger_panes_up_to_whole_planes() -> None:
 
 
 def test_small_planes_go_together_where_there_is_room() -> None:
-    assert fit(1.4, SLICE) == Fit(0, 1)
-    assert fit(2, SLICE) == Fit(0, 3)
-    assert fit(64, SLICE) == Fit(0, 8)
+    assert fit(1.4, SLICE) == Portion(0, 1)
+    assert fit(2, SLICE) == Portion(0, 3)
+    assert fit(64, SLICE) == Portion(0, 8)
 
 
 def test_a_wider_network_gets_smaller_panes() -> None:
-    narrow, wide = (Budget(3 * GB, each).fit(LARGE).pane for each in (1400, 2800))
+    narrow, wide = (Budget(3 * GB, each).portion(LARGE).pane for each in (1400, 2800))
     assert wide < narrow
 
 
 def test_a_finer_grid_gets_smaller_panes() -> None:
     budget = Budget(3 * GB, 1400)
-    assert [budget.fit(SLICE, scale=scale).pane for scale in (1, 4)] == [0, 1024]
+    assert [budget.portion(SLICE, scale=scale).pane for scale in (1, 4)] == [0, 1024]
 
 
-def test_a_slide_needs_room_for_its_blocks_alone() -> None:
+def test_a_slide_needs_room_for_its_panes_alone() -> None:
     slide = replace(SLICE, channels=3, height=100_000, width=100_000)
     assert fit(3, slide).pane >= 128
 
@@ -75,13 +80,12 @@ def test_too_little_memory_is_told_with_what_is_needed() -> None:
 def test_the_network_of_a_process_is_shared_by_all_that_fits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    work = RestoreWork(SETTINGS, memory_bytes=2 * GB)
-    worker = work.load()
+    worker = limited().load()
     with caplog.at_level(logging.DEBUG, "ratcli.batch"):
-        small, large = worker.restorer_for(SLICE), worker.restorer_for(LARGE)
-    assert (small.settings.tile, large.settings.tile > 0) == (0, True)
-    assert large.settings.tile_overlap < large.settings.tile
-    assert worker.restorer_for(replace(SLICE, planes=3)) is small
+        small, large = worker.model_for(SLICE), worker.model_for(LARGE)
+    assert (small.settings.pane, large.settings.pane > 0) == (0, True)
+    assert len(large.cut(LARGE).panes()) > len(small.cut(SLICE).panes()) == 1
+    assert worker.model_for(replace(SLICE, planes=3)) is small
     assert "whole planes, at most" in caplog.text
     assert "panes of" in caplog.text
 
@@ -89,6 +93,6 @@ def test_the_network_of_a_process_is_shared_by_all_that_fits(
 def test_a_budget_does_not_reload_the_weights(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = RestoreWork(SETTINGS, memory_bytes=2 * GB).load()
+    worker = limited().load()
     monkeypatch.setenv("RAT_HOME", str(tiny_weights / "nowhere"))
-    assert worker.restorer_for(LARGE).settings.tile > 0
+    assert worker.model_for(LARGE).settings.pane > 0

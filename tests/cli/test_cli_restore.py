@@ -57,6 +57,18 @@ def test_a_restored_scan_stands_beside_its_input(scan: Path, capsys: Output) -> 
     assert "scan.dcm -> scan_ct-denoise.dcm (1 plane" in told.err
 
 
+def test_tiles_of_64_pixels_need_no_other_option_and_change_rounding_alone(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(0, 100, (100, 90)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "scan.tif", values)
+    found = []
+    for tile in ("0", "64"):
+        out = tmp_path / f"{tile}.tif"
+        words = ("-t", "ct-denoise", "--unit", "HU", "--tile", tile, "-o", out)
+        assert restore(tmp_path / "scan.tif", *words) == 0
+        found.append(tifffile.imread(out))
+    assert np.abs(found[0] - found[1]).max() < 0.01
+
+
 def test_an_option_is_not_taken_for_a_path(
     scan: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from ratcli.cli.app import main
 from ratcli.errors import WeightsError
+from ratcli.network.settings import EngineSettings
 from ratcli.partition import superpixel
-from ratcli.pipeline import RestoreSettings, load_partitioner, restorer
+from ratcli.pipeline import RestoreSettings, model
+from ratcli.pipeline.model import load_partitioner
 from ratcli.tasks import get_task
 
 SERIES = Path(__file__).resolve().parents[2] / "examples" / "ct_series"
@@ -30,6 +32,11 @@ def pixels(folder: Path) -> list[bytes]:
     import pydicom
 
     return [pydicom.dcmread(path).PixelData for path in sorted(folder.rglob("*.dcm"))]
+
+
+def settings(partition: str, engine: EngineSettings | None = None) -> RestoreSettings:
+    engine = engine or EngineSettings()
+    return RestoreSettings(task=get_task("ct-denoise"), partition=partition, engine=engine)
 
 
 @pytest.fixture
@@ -71,17 +78,17 @@ def test_a_cache_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> No
 
 def test_a_sam_runs_on_the_device_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
-    monkeypatch.setattr(restorer, "get_partitioner", lambda name, **given: asked.update(given))
-    load_partitioner(RestoreSettings(get_task("ct-denoise"), partition="sam-vit-b", device="cpu"))
+    monkeypatch.setattr(model, "get_partitioner", lambda name, **given: asked.update(given))
+    load_partitioner(settings("sam-vit-b", EngineSettings(device="cpu")))
     assert asked == {"device": "cpu"}
 
 
 def test_a_sam_that_is_not_installed_is_told() -> None:
     with pytest.raises(WeightsError, match="sam-vit-b"):
-        load_partitioner(RestoreSettings(get_task("ct-denoise"), partition="sam-vit-b"))
+        load_partitioner(settings("sam-vit-b"))
 
 
 def test_superpixels_are_given_no_device() -> None:
-    partitioner = load_partitioner(RestoreSettings(get_task("ct-denoise"), partition="superpixel"))
+    partitioner = load_partitioner(settings("superpixel"))
     plane = np.zeros((1, 16, 16), np.float32)
     assert partitioner.partition(plane).labels.shape == (16, 16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ import torch
 
 from ratcli.network.checkpoint import save_state
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.pipeline import Restorer, RestoreSettings
+from ratcli.network.settings import EngineSettings
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.model import Model
 from ratcli.tasks import get_task
 from ratcli.training.publish import enter
 from ratcli.weightfiles import hash_file
@@ -25,8 +27,8 @@ SMALL = NetworkSettings(
 
 
 @pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Restorer]:
-    """Return a function that loads a restorer; an identity network unless told otherwise."""
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Model]:
+    """Return a function that loads a model; an identity network unless told otherwise."""
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
 
     def make(
@@ -35,7 +37,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
         kept: dict[str, float] | None = KEPT,
         mean_kept_px: float = 0.0,
         **settings: object,
-    ) -> Restorer:
+    ) -> Model:
         torch.manual_seed(5)
         network = RAT(SMALL)
         for name, value in network.named_parameters():
@@ -54,7 +56,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resto
             **({} if kept is None else {"residual_kept": kept}),
         }  # fmt: skip
         enter(tmp_path, "small", entry)
-        chosen = {"partition": "none", "device": "cpu", "weights": "small", **settings}
-        return Restorer.load(RestoreSettings(**{"task": get_task("ct-denoise"), **chosen}))
+        names = {field.name for field in fields(EngineSettings)} & set(settings)
+        engine = EngineSettings(device="cpu", **{name: settings.pop(name) for name in names})
+        chosen = {"partition": "none", "weights": ("small",), "engine": engine, **settings}
+        return Model.load(RestoreSettings(**{"task": get_task("ct-denoise"), **chosen}))
 
     return make

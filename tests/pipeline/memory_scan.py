@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ratcli.pipeline import Outputs, RestoreSummary, restore_scan
+from ratcli.pipeline.model import Model
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
 
@@ -47,3 +49,15 @@ class MemoryScan:
 
     def __exit__(self, *_: object) -> None:
         return None
+
+
+def run(
+    model: Model,
+    scan: MemoryScan,
+    *,
+    residual: MemoryScan | None = None,
+    uncertainty: MemoryScan | None = None,
+    **more: object,
+) -> RestoreSummary:
+    """Restore a scan into itself; see `restore_scan`."""
+    return restore_scan(scan, Outputs(scan, residual, uncertainty), model, **more)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from memory_scan import MemoryScan
+from memory_scan import MemoryScan, run
 
-from ratcli.pipeline import Restorer
 from ratcli.pipeline.kept_mean import keep_mean
+from ratcli.pipeline.model import Model
 from ratcli.scan import FloatArray
 
 EVERYWHERE = np.ones((64, 64), bool)
@@ -50,15 +50,17 @@ def test_pixels_that_may_not_change_tell_nothing() -> None:
 
 @pytest.mark.parametrize("mean_kept_px", [0.0, 4.0])
 def test_weights_whose_registry_entry_asks_for_it_keep_the_mean(
-    load: Callable[..., Restorer], mean_kept_px: float
+    load: Callable[..., Model], mean_kept_px: float
 ) -> None:
     plain = load(identity=False, kept=None)
-    restorer = load(identity=False, kept=None, mean_kept_px=mean_kept_px)
+    model = load(identity=False, kept=None, mean_kept_px=mean_kept_px)
     scan = MemoryScan(np.random.default_rng(3).normal(40, 100, (1, 1, 64, 64)).astype(np.float32))
     shifts = []
-    for one in (plain, restorer):
-        one.restore(scan, scan)
+    for one in (plain, model):
+        run(one, scan)
         shifts.append(abs(float(scan.written.mean() - scan.values.mean())))
     assert shifts[0] > 0.5
     assert (shifts[1] < 0.1) is bool(mean_kept_px)
-    assert ("mean_kept_px=4.0" in restorer.derivation().settings) is bool(mean_kept_px)
+    assert ("mean_kept_px=4.0" in model.provenance(scan.info).restored().settings) is bool(
+        mean_kept_px
+    )

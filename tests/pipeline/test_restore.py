@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from memory_scan import MemoryScan
+from memory_scan import MemoryScan, run
 
 from ratcli.errors import DeviceError, UnsuitableInputError, UsageError, WeightsError
-from ratcli.pipeline import Restorer, blocks
-from ratcli.pipeline.settings import RestoreSettings
+from ratcli.network.settings import EngineSettings
+from ratcli.pipeline import RestoreSettings, cutting, restore
+from ratcli.pipeline.model import Model
 from ratcli.regions import Regions
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 
-Load = Callable[..., Restorer]
+Load = Callable[..., Model]
 
 
 def slices(planes: int = 2, height: int = 48, width: int = 40) -> FloatArray:
@@ -28,7 +29,7 @@ def slices(planes: int = 2, height: int = 48, width: int = 40) -> FloatArray:
 
 def test_an_identity_network_gives_back_whole_hounsfield_units(load: Load) -> None:
     scan = MemoryScan(slices())
-    load().restore(scan, scan)
+    run(load(), scan)
     assert np.array_equal(np.rint(scan.written), scan.values)
     assert np.abs(scan.written - scan.values).max() < 1e-3
 
@@ -37,7 +38,7 @@ def test_values_outside_the_window_come_back_unchanged(load: Load) -> None:
     values = slices()
     values[0, 0, 0, :3] = (-2000.0, 3072.5, np.nan)
     scan = MemoryScan(values)
-    load(identity=False).restore(scan, scan)
+    run(load(identity=False), scan)
     assert np.array_equal(scan.written[0, 0, 0, :3], values[0, 0, 0, :3], equal_nan=True)
     assert not np.array_equal(scan.written[0, 0, 1:], values[0, 0, 1:])
 
@@ -50,7 +51,7 @@ def test_padding_comes_back_and_does_not_reach_the_network(load: Load) -> None:
         values = slices(1)
         values[0, 0][padding[0]] = filler
         scan = MemoryScan(values, padding=padding)
-        load(identity=False).restore(scan, scan)
+        run(load(identity=False), scan)
         assert np.array_equal(scan.written[0, 0][padding[0]], values[0, 0][padding[0]])
         restored.append(scan.written[0, 0][~padding[0]])
     assert np.array_equal(*restored)
@@ -60,7 +61,7 @@ def test_strength_blends_between_input_and_result(load: Load) -> None:
     results = []
     for strength in (0.0, 0.5, 1.0):
         scan = MemoryScan(slices(1))
-        load(identity=False, strength=strength).restore(scan, scan)
+        run(load(identity=False, strength=strength), scan)
         results.append(scan.written)
     assert np.allclose(results[0], slices(1), atol=1e-3)
     assert np.allclose(results[1], (results[0] + results[2]) / 2, atol=1e-2)
@@ -72,9 +73,9 @@ def test_the_result_keeps_the_share_of_the_residual_that_the_registry_names(load
     for share in (0.0, 0.25):
         kept = {"least": share, "error": 0.0, "slope": 0.0, "along_px": 0.0}
         scan = MemoryScan(slices(1))
-        restorer = load(identity=False, kept=kept)
-        restorer.restore(scan, scan)
-        found[share], told[share] = scan.written, restorer.derivation().settings
+        model = load(identity=False, kept=kept)
+        run(model, scan)
+        found[share], told[share] = scan.written, model.provenance(scan.info).restored().settings
     expected = 0.75 * found[0.0] + 0.25 * slices(1)
     assert np.allclose(found[0.25], expected, atol=1e-2)
     assert told[0.0] != told[0.25]
@@ -89,14 +90,12 @@ def test_pixels_that_may_not_change_are_not_used_for_the_residual_that_is_kept(
         counted.append(free)
         return after
 
-    monkeypatch.setattr(
-        importlib.import_module("ratcli.pipeline.restorer"), "keep_residual", watched
-    )
+    monkeypatch.setattr(importlib.import_module("ratcli.pipeline.model"), "keep_residual", watched)
     values, padding = slices(1), np.zeros((1, 48, 40), bool)
     values[0, 0, 0, :3] = (-2000.0, 3072.5, np.nan)
     padding[0, :, 30:] = True
     scan = MemoryScan(values, padding=padding)
-    load(identity=False).restore(scan, scan)
+    run(load(identity=False), scan)
     expected = ~padding
     expected[0, 0, :3] = False
     assert np.array_equal(counted[0], expected)
@@ -104,13 +103,13 @@ def test_pixels_that_may_not_change_are_not_used_for_the_residual_that_is_kept(
 
 def test_the_residual_is_input_minus_output(load: Load) -> None:
     scan, residual = MemoryScan(slices()), MemoryScan(slices())
-    load(identity=False).restore(scan, scan, residual=residual)
+    run(load(identity=False), scan, residual=residual)
     assert np.allclose(residual.written, scan.values - scan.written)
 
 
 def test_the_summary_tells_what_changed(load: Load) -> None:
     scan = MemoryScan(slices())
-    summary = load(identity=False).restore(scan, scan)
+    summary = run(load(identity=False), scan)
     change = (scan.written - scan.values).astype(np.float64)
     assert summary.planes == 2
     assert summary.mean_change == pytest.approx(change.mean(), rel=1e-4)
@@ -120,26 +119,26 @@ def test_the_summary_tells_what_changed(load: Load) -> None:
 def test_progress_counts_every_plane(load: Load) -> None:
     told: list[tuple[int, int]] = []
     scan = MemoryScan(slices(3))
-    load().restore(scan, scan, progress=lambda done, planes: told.append((done, planes)))
+    run(load(), scan, progress=lambda done, planes: told.append((done, planes)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_progress_counts_the_blocks_of_a_plane_that_is_cut(
+def test_progress_counts_the_panes_of_a_plane_that_is_cut(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_ABOVE_PIXELS", 1000)
-    monkeypatch.setattr(blocks, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(cutting, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(cutting, "WRITTEN_SIDE", 64)
     told: list[tuple[int, int]] = []
     scan = MemoryScan(slices(1, 100, 70))
-    load().restore(scan, scan, progress=lambda done, of: told.append((done, of)))
+    run(load(pane_overlap=16), scan, progress=lambda done, of: told.append((done, of)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize("batch", [2, 8])
 def test_a_batch_gives_what_single_planes_give(load: Load, batch: int) -> None:
     alone, together = MemoryScan(slices(3)), MemoryScan(slices(3))
-    load(identity=False, partition="superpixel").restore(alone, alone)
-    load(identity=False, partition="superpixel", batch=batch).restore(together, together)
+    run(load(identity=False, partition="superpixel"), alone)
+    run(load(identity=False, partition="superpixel", batch=batch), together)
     assert np.allclose(alone.written, together.written, atol=1e-2)
 
 
@@ -149,18 +148,18 @@ def test_given_regions_take_the_place_of_the_partitioner(load: Load) -> None:
     results = []
     for regions in (Regions.single(48, 40), Regions.from_labels(halves)):
         scan = MemoryScan(slices(1))
-        load(identity=False).restore(scan, scan, regions=lambda _, given=regions: given)
+        run(load(identity=False), scan, regions=lambda _, given=regions: given)
         results.append(scan.written)
     assert not np.array_equal(*results)
 
 
-def test_blocks_cover_a_large_plane_exactly_once(
+def test_panes_cover_a_large_plane_exactly_once(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_ABOVE_PIXELS", 1000)
-    monkeypatch.setattr(blocks, "BLOCK_SIDE", 80)
+    monkeypatch.setattr(cutting, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(cutting, "WRITTEN_SIDE", 80)
     scan = MemoryScan(slices(1, 130, 170))
-    load().restore(scan, scan)
+    run(load(pane_overlap=16), scan)
     assert np.array_equal(np.rint(scan.written), scan.values)
     assert len(scan.boxes) == 6
 
@@ -168,31 +167,59 @@ def test_blocks_cover_a_large_plane_exactly_once(
 @pytest.mark.parametrize("tile", [32, 64])
 def test_tiles_of_an_identity_network_show_no_seam(load: Load, tile: int) -> None:
     scan = MemoryScan(slices(1, 100, 90))
-    load(tile=tile, tile_overlap=16).restore(scan, scan)
+    run(load(tile=tile), scan)
     assert np.abs(scan.written - scan.values).max() < 1e-3
 
 
 @pytest.mark.parametrize("tile", [16, 32, 64])
 def test_tiles_change_no_value_by_a_hundredth_of_a_hounsfield_unit(load: Load, tile: int) -> None:
     whole, tiled = MemoryScan(slices(1, 100, 90)), MemoryScan(slices(1, 100, 90))
-    load(identity=False, partition="superpixel").restore(whole, whole)
-    load(identity=False, partition="superpixel", tile=tile, tile_overlap=0).restore(tiled, tiled)
+    run(load(identity=False, partition="superpixel"), whole)
+    run(load(identity=False, partition="superpixel", tile=tile), tiled)
     assert np.abs(tiled.written - whole.written).max() < 0.01
     assert np.abs(whole.written - whole.values).max() > 1
+
+
+def test_a_plane_that_is_cut_is_read_once(load: Load) -> None:
+    scan, read = MemoryScan(slices(2, 100, 90)), []
+    inner = scan.read
+    scan.read = lambda plane, box=None: read.append((plane, box)) or inner(plane, box)
+    run(load(pane=64), scan)
+    assert read == [(0, None), (1, None)]
+
+
+def test_of_a_plane_that_is_too_large_to_hold_panes_alone_are_read(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, boxes = MemoryScan(slices(1, 100, 90)), MemoryScan(slices(1, 100, 90))
+    run(load(identity=False, pane=64), held)
+    monkeypatch.setattr(restore, "HELD_BYTES", 1000)
+    monkeypatch.setattr(boxes, "read", lambda plane, box: MemoryScan.read(boxes, plane, box))
+    run(load(identity=False, pane=64), boxes)
+    assert np.array_equal(held.written, boxes.written)
+
+
+def test_a_pane_is_recorded_and_a_tile_beside_it(load: Load) -> None:
+    info = MemoryScan(slices(1, 100, 90)).info
+    settings = load(pane=64, tile=32).provenance(info).restored().settings
+    assert "pane=64,16" in settings
+    assert "tile=32" in settings
+    plain = load().provenance(info).restored().settings
+    assert not any(setting.startswith(("pane", "tile")) for setting in plain)
 
 
 @pytest.mark.parametrize("side", [32, 64])
 def test_panes_of_an_identity_network_show_no_seam(load: Load, side: int) -> None:
     scan = MemoryScan(slices(1, 100, 90))
-    load(tile_overlap=16).within(side, 1).restore(scan, scan)
+    run(load(pane_overlap=16).within(side, 1), scan)
     assert np.abs(scan.written - scan.values).max() < 1e-3
 
 
 def test_little_memory_halves_batch_then_tile_and_goes_on(
     load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    restorer = load(batch=4)
-    network = restorer._engine._network
+    model = load(batch=4)
+    network = model._engines[0]._network
     inner, most = network.forward, 2 * 64 * 64
 
     def starved(image: torch.Tensor, labels: torch.Tensor, tile: int) -> torch.Tensor:
@@ -202,7 +229,7 @@ def test_little_memory_halves_batch_then_tile_and_goes_on(
 
     monkeypatch.setattr(network, "forward", starved)
     scan = MemoryScan(slices(4, 128, 128))
-    restorer.restore(scan, scan)
+    run(model, scan)
     assert np.array_equal(np.rint(scan.written), scan.values)
     assert [record.message for record in caplog.records] == [
         "out of memory: going on with 2 planes at once",
@@ -214,15 +241,15 @@ def test_little_memory_halves_batch_then_tile_and_goes_on(
 def test_no_memory_for_the_smallest_tile_is_a_clear_error(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restorer = load()
+    model = load()
 
     def starved(*_: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(restorer._engine._network, "forward", starved)
+    monkeypatch.setattr(model._engines[0]._network, "forward", starved)
     scan = MemoryScan(slices())
     with pytest.raises(DeviceError, match="too little memory"):
-        restorer.restore(scan, scan)
+        run(model, scan)
 
 
 @pytest.mark.parametrize(
@@ -232,26 +259,28 @@ def test_no_memory_for_the_smallest_tile_is_a_clear_error(
 def test_other_scans_are_refused(load: Load, modality: str, unit: str | None, message: str) -> None:
     scan = MemoryScan(slices(), modality, unit)
     with pytest.raises(UnsuitableInputError, match=message):
-        load().restore(scan, scan)
+        run(load(), scan)
 
 
 def test_values_that_cannot_be_hounsfield_units_are_refused(load: Load) -> None:
     scan = MemoryScan(np.random.default_rng(0).random((1, 1, 32, 32), np.float32), None, None)
     with pytest.raises(UnsuitableInputError, match="do not look like HU"):
-        load().restore(scan, scan)
+        run(load(), scan)
 
 
-def test_the_derivation_names_weights_and_all_that_shapes_the_result(load: Load) -> None:
-    first, same, other = load(), load(), load(strength=0.5)
-    assert first.derivation() == same.derivation()
-    assert first.derivation().settings != other.derivation().settings
-    assert first.derivation().weights_sha256 in first.derivation().description
+def test_the_provenance_names_weights_and_all_that_shapes_the_result(load: Load) -> None:
+    info = MemoryScan(slices()).info
+    models = load(), load(), load(strength=0.5)
+    first, same, other = (model.provenance(info).restored() for model in models)
+    assert first == same
+    assert first.settings != other.settings
+    assert first.weights_sha256 in first.description
 
 
 def test_weights_of_another_task_are_refused(load: Load) -> None:
     load()
     with pytest.raises(WeightsError, match="are for ct-denoise"):
-        Restorer.load(RestoreSettings(get_task("pet-synthesis"), weights="small"))
+        Model.load(RestoreSettings(task=get_task("pet-synthesis"), weights=("small",)))
 
 
 def test_changed_weights_are_refused(load: Load, tmp_path: Path) -> None:
@@ -261,12 +290,16 @@ def test_changed_weights_are_refused(load: Load, tmp_path: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="SHA-256"):
-        Restorer.load(RestoreSettings(get_task("ct-denoise"), "none", "small"))
+        Model.load(RestoreSettings(task=get_task("ct-denoise"), weights=("small",)))
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"strength": 1.5}, {"precision": "fp8"}, {"tile": 64, "tile_overlap": 64}]
-)
+@pytest.mark.parametrize("wrong", [{"strength": 1.5}, {"pane": -1}, {"pane_overlap": -1}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        RestoreSettings(get_task("ct-denoise"), **wrong)
+        RestoreSettings(task=get_task("ct-denoise"), **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "fp8"}, {"tile": -64}])
+def test_engine_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        EngineSettings(**wrong)

@@ -6,16 +6,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from memory_scan import MemoryScan
+from memory_scan import MemoryScan, run
 
 from ratcli.errors import UsageError
-from ratcli.pipeline import Restorer, RestoreSettings, blocks
-from ratcli.pipeline.views import VIEWS, deviation_of, mean_of_views, turn, turn_back
+from ratcli.pipeline import RestoreSettings, cutting
+from ratcli.pipeline.model import Model
+from ratcli.pipeline.settings import VIEWS
+from ratcli.pipeline.uncertainty import deviation_of
+from ratcli.pipeline.views import RunningMean, turn, turn_back
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 
-Load = Callable[..., Restorer]
+Load = Callable[..., Model]
+Restore = Callable[[Sequence[FloatArray], Sequence[LabelArray]], list[FloatArray]]
 
 
 def slices(planes: int = 1, height: int = 48, width: int = 40) -> FloatArray:
@@ -35,32 +39,80 @@ def test_no_two_views_are_the_same() -> None:
     assert len({turn(plane, view).tobytes() for view in range(VIEWS)}) == VIEWS
 
 
-def test_labels_are_turned_with_their_plane() -> None:
-    plane = np.arange(4 * 7, dtype=np.float32).reshape(1, 4, 7)
+class StandIn:
+    """Stands in for an engine."""
+
+    batch = 1
+
+    def __init__(self, restore: Restore) -> None:
+        self.restore = restore
+
+
+def restored(load: Load, *functions: Restore, plane: FloatArray, labels: LabelArray) -> FloatArray:
+    """Restore a plane of HU by functions in place of networks."""
+    model = load(kept=None, views=VIEWS)
+    model._engines = tuple(StandIn(function) for function in functions)
+    padding = np.zeros(labels.shape, bool)
+    return model.restore([plane], [padding], [Regions.from_labels(labels)])[0].values
+
+
+def test_labels_are_turned_with_their_plane(load: Load) -> None:
+    plane, seen = np.arange(4 * 7, dtype=np.float32).reshape(1, 4, 7), []
 
     def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
-        assert all(np.array_equal(p[0], x) for p, x in zip(planes, labels, strict=True))
+        seen.append(planes[0].shape)
+        assert np.allclose(get_task("ct-denoise").denormalise(planes[0])[0], labels[0], atol=1e-3)
         return list(planes)
 
-    means, variances = mean_of_views([restore], [plane], [plane[0].astype(np.int32)])
-    assert np.array_equal(means[0], plane)
-    assert not variances[0].any()
+    same = restored(load, restore, plane=plane, labels=plane[0].astype(np.int32))
+    assert np.allclose(same, plane, atol=1e-3)
+    assert seen == [(1, 4, 7), (1, 7, 4)] * 4
 
 
-def test_mean_and_variance_are_those_of_the_views() -> None:
+def test_results_are_turned_back_before_they_are_averaged(load: Load) -> None:
     plane, seen = slices()[0], []
+    task = get_task("ct-denoise")
 
     def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
         # Differs from view to view: brighter towards what is at the top just then.
-        ramp = np.linspace(5, 0, planes[0].shape[1], dtype=np.float32)[:, None]
-        seen.append(turn_back(planes[0] + ramp, len(seen)))
+        ramp = np.linspace(0.05, 0, planes[0].shape[1], dtype=np.float32)[:, None]
+        seen.append(task.denormalise(turn_back(planes[0] + ramp, len(seen))))
         return [planes[0] + ramp]
 
-    means, variances = mean_of_views([restore], [plane], [np.zeros(plane.shape[1:], np.int32)])
-    views = np.array(seen, np.float64)
+    found = restored(load, restore, plane=plane, labels=np.zeros(plane.shape[1:], np.int32))
     # float32 at a few hundred HU: steps of 3e-5
-    np.testing.assert_allclose(means[0], views.mean(0), atol=2e-4)
-    np.testing.assert_allclose(variances[0], views.var(0, ddof=1), atol=1e-3)
+    np.testing.assert_allclose(found, np.mean(seen, axis=0, dtype=np.float64), atol=2e-4)
+
+
+def test_several_networks_are_averaged(load: Load) -> None:
+    plane = slices()[0]
+
+    def brighter(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        return [plane + np.float32(6 / 400) for plane in planes]
+
+    def same(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+        return list(planes)
+
+    found = restored(load, same, brighter, plane=plane, labels=np.zeros((48, 40), np.int32))
+    np.testing.assert_allclose(found, plane + 3, atol=1e-3)
+
+
+def test_mean_and_variance_are_those_of_the_samples() -> None:
+    samples = np.random.default_rng(5).normal(40, 5, (VIEWS, 1, 9, 7)).astype(np.float32)
+    running = RunningMean()
+    for sample in samples:
+        running.add([sample])
+    assert running.variances is not None
+    # float32 at some ten HU: steps of 4e-6
+    np.testing.assert_allclose(running.means[0], samples.mean(0, np.float64), atol=1e-4)
+    np.testing.assert_allclose(running.variances[0], samples.var(0, np.float64, ddof=1), rtol=1e-4)
+
+
+def test_one_sample_has_no_variance_and_is_its_own_mean() -> None:
+    running, plane = RunningMean(), slices()[0]
+    running.add([plane])
+    assert running.variances is None
+    assert running.means[0] is plane
 
 
 @pytest.mark.parametrize("scale", [1, 4])
@@ -78,8 +130,8 @@ def test_a_deviation_is_that_of_the_neighbourhood(scale: int) -> None:
 @pytest.mark.parametrize("size", [(48, 48), (48, 40)])
 def test_the_mean_of_identity_networks_is_the_identity(load: Load, size: tuple[int, int]) -> None:
     one, eight, spread = (MemoryScan(slices(2, *size)) for _ in range(3))
-    load().restore(one, one)
-    load(views=8).restore(eight, eight, uncertainty=spread)
+    run(load(), one)
+    run(load(views=8), eight, uncertainty=spread)
     assert np.array_equal(one.written, eight.written)
     assert not spread.written.any()
 
@@ -88,7 +140,7 @@ def test_eight_views_of_a_turned_scan_are_those_of_the_scan_turned(load: Load) -
     values = slices()
     restored = []
     for scan in (MemoryScan(values), MemoryScan(turn(values, 5))):
-        load(identity=False, views=8).restore(scan, scan)
+        run(load(identity=False, views=8), scan)
         restored.append(scan.written)
     # The same eight views in another order: rounding alone, of HU up to 400 in float32.
     np.testing.assert_allclose(turn(restored[0], 5), restored[1], atol=2e-3)
@@ -100,7 +152,7 @@ def test_given_regions_are_turned_too(load: Load) -> None:
     results = []
     for regions in (Regions.single(48, 40), Regions.from_labels(halves)):
         scan = MemoryScan(slices())
-        load(identity=False, views=8).restore(scan, scan, regions=lambda _, given=regions: given)
+        run(load(identity=False, views=8), scan, regions=lambda _, given=regions: given)
         results.append(scan.written)
     assert not np.array_equal(*results)
 
@@ -110,7 +162,7 @@ def test_nothing_that_stays_as_it_was_is_uncertain(load: Load) -> None:
     values[0, 0, 0, :3] = (-2000.0, 3072.5, np.nan)
     padding[0, :, 30:] = True
     scan, spread = MemoryScan(values, padding=padding), MemoryScan(values)
-    load(identity=False, views=8).restore(scan, scan, uncertainty=spread)
+    run(load(identity=False, views=8), scan, uncertainty=spread)
     assert not spread.written[0, 0, 0, :3].any()
     assert not spread.written[0, 0, :, 30:].any()
     assert (spread.written[0, 0, 1:, :30] > 0).all()
@@ -120,7 +172,7 @@ def test_a_milder_blend_is_less_uncertain(load: Load) -> None:
     spreads = []
     for strength in (1.0, 0.5):
         scan, spread = MemoryScan(slices()), MemoryScan(slices())
-        load(identity=False, views=8, strength=strength).restore(scan, scan, uncertainty=spread)
+        run(load(identity=False, views=8, strength=strength), scan, uncertainty=spread)
         spreads.append(spread.written)
     np.testing.assert_allclose(spreads[1], spreads[0] / 2, rtol=1e-5)
 
@@ -129,10 +181,10 @@ def test_the_weights_calibration_multiplies_the_uncertainty(load: Load) -> None:
     spreads = []
     for scale in (1.0, 2.5):
         scan, spread = MemoryScan(slices()), MemoryScan(slices())
-        restorer = load(identity=False, views=8, uncertainty=(scale, 0.0))
-        restorer.restore(scan, scan, uncertainty=spread)
+        model = load(identity=False, views=8, uncertainty=(scale, 0.0))
+        run(model, scan, uncertainty=spread)
         spreads.append(spread.written)
-        assert f"times {scale:g}:" in restorer.uncertainty_derivation().description
+        assert f"times {scale:g}:" in model.provenance(scan.info).uncertainty().description
     np.testing.assert_allclose(spreads[1], spreads[0] * 2.5, rtol=1e-5)
 
 
@@ -140,10 +192,12 @@ def test_what_no_spread_tells_is_added_in_quadrature(load: Load) -> None:
     spreads = []
     for floor in (0.0, 6.0):
         scan, spread = MemoryScan(slices()), MemoryScan(slices())
-        restorer = load(identity=False, views=8, uncertainty=(2.0, floor), strength=0.5)
-        restorer.restore(scan, scan, uncertainty=spread)
+        model = load(identity=False, views=8, uncertainty=(2.0, floor), strength=0.5)
+        run(model, scan, uncertainty=spread)
         spreads.append(np.asarray(spread.written, np.float64))
-    assert "times 2 and 6 HU in quadrature:" in restorer.uncertainty_derivation().description
+    assert (
+        "times 2 and 6 HU in quadrature:" in model.provenance(scan.info).uncertainty().description
+    )
     changed = spreads[0] > 0
     np.testing.assert_allclose(
         spreads[1][changed] ** 2, spreads[0][changed] ** 2 + 9.0, rtol=1e-4
@@ -156,70 +210,51 @@ def test_a_share_of_the_value_is_added_in_quadrature_and_vanishes_with_it(load: 
     spreads = []
     for share in (0.0, 0.1):
         scan, spread = MemoryScan(warm), MemoryScan(warm)
-        restorer = load(views=8, uncertainty=(2.0, 3.0, share))
-        restorer.restore(scan, scan, uncertainty=spread)
+        model = load(views=8, uncertainty=(2.0, 3.0, share))
+        run(model, scan, uncertainty=spread)
         spreads.append(np.asarray(spread.written[0, 0], np.float64))
     assert "3 HU and 0.1 of the value in quadrature:" in (
-        restorer.uncertainty_derivation().description
+        model.provenance(scan.info).uncertainty().description
     )
     np.testing.assert_allclose(spreads[0], 3.0, rtol=1e-5)
     np.testing.assert_allclose(spreads[1][:, :8], np.hypot(3.0, 20.0), rtol=1e-4)
     np.testing.assert_allclose(spreads[1][:, 32:], 3.0, rtol=1e-4)
 
 
-def test_blocks_cover_the_uncertainty_of_a_large_plane(
+def test_panes_cover_the_uncertainty_of_a_large_plane(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_ABOVE_PIXELS", 1000)
-    monkeypatch.setattr(blocks, "BLOCK_SIDE", 80)
+    monkeypatch.setattr(cutting, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(cutting, "WRITTEN_SIDE", 80)
     scan, spread = MemoryScan(slices(1, 90, 170)), MemoryScan(slices(1, 90, 170))
-    load(identity=False, views=8).restore(scan, scan, uncertainty=spread)
+    run(load(identity=False, views=8, pane_overlap=16), scan, uncertainty=spread)
     assert (spread.written > 0).all()
     assert spread.boxes == scan.boxes
+    assert len(scan.boxes) == 6
 
 
 def test_an_uncertainty_of_one_view_is_a_callers_mistake(load: Load) -> None:
     scan = MemoryScan(slices())
     with pytest.raises(ValueError, match="several views"):
-        load().restore(scan, scan, uncertainty=MemoryScan(slices()))
+        run(load(), scan, uncertainty=MemoryScan(slices()))
 
 
 @pytest.mark.parametrize("views", [0, 2, 16])
 def test_another_number_of_views_is_refused(views: int) -> None:
     with pytest.raises(UsageError, match="views must be 1 or 8"):
-        RestoreSettings(get_task("ct-denoise"), views=views)
+        RestoreSettings(task=get_task("ct-denoise"), views=views)
 
 
-def test_views_enter_the_derivation_only_where_there_are_several(load: Load) -> None:
-    one, eight = load().derivation(), load(views=8).derivation()
+def test_views_enter_the_provenance_only_where_there_are_several(load: Load) -> None:
+    info = MemoryScan(slices()).info
+    one, eight = (load(views=views).provenance(info).restored() for views in (1, 8))
     assert not any("views" in setting for setting in one.settings)
     assert "views=8" in eight.settings
     assert "mean of 8 views" in eight.description
 
 
 def test_result_residual_and_uncertainty_get_identifiers_of_their_own(load: Load) -> None:
-    restorer = load(views=8)
-    made = [
-        restorer.derivation(),
-        restorer.residual_derivation(),
-        restorer.uncertainty_derivation(),
-    ]
+    provenance = load(views=8).provenance(MemoryScan(slices()).info)
+    made = [provenance.restored(), provenance.residual(), provenance.uncertainty()]
     assert len({(one.method, one.settings) for one in made}) == 3
     assert len({one.label for one in made}) == 3
-
-
-def test_two_networks_are_averaged_and_their_difference_is_spread() -> None:
-    plane = slices()[0]
-
-    def brighter(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
-        return [plane + 6 for plane in planes]
-
-    def same(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
-        return list(planes)
-
-    labels = np.zeros(plane.shape[1:], np.int32)
-    means, variances = mean_of_views([same, brighter], [plane], [labels], views=1)
-    np.testing.assert_allclose(means[0], plane + 3, atol=1e-3)
-    np.testing.assert_allclose(variances[0], 18.0, rtol=1e-3)  # of 0 and 6, one degree of freedom
-    _, variances = mean_of_views([same, brighter], [plane], [labels])
-    np.testing.assert_allclose(variances[0], 16 * 9 / 15, rtol=1e-3)

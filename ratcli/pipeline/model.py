@@ -1,0 +1,236 @@
+"""A model: the networks of a restoration, loaded, and all that is done to a plane around them.
+
+A plane is mapped to the network's values, partitioned, restored, blended with the input, and mapped
+back to the task's unit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from ratcli.errors import WeightsError
+from ratcli.network.device import choose_device
+from ratcli.network.engine import Engine, load_engine
+from ratcli.network.registry import WeightsEntry, find_weights
+from ratcli.partition import Partitioner, get_partitioner
+from ratcli.pipeline.cutting import Cut
+from ratcli.pipeline.kept_mean import keep_mean
+from ratcli.pipeline.kept_residual import keep_residual
+from ratcli.pipeline.provenance import Provenance
+from ratcli.pipeline.settings import RestoreSettings
+from ratcli.pipeline.uncertainty import Calibration
+from ratcli.pipeline.views import RunningMean, turn, turn_back
+from ratcli.regions import LabelArray, Regions
+from ratcli.scan import BoolArray, FloatArray, ScanInfo
+from ratcli.task import Task
+
+
+@dataclass(frozen=True)
+class RestoredPlane:
+    """A restored plane, or a pane of one.
+
+    Attributes:
+        values: `(C, s*H, s*W)` in the task's first unit.
+        regions: number of regions it was restored in.
+        partition_seconds: time in the partitioner.
+        network_seconds: time in the network.
+        uncertainty: standard deviation of each value, of the same shape and unit; None if it was
+            restored only once.
+    """
+
+    values: FloatArray
+    regions: int
+    partition_seconds: float
+    network_seconds: float
+    uncertainty: FloatArray | None = None
+
+
+class Model:
+    """Loaded networks and what goes around them; one for each process.
+
+    Args:
+        settings: how to restore.
+        engines: the loaded networks. Their results are averaged.
+        entries: the weights of each. What a result keeps of residual and mean is told by the
+            first ones; the largest numbers of the uncertainty count.
+        partitioner: labels planes.
+    """
+
+    def __init__(
+        self,
+        settings: RestoreSettings,
+        engines: Sequence[Engine],
+        entries: Sequence[WeightsEntry],
+        partitioner: Partitioner,
+    ) -> None:
+        self.settings = settings
+        self._engines = tuple(engines)
+        self._entries = tuple(entries)
+        self._partitioner = partitioner
+        self._calibration = Calibration.of(entries)
+
+    @classmethod
+    def load(cls, settings: RestoreSettings, partitioner: Partitioner | None = None) -> Model:
+        """Verify the weights and build the networks.
+
+        Args:
+            settings: how to restore.
+            partitioner: labels planes; None for that of the settings.
+
+        Raises:
+            WeightsError: missing, damaged, or of another task.
+            DeviceError: no such device.
+            UsageError: no such partition.
+        """
+        entries = [_entry_of(settings.task, name) for name in settings.weights_names]
+        engines = [load_engine(entry, settings.engine) for entry in entries]
+        return cls(settings, engines, entries, partitioner or load_partitioner(settings))
+
+    @property
+    def device_name(self) -> str:
+        """The device that the networks run on."""
+        return self._engines[0].device_name
+
+    @property
+    def batch(self) -> int:
+        """Planes or panes that go through a network together."""
+        return self._engines[0].batch
+
+    def within(self, pane: int, batch: int) -> Model:
+        """Return a model of the same networks that takes less memory.
+
+        Args:
+            pane: side of the panes on the output's grid; 0 for whole planes.
+            batch: most planes or panes that go through a network together.
+        """
+        engines = [engine.with_batch(batch) for engine in self._engines]
+        settings = replace(self.settings, pane=pane)
+        return Model(settings, engines, self._entries, self._partitioner)
+
+    def cut(self, info: ScanInfo) -> Cut:
+        """Return how the planes of a scan are cut."""
+        settings = self.settings
+        return Cut.of(info, settings.task.scale, settings.pane, settings.pane_overlap)
+
+    def provenance(self, info: ScanInfo) -> Provenance:
+        """Return what the writers of a scan record."""
+        return Provenance(self.settings, self._entries, self._partitioner, self.cut(info))
+
+    def restore(
+        self,
+        values: Sequence[FloatArray],
+        padding: Sequence[BoolArray],
+        regions: Sequence[Regions | None] | None = None,
+    ) -> list[RestoredPlane]:
+        """Restore planes, or panes of planes, in the task's first unit.
+
+        Args:
+            values: `(C, H, W)` each, of one shape.
+            padding: `(H, W)` each, true where there is no measurement.
+            regions: of each, or None to compute them.
+
+        Returns:
+            The restored planes. Padding and what is outside the task's window are unchanged.
+
+        Raises:
+            DeviceError: too little memory, even for the smallest tile.
+        """
+        hidden = [pad | ~np.isfinite(x).all(0) for x, pad in zip(values, padding, strict=True)]
+        normal = [self._normal(x, hide) for x, hide in zip(values, hidden, strict=True)]
+        began = time.perf_counter()
+        found = self._regions(normal, regions)
+        partitioned = time.perf_counter()
+        labels = [self._enlarged(one) for one in found]
+        samples = RunningMean()
+        for view, engine in product(range(self.settings.views), self._engines):
+            turned = [turn(plane, view) for plane in normal]
+            restored = engine.restore(turned, [turn(one, view) for one in labels])
+            samples.add([turn_back(plane, view) for plane in restored])
+        network = (time.perf_counter() - partitioned) / len(values)
+        kept = [
+            hide | self.settings.task.outside(x) for x, hide in zip(values, hidden, strict=True)
+        ]
+        return [
+            RestoredPlane(
+                self._native(values[i], kept[i], samples.means[i], normal[i]),
+                found[i].count,
+                (partitioned - began) / len(values),
+                network,
+                self._uncertainty(kept[i], samples, i),
+            )
+            for i in range(len(values))
+        ]
+
+    def _normal(self, values: FloatArray, hidden: BoolArray) -> FloatArray:
+        """Return a plane as the network sees it; hidden pixels get the window's low end."""
+        task = self.settings.task
+        return task.normalise(np.where(hidden, np.float32(task.window[0]), values))
+
+    def _regions(
+        self, planes: Sequence[FloatArray], given: Sequence[Regions | None] | None
+    ) -> list[Regions]:
+        return [
+            (given[i] if given else None) or self._partitioner.partition(plane)
+            for i, plane in enumerate(planes)
+        ]
+
+    def _enlarged(self, regions: Regions) -> LabelArray:
+        """Return labels on the output's grid."""
+        scale = self.settings.task.scale
+        return regions.labels.repeat(scale, 0).repeat(scale, 1)
+
+    def _native(
+        self, values: FloatArray, kept: BoolArray, restored: FloatArray, normal: FloatArray
+    ) -> FloatArray:
+        """Keep what the weights ask for, blend, map back, and restore what may not change."""
+        task, entry = self.settings.task, self._entries[0]
+        if entry.mean_kept_px:
+            restored = keep_mean(normal, restored, ~kept, entry.mean_kept_px)
+        if entry.residual_kept:
+            restored = keep_residual(normal, restored, ~kept, entry.residual_kept, task.gain)
+        if self.settings.strength != 1:
+            enlarged = self._engines[0].enlarge(normal)
+            restored = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
+        native = task.denormalise(restored)
+        return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
+
+    def _uncertainty(self, kept: BoolArray, samples: RunningMean, plane: int) -> FloatArray | None:
+        """Return standard deviations in the task's first unit; 0 where nothing changes."""
+        task, variances = self.settings.task, samples.variances
+        if variances is None:
+            return None
+        whole = self._calibration.uncertainty(task, variances[plane], samples.means[plane])
+        deviation: FloatArray = (self.settings.strength * whole).astype(np.float32)
+        return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
+
+
+def _entry_of(task: Task, name: str) -> WeightsEntry:
+    entry = find_weights(name)
+    if entry.task != task.name:
+        raise WeightsError(f"the weights '{entry.name}' are for {entry.task}, not {task.name}")
+    if task.scale != 1 and (entry.residual_kept or entry.mean_kept_px):
+        raise WeightsError(
+            f"the registry names residual_kept or mean_kept_px for '{entry.name}', but "
+            f"{task.name} makes a finer grid, on which input and output cannot be compared"
+        )
+    return entry
+
+
+def load_partitioner(settings: RestoreSettings) -> Partitioner:
+    """Return the partitioner that settings name, on their device if it is a network.
+
+    Raises:
+        WeightsError: those it needs are missing or damaged.
+        DeviceError: no such device.
+        UsageError: no such partition.
+    """
+    name = settings.partition_name
+    if not name.startswith("sam-"):
+        return get_partitioner(name)
+    device = choose_device(settings.engine.device, settings.engine.threads)
+    return get_partitioner(name, device=str(device))

@@ -1,0 +1,243 @@
+"""Restores one scan: reads its planes, whole or in panes, and writes what a model makes of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ratcli.pipeline.cutting import Blending, Cut, Pane, pane_count
+from ratcli.regions import Regions
+from ratcli.scan import BoolArray, FloatArray, ScanReader, ScanWriter
+from ratcli.task import Task
+
+if TYPE_CHECKING:
+    from ratcli.pipeline.model import Model, RestoredPlane
+
+RegionsOf = Callable[[int], Regions]
+PlaneProgress = Callable[[int, int], None]
+"""Called with how many planes are done and of how many; with panes if planes are cut."""
+
+# Planes up to this size are read once and kept while their panes are restored.
+HELD_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the planes of a restored scan go.
+
+    Attributes:
+        restored: gets the restored scan.
+        residual: gets input minus output, or None; for tasks that keep the grid.
+        uncertainty: gets the standard deviation of each pixel, or None. Needs several views or
+            weights.
+    """
+
+    restored: ScanWriter
+    residual: ScanWriter | None = None
+    uncertainty: ScanWriter | None = None
+
+
+@dataclass(frozen=True)
+class RestoreSummary:
+    """What became of a scan.
+
+    Attributes:
+        planes: planes restored.
+        seconds: time for the whole scan.
+        network_seconds: time in the network alone.
+        partition_seconds: time in the partitioner alone.
+        regions: mean number of regions of a plane or pane.
+        mean_change: mean of output minus input over restored pixels, in the scan's unit.
+        noise_removed: standard deviation of output minus input over them, in the scan's unit.
+    """
+
+    planes: int
+    seconds: float
+    network_seconds: float
+    partition_seconds: float
+    regions: float
+    mean_change: float
+    noise_removed: float
+
+
+def check(task: Task, reader: ScanReader) -> None:
+    """Refuse a scan that the task is not for, before any weights load.
+
+    If the format does not tell the unit, the values of the middle plane must be plausible.
+
+    Raises:
+        UnsuitableInputError: other modality, unit, channels or range.
+        UnreadableInputError: pixel data are damaged.
+    """
+    info = reader.info
+    task.check(info)
+    if info.unit is None:
+        task.check_values(reader.read(info.planes // 2))
+
+
+def restore_scan(
+    reader: ScanReader,
+    outputs: Outputs,
+    model: Model,
+    *,
+    regions: RegionsOf | None = None,
+    progress: PlaneProgress | None = None,
+) -> RestoreSummary:
+    """Restore every plane of a scan.
+
+    Args:
+        reader: the scan.
+        outputs: writers made from the reader; the caller enters and closes them.
+        model: the loaded networks.
+        regions: gives the regions of a plane, on the input's grid, in place of the partitioner.
+        progress: called after each step.
+
+    Raises:
+        UnsuitableInputError: the scan is not what the task restores.
+        UnreadableInputError: pixel data are damaged.
+        OutputError: the output cannot be written.
+        DeviceError: too little memory, even for the smallest tile.
+        ValueError: an uncertainty is wanted of a plane that is restored only once.
+    """
+    if outputs.uncertainty is not None and model.settings.samples == 1:
+        raise ValueError("an uncertainty needs several views or weights")
+    task, cut, began = model.settings.task, model.cut(reader.info), time.perf_counter()
+    check(task, reader)
+    source = _Source(reader, np.float32(task.unit_factor(reader.info)), regions)
+    target = _Target(outputs, cut, task, source.factor)
+    done = 0
+    for group in _groups(reader.info.planes, cut.panes(), model.batch):
+        parts = [source.read(plane, pane) for plane, pane in group]
+        restored = model.restore(
+            [part.values * source.factor for part in parts],
+            [part.padding for part in parts],
+            [part.regions for part in parts],
+        )
+        for part, plane in zip(parts, restored, strict=True):
+            target.write(part, plane)
+        done += len(group)
+        if progress is not None:
+            progress(done, pane_count(reader.info, cut))
+    return target.summary(reader.info.planes, time.perf_counter() - began)
+
+
+def _groups(planes: int, panes: Sequence[Pane], batch: int) -> Iterator[list[tuple[int, Pane]]]:
+    """Yield panes of equal shape, in reading order, at most `batch` together."""
+    group: list[tuple[int, Pane]] = []
+    for plane in range(planes):
+        for pane in panes:
+            if group and (len(group) == batch or pane.shape != group[-1][1].shape):
+                yield group
+                group = []
+            group.append((plane, pane))
+    yield group
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A pane that was read: values `(C, H, W)` in the scan's unit, padding `(H, W)`, regions."""
+
+    plane: int
+    pane: Pane
+    values: FloatArray
+    padding: BoolArray
+    regions: Regions | None
+
+
+class _Source:
+    """Reads panes; a plane that is not too large is read once."""
+
+    def __init__(self, reader: ScanReader, factor: np.float32, regions: RegionsOf | None) -> None:
+        self.factor = factor
+        self._reader = reader
+        self._regions = regions
+        info = reader.info
+        self._holds = 4 * info.channels * info.height * info.width <= HELD_BYTES
+        self._held: tuple[int, FloatArray] | None = None
+
+    def read(self, plane: int, pane: Pane) -> _Part:
+        values = self._values(plane, pane)
+        padding = self._reader.padding(plane)
+        regions = None if self._regions is None else self._regions(plane)
+        if pane.read is not None:
+            padding = padding[pane.read.slices]
+            if regions is not None:
+                regions = Regions.from_labels(regions.crop(pane.read))
+        return _Part(plane, pane, values, padding, regions)
+
+    def _values(self, plane: int, pane: Pane) -> FloatArray:
+        if pane.read is None or not self._holds:
+            return self._reader.read(plane, pane.read)
+        if self._held is None or self._held[0] != plane:
+            self._held = None  # frees the last plane before the next one is read
+            self._held = (plane, self._reader.read(plane))
+        rows, columns = pane.read.slices
+        return self._held[1][:, rows, columns]
+
+
+class _Target:
+    """Blends panes, writes them, and counts what has changed."""
+
+    def __init__(self, outputs: Outputs, cut: Cut, task: Task, factor: np.float32) -> None:
+        self._outputs = outputs
+        self._cut = cut
+        self._task = task
+        self._factor = factor
+        self._plane = -1
+        self._blend = self._blend_uncertainty = Blending(cut, task.scale)
+        self._network = self._partition = 0.0
+        self._counts: list[int] = []
+        self._pixels, self._sum, self._squares = 0, 0.0, 0.0
+
+    def write(self, part: _Part, restored: RestoredPlane) -> None:
+        self._partition += restored.partition_seconds
+        self._network += restored.network_seconds
+        self._counts.append(restored.regions)
+        scale, write = self._task.scale, part.pane.write
+        box = None if write is None else write.scaled(scale)
+        if part.plane != self._plane:
+            self._plane = part.plane
+            self._blend = Blending(self._cut, scale)
+            self._blend_uncertainty = Blending(self._cut, scale)
+        values = self._blend.join(part.pane, restored.values)
+        output = self._in_scans_unit(values)
+        if scale == 1:
+            before = part.pane.written(part.values)
+            # A pixel that was not restored must not change by a rounding of the factor.
+            output = np.where(values == before * self._factor, before, output)
+            self._count_change(before, output, part.pane.written(part.padding))
+            if self._outputs.residual is not None:
+                residual = np.where(np.isfinite(before), before - output, 0).astype(np.float32)
+                self._outputs.residual.write(part.plane, residual, box)
+        self._outputs.restored.write(part.plane, output, box)
+        if self._outputs.uncertainty is not None:
+            assert restored.uncertainty is not None
+            joined = self._blend_uncertainty.join(part.pane, restored.uncertainty)
+            self._outputs.uncertainty.write(part.plane, self._in_scans_unit(joined), box)
+
+    def _in_scans_unit(self, values: FloatArray) -> FloatArray:
+        return (values / self._factor).astype(np.float32, copy=False)
+
+    def _count_change(self, before: FloatArray, output: FloatArray, padding: BoolArray) -> None:
+        seen = ~(padding | self._task.outside(before * self._factor))
+        change = (output - before)[seen].astype(np.float64)
+        self._pixels += change.size
+        self._sum += float(change.sum())
+        self._squares += float((change**2).sum())
+
+    def summary(self, planes: int, seconds: float) -> RestoreSummary:
+        pixels = max(1, self._pixels)
+        mean = self._sum / pixels
+        return RestoreSummary(
+            planes=planes,
+            seconds=seconds,
+            network_seconds=self._network,
+            partition_seconds=self._partition,
+            regions=float(np.mean(self._counts)),
+            mean_change=mean,
+            noise_removed=max(0.0, self._squares / pixels - mean**2) ** 0.5,
+        )
