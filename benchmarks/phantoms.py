@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.noise import Spectrum, noise_power_spectrum
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.roi import uniform_patches
@@ -63,7 +63,7 @@ def main() -> int:
 def measure(path: Path, *, phantom: bool) -> dict[str, object]:
     """Return the figures of one scan, without a reference or an input."""
     with open_scan(find_scans(path)[0]) as reader:
-        found = evaluate(Comparison(reader), Settings(phantom=phantom, shown=0))
+        found = evaluate(Comparison(reader), EvaluationSettings(phantom=phantom, shown=0))
     return {"scan": path.name} | figures(found)
 
 

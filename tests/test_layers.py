@@ -28,7 +28,7 @@ LAYERS: dict[str, float] = {
     "commands": 4,
     "batch": 3,
     "training": 3,
-    "evaluation": 3,
+    "evaluation": 2.5,
     "cli": 5,
 }
 # What a layer may take from outside the standard library, where the rule names it.

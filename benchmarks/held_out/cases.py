@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from ratcli.evaluation.baselines import BASELINES, Baseline, installed, tune
-from ratcli.evaluation.fidelity import Window, score
+from ratcli.evaluation.fidelity import score
+from ratcli.evaluation.window import Window
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.training.examples import TargetPlane

@@ -17,8 +17,9 @@ from PIL import Image
 
 from held_out.cases import Case, Column, Method
 from ratcli.evaluation.baselines import bicubic
-from ratcli.evaluation.fidelity import WINDOWS, score
+from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.stain import colour_difference, stain_shift
+from ratcli.evaluation.window import WINDOWS
 from ratcli.physics.pathology import SlideScan, degrade_slide
 from ratcli.scan import FloatArray
 from ratcli.training.examples import TargetPlane

@@ -6,29 +6,13 @@ from pathlib import Path
 
 from ratcli.cli.console import ConsoleOptions
 from ratcli.cli.parameters import Argument, Verb, app_of
-from ratcli.commands.evaluate import EvaluateOptions
+from ratcli.commands.evaluate import EvaluateOptions, evaluate
 
 
 def _run(restored: list[Path], options: EvaluateOptions, console: ConsoleOptions) -> None:
-    from ratcli.cli.evaluating import Outputs, evaluate_scans
-    from ratcli.commands.comparing import Asked, Others
+    from ratcli.cli.evaluating import FigureListener
 
-    evaluate_scans(
-        restored,
-        Others(options.reference, options.input, options.uncertainty, options.regions),
-        Asked(
-            options.window,
-            options.baseline,
-            options.protocol,
-            options.phantom,
-            options.suv_factor,
-            options.unit,
-            options.recursive,
-            options.max_pixels,
-        ),
-        Outputs(console.json, options.csv, options.report, options.if_exists, options.patient),
-        console,
-    )
+    evaluate(restored, options, listener=FigureListener(console))
 
 
 app = app_of(

@@ -62,8 +62,12 @@ class ConsoleListener(Listener):
             LOG.info("%s", one_line(outcome))
         elif not self.options.json:
             say(one_line(outcome))
-        if self.options.json:
+        if self.options.json and self.is_json(outcome):
             say(as_json_line(outcome))
+
+    def is_json(self, outcome: Outcome) -> bool:
+        """Return whether an outcome is a JSON object on stdout."""
+        return True
 
     def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Tell how many scans were done, skipped and failed."""
@@ -77,7 +81,9 @@ def one_line(outcome: Outcome) -> str:
     """Return an outcome as a line for people."""
     if outcome.status == "skipped":
         return f"{outcome.name}: skipped, {outcome.error}"
-    shown = f"{outcome.name} -> {Path(outcome.output).name}"
+    shown = outcome.name
+    if outcome.output:
+        shown += f" -> {Path(outcome.output).name}"
     if outcome.status == "planned":
         return shown
     planes = outcome.facts.get("planes")

@@ -40,9 +40,9 @@ def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
     for job in batch.jobs:
         try:
             work.open(job).__exit__(None, None, None)
-            outcomes.append(Outcome(job.name, "planned", output=str(job.output)))
+            outcomes.append(Outcome(job.name, "planned", output=job.output_text))
         except RatError as error:
-            outcomes.append(Outcome.failure(job.name, error, output=str(job.output)))
+            outcomes.append(Outcome.failure(job.name, error, output=job.output_text))
     with listener.working(len(outcomes)):
         for outcome in outcomes:
             listener.finished(outcome)

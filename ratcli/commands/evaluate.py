@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
 
 from ratcli.batch.arrays import AnyArray
 from ratcli.commands.arrays import open_scan_or_array
-from ratcli.commands.options import option
-from ratcli.commands.scans import ScanOptions
+from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.options import option, settle, takes
+from ratcli.commands.scans import RunOptions, ScanOptions
 from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
-    from ratcli.evaluation.evaluate import Settings as EvaluationSettings
+    from ratcli.batch.evaluating import MeasuredScan
+    from ratcli.evaluation.choices import Choices
     from ratcli.evaluation.results import Evaluation
+    from ratcli.scan import ScanReader
 
+StrPath = str | os.PathLike[str]
 
 MEASURE = "What is measured"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(ScanOptions):
+class EvaluateOptions(ScanOptions, RunOptions):
     """How `rat evaluate` works; the fields are the options of the command line, too."""
 
     reference: Path | None = option(
@@ -44,9 +51,6 @@ class EvaluateOptions(ScanOptions):
     csv: Path | None = option(
         None, "Write a row for each plane and region to this CSV file.", metavar="FILE"
     )
-    if_exists: Literal["error", "skip", "overwrite"] = option(
-        "error", "What to do if an output file already exists."
-    )
     uncertainty: Path | None = option(
         None, "The standard deviations that `rat restore --uncertainty` wrote.", metavar="PATH"
     )
@@ -60,7 +64,7 @@ class EvaluateOptions(ScanOptions):
         (),
         "Score in this window: ct-full, ct-soft, ct-lung, pet-full, pet-tissue, rgb, rgb-y, or "
         "LOW,HIGH as in --window=-100,300. May be given more than once.",
-        metavar="WINDOW", group=MEASURE,
+        metavar="WINDOW", group=MEASURE, changes_pixels=True,
     )  # fmt: skip
     baseline: tuple[str, ...] = option(
         (),
@@ -73,15 +77,17 @@ class EvaluateOptions(ScanOptions):
         "How fidelity is scored. rat-paper uses 8-bit luma of one window, which compares with the "
         "tables of the paper alone.",
         group=MEASURE,
+        changes_pixels=True,
     )
     phantom: bool = option(
         False,
         "The scan shows a round phantom: measure uniformity, and resolution at its edges.",
         group=MEASURE,
+        changes_pixels=True,
     )
     suv_factor: float | None = option(
         None, "SUV for each Bq/ml. Without it, the factor of the file, where it has one.",
-        least=0, metavar="F", group=MEASURE,
+        least=0, metavar="F", group=MEASURE, changes_pixels=True,
     )  # fmt: skip
     patient: Literal["scan", "folder"] = option(
         "scan",
@@ -90,37 +96,110 @@ class EvaluateOptions(ScanOptions):
     )
 
 
+# What decides how one scan in memory is measured; all other options are for a list of scans.
+_FOR_ONE = frozenset(
+    {"reference", "input", "uncertainty", "unit", "task", "window", "baseline", "protocol"}
+    | {"phantom", "suv_factor", "regions", "max_pixels"}
+)
+
+
+@overload
 def evaluate(
-    restored: AnyArray | str | os.PathLike[str],
+    restored: AnyArray | StrPath,
+    options: EvaluateOptions | None = None,
     *,
-    reference: AnyArray | str | os.PathLike[str] | None = None,
-    input: AnyArray | str | os.PathLike[str] | None = None,
-    task: str = "",
-    unit: str | None = None,
-    settings: EvaluationSettings | None = None,
-) -> Evaluation:
-    """Measure a restored scan: fidelity, noise, resolution, region means, what was taken away.
+    listener: Listener = SILENT,
+    **changes: Any,
+) -> Evaluation: ...
+
+
+@overload
+def evaluate(
+    restored: Sequence[StrPath],
+    options: EvaluateOptions | None = None,
+    *,
+    listener: Listener = SILENT,
+    **changes: Any,
+) -> list[MeasuredScan]: ...
+
+
+def evaluate(
+    restored: AnyArray | StrPath | Sequence[StrPath],
+    options: EvaluateOptions | None = None,
+    *,
+    listener: Listener = SILENT,
+    **changes: Any,
+) -> Evaluation | list[MeasuredScan]:
+    """Measure restored scans: fidelity, noise, resolution, region means, what was taken away.
 
     Args:
-        restored: an array or the path of one scan.
-        reference: what it should look like.
-        input: what it was made from.
-        task: the task whose units arrays are in; needed for arrays alone.
-        unit: unit of the values where a file does not tell it.
-        settings: windows, baselines and more.
+        restored: an array, or the path of one scan; or a list of paths of files and folders, which
+            are measured as on the command line.
+        options: how; None for the defaults.
+        listener: hears how the work is getting on, and the figures of each scan.
+        changes: single options by name, instead of those in `options`. For an array, `reference`,
+            `input` and `uncertainty` are arrays, and `task` names the task whose units they have.
+
+    Returns:
+        For one scan its figures, with planes to show in a report. For a list, the figures of each
+        scan.
 
     Raises:
-        RatError: the scans do not belong together, or cannot be read.
+        RatError: with the exit code of the command line. Of several scans all others are measured.
+        TypeError: there is no such option, or one scan does not take it.
         ValueError: arrays without a task.
     """
+    if isinstance(restored, (np.ndarray, str, os.PathLike)):
+        return _evaluate_one(restored, options, changes)
+    from ratcli.commands.evaluation_batch import evaluate_batch
+
+    return evaluate_batch(
+        [Path(path) for path in restored], settle(EvaluateOptions, options, changes), listener
+    )
+
+
+takes(EvaluateOptions)(evaluate)
+
+
+def _evaluate_one(
+    restored: AnyArray | StrPath, options: EvaluateOptions | None, changes: Mapping[str, Any]
+) -> Evaluation:
+    """Measure an array or one scan."""
+    from ratcli.evaluation.choices import settings_for
     from ratcli.evaluation.evaluate import evaluate as measure
+    from ratcli.evaluation.region_files import open_region_source
     from ratcli.evaluation.scene import Comparison
 
-    chosen = get_task(task) if task else None
+    if others := sorted(set(changes) - _FOR_ONE):
+        raise TypeError(f"one scan takes no option {', '.join(others)}; give a list of paths")
+    names = ("reference", "input", "uncertainty")
+    rest = {name: value for name, value in changes.items() if name not in (*names, "task")}
+    settled = settle(EvaluateOptions, options, rest)
+    scans = {"restored": restored} | {
+        name: changes.get(name, getattr(settled, name)) for name in names
+    }
+    task = get_task(changes["task"]) if changes.get("task") else None
     with ExitStack() as stack:
-        readers = [
-            None if scan is None else stack.enter_context(open_scan_or_array(scan, chosen, unit))
-            for scan in (restored, reference, input)
-        ]
-        assert readers[0] is not None
-        return measure(Comparison(readers[0], readers[1], readers[2]), settings)
+        readers: dict[str, ScanReader] = {
+            name: stack.enter_context(open_scan_or_array(scan, task, settled.unit))
+            for name, scan in scans.items()
+            if scan is not None
+        }
+        regions = None
+        if settled.regions is not None:
+            regions = open_region_source(settled.regions, readers["restored"], stack)
+        comparison = Comparison(**readers, regions=regions)
+        return measure(comparison, settings_for(comparison.restored, choices_of(settled)))
+
+
+def choices_of(options: EvaluateOptions) -> Choices:
+    """Return what to measure."""
+    from ratcli.evaluation.choices import Choices
+
+    return Choices(
+        windows=options.window,
+        baselines=options.baseline,
+        protocol=options.protocol,
+        phantom=options.phantom,
+        suv_factor=options.suv_factor,
+    )

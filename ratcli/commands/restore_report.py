@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratcli.batch.outcome import Outcome
-from ratcli.commands.comparing import Asked, Together
+from ratcli.batch.evaluating import EvaluateWork, measured_scan
+from ratcli.batch.evaluation_jobs import EvaluationJob
+from ratcli.batch.manifest import Header
+from ratcli.batch.outcome import Outcome, failure_of
+from ratcli.batch.pages import plan_pages, versions, write_index
+from ratcli.batch.plan import IfExists, Plan, numbered
+from ratcli.batch.session import Batch, BatchSettings
 from ratcli.commands.listening import Listener
-from ratcli.commands.measuring import Measured, measure
-from ratcli.commands.reporting import Reports, hashes, versions
 from ratcli.errors import PartialFailureError, RatError, sentence
-from ratcli.formats import ScanSource, find_scans
+from ratcli.evaluation.choices import Choices
+from ratcli.evaluation.report import IndexEntry
+from ratcli.formats import find_scans
+from ratcli.formats.atomic import check_free
 
 if TYPE_CHECKING:
     from ratcli.batch.plan import Job
     from ratcli.batch.restoring import RestoreWork
-
 
 LOG = logging.getLogger("ratcli.commands")
 
@@ -33,12 +37,12 @@ class RestoreReports:
         place: a file ending in `.html` for one scan; else a folder.
         jobs: all scans of the batch, those that are done already among them.
         work: what is done to them.
-        if_exists: what to do about pages that are there.
+        if_exists: what to do about pages that exist.
         listener: hears how far the pages are.
 
     Raises:
         UsageError: one file for several scans, or a file that is no HTML.
-        OutputError: a page is there already.
+        OutputError: a page exists already.
     """
 
     def __init__(
@@ -46,63 +50,91 @@ class RestoreReports:
         place: Path,
         jobs: Sequence[Job],
         work: RestoreWork,
-        if_exists: str,
+        if_exists: IfExists,
         listener: Listener,
     ) -> None:
-        self._reports = Reports(place, [job.source.name for job in jobs], if_exists)
+        self._pages = plan_pages(place, [job.source.name for job in jobs])
         self._jobs, self._work, self._listener = jobs, work, listener
+        self._if_exists = if_exists
+        for path in (*self._pages.each, *([self._pages.index] if self._pages.index else ())):
+            check_free(path, overwrite=if_exists != "error")
 
     def write(self, outcomes: Sequence[Outcome]) -> RatError | None:
         """Write the pages of all scans that have an output, and the index.
 
         Returns:
-            What to tell where a page could not be made, else None.
+            What to tell if a page could not be made, else None.
         """
-        failed: list[RatError] = []
-        told = {outcome.name: outcome for outcome in outcomes}
-        with self._listener.working(len(self._jobs), elsewhere=True):
-            for number, job in enumerate(self._jobs):
-                outcome = told.get(job.name)
-                if outcome is None or outcome.status not in ("done", "skipped"):
-                    continue
-                try:
-                    self._page(number, job, outcome)
-                except RatError as error:
-                    LOG.error("%s", sentence(f"report on {job.name}: {error}", error.hint))
-                    failed.append(error)
-        self._reports.finish()
-        if len(self._jobs) == 1 and failed:
-            return failed[0]
-        return PartialFailureError(f"{len(failed)} reports could not be made") if failed else None
+        restored = {one.name: one for one in outcomes if one.status in ("done", "skipped")}
+        pages = zip(self._jobs, self._pages.each, strict=True)
+        jobs = tuple(
+            numbered(
+                self._evaluation(job, page, restored[job.name])
+                for job, page in pages
+                if job.name in restored
+            )
+        )
+        batch = Batch(Plan(jobs), Header(), BatchSettings(self._if_exists))
+        with self._listener.working(len(jobs)):
+            pages_made = batch.run(self._evaluate_work(), _ReportListener(self._listener))
+        self._write_index(jobs, pages_made)
+        failed = sum(one.status == "failed" for one in pages_made)
+        if failed and len(self._jobs) > 1:
+            return PartialFailureError(f"{failed} reports could not be made")
+        return failure_of(pages_made)
 
-    def _page(self, number: int, job: Job, outcome: Outcome) -> None:
-        task, name = self._work.settings.task, job.source.name
+    def _evaluation(self, job: Job, page: Path, outcome: Outcome) -> EvaluationJob:
         others = {"input": job.source}
         if job.uncertainty is not None:
-            others["uncertainty"] = _written(job.uncertainty)
-        each = Together(_written(job.output), others)
-        # A region map is on the grid of the input.
-        regions = self._work.regions if task.scale == 1 else None
-        unit, limit = self._work.unit or task.units[0], self._work.max_pixels
-        asked = Asked(unit=unit, max_pixels=limit)
-        one = measure(each, regions, asked, partial(self._listener.planes, job.name))
-        self._reports.add(number, name, one.found, self._facts(one, outcome.facts))
+            others["uncertainty"] = find_scans(job.uncertainty)[0]
+        return EvaluationJob(
+            find_scans(job.output)[0],
+            job.source.name,
+            page,
+            others=others,
+            page_facts={"settings": self._settings_text(outcome), **versions("torch")},
+        )
 
-    def _facts(self, one: Measured, told: Mapping[str, object]) -> dict[str, str]:
+    def _evaluate_work(self) -> EvaluateWork:
+        task = self._work.settings.task
+        return EvaluateWork(
+            Choices(),
+            # A region map is on the grid of the input.
+            regions=self._work.regions if task.scale == 1 else None,
+            unit=self._work.unit or task.units[0],
+            max_pixels=self._work.max_pixels,
+            keeps_pages=self._if_exists == "skip",
+        )
+
+    def _settings_text(self, outcome: Outcome) -> str:
         settings = self._work.settings
         how = [f"precision {settings.engine.precision}", f"views {settings.views}"]
         if settings.engine.tile:
             how.append(f"tiles of {settings.engine.tile} px")
-        if "device" in told:
-            how.append(f"device {told['device']}")
-        return {
-            "restored by": one.made or "not told by the restored scan's header",
-            **hashes({"restored": one.each.restored, **one.each.others}),
-            "settings": ", ".join(how),
-            **versions("torch"),
-        }
+        if "device" in outcome.facts:
+            how.append(f"device {outcome.facts['device']}")
+        return ", ".join(how)
+
+    def _write_index(self, jobs: Sequence[EvaluationJob], outcomes: Sequence[Outcome]) -> None:
+        by_name = {outcome.name: outcome for outcome in outcomes}
+        entries = [
+            IndexEntry(job.name, job.output.name, one.found)
+            for job in jobs
+            if (one := measured_scan(by_name[job.name]))
+        ]
+        if self._pages.index is not None and entries:
+            write_index(self._pages.index, entries, overwrite=self._if_exists != "error")
 
 
-def _written(path: Path) -> ScanSource:
-    """Return a scan that was written."""
-    return find_scans(path)[0]
+class _ReportListener:
+    """Passes on how far the pages are, and why one could not be made."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.check, self.planes = listener.check, listener.planes
+
+    def finished(self, outcome: Outcome) -> None:
+        if outcome.status == "failed":
+            LOG.error("%s", sentence(f"report on {outcome.error}", outcome.hint))
+        else:
+            LOG.info("%s -> %s", outcome.name, Path(outcome.output).name)

@@ -56,8 +56,8 @@ class ScanOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """Where outputs go, and how many scans are worked on."""
+class OutputOptions:
+    """Where scans are written."""
 
     output: Path | None = option(
         None,
@@ -66,6 +66,12 @@ class BatchOptions:
         short="o",
         metavar="PATH",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a batch is run."""
+
     if_exists: Literal["error", "skip", "overwrite"] = option(
         "error", "What to do if an output file already exists."
     )
@@ -93,6 +99,11 @@ class BatchOptions:
     fail_fast: bool = option(False, "Stop at the first scan that fails.", group=BATCH)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(RunOptions, OutputOptions):
+    """Where outputs go, and how many scans are worked on."""
+
+
 def selection(
     scans: ScanOptions,
     batch: BatchOptions,
@@ -114,7 +125,7 @@ def selection(
     return Selection(suffix, output, scans.recursive, scans.series_uid, residual, uncertainty)
 
 
-def batch_settings(options: BatchOptions) -> BatchSettings:
+def batch_settings(options: RunOptions) -> BatchSettings:
     """Return how a batch is run."""
     return BatchSettings(
         if_exists=options.if_exists,

@@ -20,8 +20,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from ratcli.errors import MeasurementError, UsageError
-from ratcli.evaluation.fidelity import WINDOWS, Window, score
+from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.noise import noise_level
+from ratcli.evaluation.window import WINDOWS, Window
 from ratcli.scan import FloatArray
 
 RealArray = npt.NDArray[np.float64]

@@ -51,7 +51,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """How to evaluate.
 
     Attributes:
@@ -73,7 +73,9 @@ class Settings:
 
 
 def evaluate(
-    comparison: Comparison, settings: Settings | None = None, progress: Progress | None = None
+    comparison: Comparison,
+    settings: EvaluationSettings | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a restored scan.
 
@@ -87,7 +89,7 @@ def evaluate(
         UsageError: no window is known for the unit, or the protocol needs one.
     """
     comparison.check()
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     run = _Run(comparison, settings)
     views = views_of(comparison.restored.info)
     shown = set(np.linspace(0, len(views) - 1, min(settings.shown, len(views))).round().astype(int))
@@ -102,7 +104,7 @@ def evaluate(
 class _Run:
     """One evaluation under way."""
 
-    def __init__(self, comparison: Comparison, settings: Settings) -> None:
+    def __init__(self, comparison: Comparison, settings: EvaluationSettings) -> None:
         info = comparison.restored.info
         self._comparison, self._settings = comparison, settings
         self.measured = measured_unit(comparison.restored, settings.suv_factor)
@@ -257,7 +259,9 @@ def _pitch(spacing_mm: tuple[float | None, float | None, float | None]) -> float
     return rows
 
 
-def _windows(comparison: Comparison, settings: Settings, unit: str | None) -> tuple[Window, ...]:
+def _windows(
+    comparison: Comparison, settings: EvaluationSettings, unit: str | None
+) -> tuple[Window, ...]:
     """Return the windows to score in.
 
     Raises:

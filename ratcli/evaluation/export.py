@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +13,10 @@ import numpy as np
 
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.noise import Spectrum
+from ratcli.evaluation.patients import Figure
 from ratcli.evaluation.resolution import Transfer
 from ratcli.evaluation.results import Contrast, Evaluation, RegionRow
+from ratcli.evaluation.summary import Summary
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,6 +46,39 @@ def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
         yield _csv_row(plane_row, windows)
     for row in found.regions:
         yield _csv_row(_region_cells(row), windows)
+
+
+def csv_text(scans: Sequence[tuple[str, Evaluation]]) -> str:
+    """Return the rows of all scans; those with other windows have other columns, empty elsewhere.
+
+    Args:
+        scans: name and figures of each.
+    """
+    rows = [{"scan": name, **row} for name, found in scans for row in as_rows(found)]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def summary_rows(over: Mapping[Figure, Summary]) -> list[dict[str, object]]:
+    """Return figures over patients as JSON knows them."""
+    return [
+        {
+            "image": figure.image,
+            "region": figure.region,
+            "window": figure.scale,
+            "figure": figure.name,
+            "mean": _plain(summary.mean),
+            "sd": _plain(summary.sd),
+            "low": _plain(summary.low),
+            "high": _plain(summary.high),
+            "patients": summary.count,
+        }
+        for figure, summary in over.items()
+    ]
 
 
 def _plane_rows(found: Evaluation) -> Iterator[dict[str, object]]:

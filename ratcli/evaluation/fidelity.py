@@ -1,4 +1,4 @@
-"""Fidelity to a reference: PSNR, SSIM and RMSE at named windows, with intervals over patients.
+"""Fidelity to a reference: PSNR, SSIM and RMSE at named windows.
 
 Every figure carries its window, because the same pair of images gives 46.6 dB over
 [-1024, 3072] HU and 28.4 dB over [-160, 240] HU. The rules, the same everywhere:
@@ -15,7 +15,7 @@ No torch here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,30 +23,8 @@ import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.window import WINDOWS, Window, parse_window, windows_of
+from ratcli.evaluation.window import Window
 from ratcli.scan import BoolArray, FloatArray
-
-__all__ = [
-    "RAT_PAPER",
-    "SSIM_SETTINGS",
-    "WINDOWS",
-    "ErrorMaps",
-    "Fidelity",
-    "FidelityTally",
-    "Summary",
-    "Window",
-    "error_maps",
-    "mean_bias",
-    "parse_window",
-    "psnr",
-    "rmse",
-    "score",
-    "score_volume",
-    "ssim",
-    "studio_luma",
-    "summarise",
-    "windows_of",
-]
 
 RealArray = npt.NDArray[np.float64]
 
@@ -72,25 +50,6 @@ class Fidelity:
     ssim: float
     rmse: float
     pixels: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A figure over patients.
-
-    Attributes:
-        mean: over patients, each counted once.
-        sd: sample standard deviation; nan for fewer than two.
-        low: lower end of the bootstrap interval; nan for fewer than two.
-        high: its upper end.
-        count: number of patients.
-    """
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -270,35 +229,6 @@ def studio_luma(plane: FloatArray, window: Window) -> FloatArray:
     weights = np.asarray((65.481, 128.553, 24.966))
     luma: RealArray = 16.0 + np.einsum("chw,c->hw", levels, weights)[None]
     return luma.astype(np.float32)
-
-
-def summarise(
-    values: Sequence[float], level: float = 0.95, draws: int = 10_000, seed: int = 0
-) -> Summary:
-    """Summarise one figure a patient, with a percentile bootstrap interval of the mean.
-
-    Args:
-        values: one figure for each patient, not for each slice: slices are not independent.
-        level: coverage of the interval.
-        draws: bootstrap samples.
-        seed: of the sampling.
-
-    Raises:
-        MeasurementError: no values.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13.
-    """
-    sample = np.asarray(values, np.float64)
-    if sample.size == 0:
-        raise MeasurementError("there is no figure to summarise")
-    if sample.size < 2:
-        return Summary(float(sample[0]), math.nan, math.nan, math.nan, 1)
-    picks = np.random.default_rng(seed).integers(0, sample.size, (draws, sample.size))
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(sample[picks].mean(axis=1), (tail, 1.0 - tail))
-    return Summary(
-        float(sample.mean()), float(sample.std(ddof=1)), float(low), float(high), int(sample.size)
-    )
 
 
 def _maps(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ratcli.evaluation.fidelity import Fidelity, Summary, summarise
+from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.scene import RESTORED
+from ratcli.evaluation.summary import Summary, summarise
 
 WHOLE = "all"
 FIDELITY_FIGURES = ("psnr_db", "ssim", "rmse")
@@ -31,6 +32,19 @@ class Figure:
     region: str
     scale: str
     name: str
+
+
+@dataclass(frozen=True)
+class PatientFigures:
+    """Figures over patients.
+
+    Attributes:
+        figures: a summary of each.
+        patient: what counts as one patient: `scan`, or `folder` for all scans of a folder.
+    """
+
+    figures: Mapping[Figure, Summary]
+    patient: str
 
 
 def over_patients(found: Sequence[tuple[str, Evaluation]]) -> dict[Figure, Summary]:

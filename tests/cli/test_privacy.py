@@ -123,7 +123,17 @@ COMMANDS = {
     "segment": ("segment", "-o", "out", "--table", "--preview", "--cache", "cache", *LOGGED),
     "segment to NIfTI": ("segment", "-o", "out", "--format", "nifti", *KEPT),
     "segment to TIFF": ("segment", "-o", "out", "--format", "tiff", *LOGGED),
-    "evaluate": ("evaluate", "--report", "reports", "--csv", "all.csv", "--json", *LOGGED),
+    "evaluate": (
+        "evaluate",
+        "--report",
+        "reports",
+        "--csv",
+        "all.csv",
+        "--json",
+        "--manifest",
+        "run.json",
+        *LOGGED,
+    ),
     "info": ("info",),
     "info as JSON": ("info", "--json"),
 }

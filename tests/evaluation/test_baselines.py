@@ -9,7 +9,8 @@ import pytest
 from ratcli.errors import UsageError
 from ratcli.evaluation import baselines
 from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, tune, usual_baseline
-from ratcli.evaluation.fidelity import WINDOWS, rmse
+from ratcli.evaluation.fidelity import rmse
+from ratcli.evaluation.window import WINDOWS
 
 SOFT = WINDOWS["ct-soft"]
 

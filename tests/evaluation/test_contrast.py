@@ -9,7 +9,7 @@ from arrays import ArrayReader
 
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.contrast import ContrastTally, ring
-from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.roi import Disc, MappedRegions, regions_from_json
@@ -29,7 +29,7 @@ def _planes(noise_hu: float) -> ArrayReader:
 
 def _found(regions: object, **settings: object) -> Evaluation:
     comparison = Comparison(_planes(NOISE_HU / 4), input=_planes(NOISE_HU), regions=regions)  # type: ignore[arg-type]
-    return evaluate(comparison, Settings(shown=0, **settings))  # type: ignore[arg-type]
+    return evaluate(comparison, EvaluationSettings(shown=0, **settings))  # type: ignore[arg-type]
 
 
 def _cnr(found: Evaluation) -> dict[tuple[str, str, str], float]:

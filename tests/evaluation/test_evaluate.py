@@ -12,12 +12,13 @@ from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline
-from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
-from ratcli.evaluation.fidelity import RAT_PAPER, WINDOWS, Window, rmse, score, studio_luma
+from ratcli.evaluation.fidelity import RAT_PAPER, rmse, score, studio_luma
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.roi import Disc, regions_from_json
 from ratcli.evaluation.scene import Comparison
+from ratcli.evaluation.window import WINDOWS, Window
 
 SIDE = 192
 BODY = Disc(96.0, 96.0, 78.0)
@@ -65,7 +66,7 @@ def _comparison(**changes: object) -> Comparison:
 @pytest.fixture(scope="module")
 def found() -> Evaluation:
     baseline = Baseline("gaussian", BASELINES["gaussian"].start, WINDOWS["ct-soft"])
-    settings = Settings(baselines=(baseline,), phantom=True, shown=2)
+    settings = EvaluationSettings(baselines=(baseline,), phantom=True, shown=2)
     return evaluate(_comparison(regions=DRAWN), settings)
 
 
@@ -191,14 +192,14 @@ def test_padding_counts_nowhere() -> None:
     spoiled[..., :40] = -2000.0
     restored = ArrayReader(spoiled, padding=padding)
     window = Window("all", -4000.0, 4000.0, "HU")
-    result = evaluate(_comparison(restored=restored), Settings(windows=(window,)))
+    result = evaluate(_comparison(restored=restored), EvaluationSettings(windows=(window,)))
     assert result.pooled[0].fidelity.rmse < 10.0
     assert not result.suspicious
 
 
 def test_the_paper_protocol_is_not_mixed_with_other_figures() -> None:
     soft = WINDOWS["ct-soft"]
-    result = evaluate(_comparison(), Settings(windows=(soft,), protocol="rat-paper"))
+    result = evaluate(_comparison(), EvaluationSettings(windows=(soft,), protocol="rat-paper"))
     assert {row.fidelity.window.unit for row in result.fidelity} == {"8-bit Y"}
     restored = (CLEAN + 0.2 * NOISE)[0].astype(np.float32)
     luma = [studio_luma(plane, soft) for plane in (restored, CLEAN[0])]
@@ -209,7 +210,7 @@ def test_the_paper_protocol_is_not_mixed_with_other_figures() -> None:
 
 def test_the_paper_protocol_needs_a_window() -> None:
     with pytest.raises(UsageError, match="maps one window"):
-        evaluate(_comparison(), Settings(protocol="rat-paper"))
+        evaluate(_comparison(), EvaluationSettings(protocol="rat-paper"))
 
 
 def test_scans_of_other_sizes_are_refused() -> None:
@@ -254,7 +255,7 @@ def test_uptake_is_measured_in_given_regions_of_a_volume() -> None:
     text = '{"regions": [{"name": "lesion", "disc": [30, 30, 8]}]}'
     scans = [ArrayReader(v, "Bq/ml", (4.0, 4.0, 4.0)) for v in (1000 * volume, 2000 * volume)]
     comparison = Comparison(scans[0], scans[1], regions=regions_from_json(text))
-    result = evaluate(comparison, Settings(suv_factor=0.001))
+    result = evaluate(comparison, EvaluationSettings(suv_factor=0.001))
     assert result.unit == "SUV"
     row = result.uptake[0]
     assert row.restored.mean == pytest.approx(4.0)

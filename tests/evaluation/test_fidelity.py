@@ -10,19 +10,16 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.fidelity import (
     RAT_PAPER,
-    WINDOWS,
-    Window,
     mean_bias,
-    parse_window,
     psnr,
     rmse,
     score,
     score_volume,
     ssim,
     studio_luma,
-    summarise,
-    windows_of,
 )
+from ratcli.evaluation.summary import summarise
+from ratcli.evaluation.window import WINDOWS, Window, parse_window, windows_of
 
 SOFT = WINDOWS["ct-soft"]
 

@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from ratcli.evaluation.fidelity import WINDOWS, Fidelity
+from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.patients import Figure, over_patients
 from ratcli.evaluation.quantitation import RegionBias
 from ratcli.evaluation.results import Evaluation, FidelityRow, RegionRow
+from ratcli.evaluation.window import WINDOWS
 
 SOFT = WINDOWS["ct-soft"]
 

@@ -71,6 +71,25 @@ def test_both_give_the_same_figures(
     assert json.loads(json.dumps(found)) == {name: printed[name] for name in found}
 
 
+def test_a_list_of_scans_is_a_batch_from_python_too(tmp_path: Path) -> None:
+    for part, noise in {"out": 0.05, "full": 0.0}.items():
+        (tmp_path / part).mkdir()
+        for name in ("a", "b"):
+            _nifti(tmp_path / part / name, 40.0 * _volume(noise) - 80.0)
+    table = tmp_path / "all.csv"
+    measured = ratcli.evaluate(
+        [tmp_path / "out"], reference=tmp_path / "full", unit="HU", window="ct-soft", csv=table
+    )
+    assert [one.name for one in measured] == ["a", "b"]
+    assert {row.fidelity.window.name for row in measured[0].found.pooled} == {"ct-soft"}
+    assert table.exists()
+
+
+def test_one_scan_takes_no_option_for_many(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="one scan takes no option csv"):
+        ratcli.evaluate(tmp_path / "scan.nii.gz", csv=tmp_path / "all.csv")
+
+
 def test_the_factor_that_a_user_gives_goes_before_that_of_the_header(tmp_path: Path) -> None:
     from ratcli.evaluation.units import measured_unit
     from ratcli.formats import open_scan

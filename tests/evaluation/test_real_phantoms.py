@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.scene import Comparison
 from ratcli.formats import find_scans, open_scan
@@ -18,7 +18,7 @@ HEAD = DATA / "ct_paired" / "philips_head_phantom" / "bone_1mm"
 
 def _evaluate(path: Path, *, phantom: bool) -> Evaluation:
     with open_scan(find_scans(path)[0]) as reader:
-        return evaluate(Comparison(reader), Settings(phantom=phantom, shown=0))
+        return evaluate(Comparison(reader), EvaluationSettings(phantom=phantom, shown=0))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from arrays import ArrayReader
 from scipy.ndimage import gaussian_filter
 
-from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
@@ -40,7 +40,7 @@ def _scans(planes: int = 3) -> dict[str, ArrayReader]:
 
 @pytest.fixture(scope="module")
 def found() -> Evaluation:
-    return evaluate(Comparison(**_scans()), Settings(phantom=True))  # type: ignore[arg-type]
+    return evaluate(Comparison(**_scans()), EvaluationSettings(phantom=True))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

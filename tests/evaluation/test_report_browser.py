@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_report import _scans
 
-from ratcli.evaluation.evaluate import Settings, evaluate
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.patients import over_patients
 from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
 from ratcli.evaluation.scene import Comparison
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = evaluate(Comparison(**_scans()), Settings(phantom=True))  # type: ignore[arg-type]
+    found = evaluate(Comparison(**_scans()), EvaluationSettings(phantom=True))  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render(found, Provenance("Phantom", "9.9", {"task": "ct-denoise"})))
     return path
@@ -261,7 +261,7 @@ def test_no_text_of_a_plot_covers_another_or_leaves_it(opened: _Opened) -> None:
 
 
 def test_the_index_opens_without_script_or_request(browser: Browser, tmp_path: Path) -> None:
-    found = evaluate(Comparison(**_scans()), Settings(shown=1))  # type: ignore[arg-type]
+    found = evaluate(Comparison(**_scans()), EvaluationSettings(shown=1))  # type: ignore[arg-type]
     (tmp_path / "a #1.html").write_text(render(found, Provenance("a #1", "9.9")))
     index = tmp_path / "index.html"
     over = over_patients([("a", found), ("b", found)])

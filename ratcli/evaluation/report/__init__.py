@@ -15,7 +15,6 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 
-from ratcli.evaluation.fidelity import Summary
 from ratcli.evaluation.patients import Figure
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.curves import plots
@@ -23,6 +22,7 @@ from ratcli.evaluation.report.figures import patients_table, tables
 from ratcli.evaluation.report.pictures import Gallery, make_gallery
 from ratcli.evaluation.report.plots import colours, draw
 from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.summary import Summary
 
 _WINDOWS: dict[str, dict[str, tuple[float, float]]] = {
     "HU": {

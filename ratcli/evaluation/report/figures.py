@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ratcli.evaluation.fidelity import Fidelity, Summary
+from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.patients import Figure
 from ratcli.evaluation.report.physics import (
     contrast_table,
@@ -20,6 +20,7 @@ from ratcli.evaluation.report.physics import (
 from ratcli.evaluation.report.table import Table
 from ratcli.evaluation.report.words import digits_of, interval, number, signed, unit_of
 from ratcli.evaluation.results import Evaluation, RegionRow
+from ratcli.evaluation.summary import Summary
 
 _MOST_REGIONS = 60
 _FIDELITY_DIGITS = (("psnr_db", 2), ("ssim", 4), ("rmse", 3))

@@ -1,0 +1,190 @@
+"""Evaluating as a kind of work for a batch: a job is a restored scan and what it is compared with.
+
+The figures of a scan are its outcome's facts, so that they come back from other processes, and
+`--resume` finds them in the manifest. Its page of a report, if one is wanted, is its output.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
+
+from ratcli import __version__
+from ratcli.batch.evaluation_jobs import EvaluationJob
+from ratcli.batch.outcome import Fact, Outcome
+from ratcli.batch.pages import hashes, write_text
+from ratcli.batch.plan import IfExists, Job
+from ratcli.batch.stream import ReadAhead
+from ratcli.batch.work import PendingOutput, PlaneProgress
+from ratcli.errors import UnreadableInputError
+from ratcli.evaluation.choices import Choices, settings_for
+from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
+from ratcli.evaluation.region_files import open_region_source
+from ratcli.evaluation.report import Provenance, render
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.scene import Comparison
+from ratcli.evaluation.stored import from_data, to_data
+from ratcli.formats import open_scan
+from ratcli.formats.history import made_by
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+
+@dataclass(frozen=True)
+class MeasuredScan:
+    """The figures of one scan.
+
+    Attributes:
+        name: of the scan.
+        found: its figures.
+        made_by: how `rat` made it, empty where its header does not say so.
+    """
+
+    name: str
+    found: Evaluation
+    made_by: str
+
+
+@dataclass(frozen=True)
+class EvaluateWork:
+    """Measure restored scans.
+
+    Attributes:
+        choices: what to measure.
+        regions: file of regions to measure in, or None.
+        unit: unit of the values where a file does not tell one, or None.
+        max_pixels: most pixels to decode at once.
+        keeps_pages: whether pages that exist already are left as they are.
+    """
+
+    choices: Choices
+    regions: Path | None = None
+    unit: str | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    keeps_pages: bool = False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files beside the scans on which the figures depend."""
+        return (*self.choices.files, *((self.regions,) if self.regions else ()))
+
+    def open(self, job: Job) -> ComparedReader:
+        """Open the scans of a pair and refuse those that do not belong together.
+
+        Raises:
+            RatError: a scan cannot be read, or is not like the restored one.
+        """
+        assert isinstance(job, EvaluationJob)
+        opened = partial(open_scan, assume_unit=self.unit, max_pixels=self.max_pixels)
+        with ExitStack() as stack:
+            readers = {
+                name: stack.enter_context(opened(source)) for name, source in job.sources.items()
+            }
+            restored = readers["restored"]
+            regions = None
+            if self.regions is not None:
+                regions = open_region_source(self.regions, restored, stack)
+            comparison = Comparison(**readers, regions=regions)
+            comparison.check()
+            shown = self.choices.shown if job.outputs else 0
+            settings = settings_for(restored, replace(self.choices, shown=shown))
+            return ComparedReader(comparison, settings, stack.pop_all())
+
+    def load(self) -> EvaluateWorker:
+        """Return what measures; there is nothing to load."""
+        return EvaluateWorker(keeps_pages=self.keeps_pages)
+
+
+class ComparedReader:
+    """Reads the restored scan of a pair, and holds the other ones open.
+
+    Args:
+        comparison: the open scans.
+        settings: how to evaluate them.
+        stack: closes them.
+    """
+
+    def __init__(
+        self, comparison: Comparison, settings: EvaluationSettings, stack: ExitStack
+    ) -> None:
+        self.comparison, self.settings = comparison, settings
+        self._stack = stack
+
+    @property
+    def info(self) -> ScanInfo:
+        """Facts about the restored scan."""
+        return self.comparison.restored.info
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a plane or a box of the restored scan; see `ScanReader.read`."""
+        return self.comparison.restored.read(plane, box)
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return where a restored plane holds no measurement; see `ScanReader.padding`."""
+        return self.comparison.restored.padding(plane)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+@dataclass(frozen=True)
+class EvaluateWorker:
+    """Measures pairs one after another; see `EvaluateWork` for the attribute."""
+
+    keeps_pages: bool
+
+    def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
+        """Measure a pair and make its page; see `Worker.run`."""
+        pair = reader.inner
+        assert isinstance(job, EvaluationJob)
+        assert isinstance(pair, ComparedReader)
+        how = made_by(pair.comparison.restored)
+        comparison = replace(pair.comparison, restored=reader)
+        found = evaluate(comparison, pair.settings, progress)
+        facts: dict[str, Fact] = {"made_by": how, "found": to_data(found)}
+        page = ExitStack()
+        if job.outputs:
+            if_exists: IfExists = "skip" if self.keeps_pages else "error"
+            if_exists = "overwrite" if job.overwrite else if_exists
+            page.callback(write_text, job.output, _page(job, found, how), if_exists)
+        return PendingOutput(facts, page)
+
+
+def measured_scan(outcome: Outcome) -> MeasuredScan | None:
+    """Return the figures in an outcome, None where the scan was not measured.
+
+    Raises:
+        UnreadableInputError: a manifest has them in another form.
+    """
+    if "found" not in outcome.facts:
+        return None
+    try:
+        found = from_data(outcome.facts["found"])  # type: ignore[arg-type]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UnreadableInputError(
+            f"the manifest holds no figures of {outcome.name} that this rat can read",
+            hint="Start again with another manifest.",
+        ) from error
+    return MeasuredScan(outcome.name, found, str(outcome.facts.get("made_by", "")))
+
+
+def _page(job: EvaluationJob, found: Evaluation, how: str) -> str:
+    facts = {
+        "restored by": how or "not told by the restored scan's header",
+        **hashes(job.sources),
+        **job.page_facts,
+    }
+    return render(found, Provenance(job.name, __version__, facts))

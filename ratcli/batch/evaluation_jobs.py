@@ -1,0 +1,139 @@
+"""Which scans `rat evaluate` compares: a job is a restored scan and those that belong to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ratcli.batch.digest import files_digest
+from ratcli.batch.pages import Pages
+from ratcli.batch.plan import Job, Plan, find_inputs, numbered
+from ratcli.errors import UsageError
+from ratcli.formats import ScanSource, find_scans
+
+
+@dataclass(frozen=True)
+class ComparedWith:
+    """What restored scans are compared with, each a file or a folder, or None."""
+
+    reference: Path | None = None
+    input: Path | None = None
+    uncertainty: Path | None = None
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Those that are given, by name."""
+        named = {name: getattr(self, name) for name in ("reference", "input", "uncertainty")}
+        return {name: path for name, path in named.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class EvaluationJob(Job):
+    """A restored scan, and the scans that it is compared with.
+
+    `output` is its page of the report; an empty path where none is wanted.
+
+    Attributes:
+        others: the other scans, by the names of `ComparedWith`.
+        more_files: other files on which the figures depend.
+        page_facts: rows for the page's table of provenance.
+    """
+
+    others: Mapping[str, ScanSource] = field(default_factory=dict)
+    more_files: tuple[Path, ...] = ()
+    page_facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The page, if one is wanted."""
+        return (self.output,) if self.output.name else ()
+
+    @property
+    def claims(self) -> tuple[Path, ...]:
+        """Nothing: where a page exists, the scan is measured all the same."""
+        return ()
+
+    @property
+    def sources(self) -> dict[str, ScanSource]:
+        """All scans by name."""
+        return {"restored": self.source, **self.others}
+
+    def inputs_digest(self) -> str:
+        """Return one SHA-256 of all that is read; scans that change their places change it."""
+        each = [f"{name} {files_digest(source.files)}" for name, source in self.sources.items()]
+        each += [files_digest([path]) for path in self.more_files if path.exists()]
+        return hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+
+def find_evaluations(
+    restored: Sequence[Path],
+    others: ComparedWith,
+    *,
+    recursive: bool = False,
+    series_uid: str | None = None,
+) -> Plan:
+    """List the restored scans, each with those that it is compared with.
+
+    A lone scan belongs to a lone restored one; of several, the one whose name the restored one's
+    begins with (`a` to `a_ct-denoise`).
+
+    Raises:
+        UsageError: a restored scan has no partner.
+        InputNotFoundError: nothing is there.
+    """
+    found, failures = find_inputs(restored, recursive=recursive, series_uid=series_uid)
+    partners = {name: find_scans(path, recursive=recursive) for name, path in others.paths.items()}
+    jobs = [
+        EvaluationJob(
+            scan.source,
+            scan.source.name,
+            Path(),
+            others={
+                name: _partner(name, scan.source, candidates, len(found))
+                for name, candidates in partners.items()
+            },
+        )
+        for scan in found
+    ]
+    return Plan(tuple(numbered(jobs)), tuple(failures))
+
+
+def prepared(
+    plan: Plan, pages: Pages | None, files: tuple[Path, ...], page_facts: Mapping[str, str]
+) -> Plan:
+    """Return a plan in which each job knows its page, and the files on which its figures depend.
+
+    Args:
+        plan: of `find_evaluations`.
+        pages: where pages go, or None.
+        files: regions and tuned baselines.
+        page_facts: rows for the table of provenance of each page.
+    """
+    each = pages.each if pages is not None else (Path(),) * len(plan.jobs)
+    jobs = (
+        replace(job, output=page, more_files=files, page_facts=page_facts)
+        for job, page in zip(plan.jobs, each, strict=True)
+        if isinstance(job, EvaluationJob)
+    )
+    return Plan(tuple(jobs), plan.outcomes)
+
+
+def _partner(
+    kind: str, source: ScanSource, candidates: Sequence[ScanSource], count: int
+) -> ScanSource:
+    """Return the scan that belongs to a restored one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if len(candidates) == 1 and count == 1:
+        return candidates[0]
+    fitting = [other for other in candidates if source.name.startswith(other.name)]
+    if not fitting:
+        raise UsageError(
+            f"no {kind} belongs to {source.name}",
+            hint=f"Its name must be the start of the restored one's; {len(candidates)} were found.",
+        )
+    return max(fitting, key=lambda other: len(other.name))
