@@ -19,7 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from ratcli.formats.dicom.codestream import (
+from ratcli.formats.codestream import (
     CodestreamHeader,
     check_jpeg_end,
     parse_jpeg,

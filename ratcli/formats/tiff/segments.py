@@ -12,7 +12,7 @@ from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats.cache import DecodedCache
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
-from ratcli.formats.tiff.codestream import JPEG, check_declared_size, check_jpeg_is_whole, is_read
+from ratcli.formats.tiff.compressions import JPEG, check_declared_size, check_jpeg_is_whole, is_read
 from ratcli.formats.tiff.samples import JPEG_COMPRESSIONS
 from ratcli.formats.tiling import TileGrid
 from ratcli.scan import Box
@@ -48,7 +48,10 @@ class PagePixels:
         self._grid = TileGrid(self.height, self.width, self.segment_height, self.segment_width)
         self._is_planar = int(page.planarconfig) == 2 and page.samplesperpixel > 1
         if not is_read(int(page.compression)):
-            raise UnreadableInputError(f"compression {compression_name(page)} is not read")
+            raise UnreadableInputError(
+                f"the pixels are compressed with {compression_name(page)}, which is not read",
+                hint="Save the image with LZW, deflate, JPEG or JPEG 2000 compression.",
+            )
         self._offsets, self._counts = self._locate(shift)
 
     @property

@@ -94,16 +94,9 @@ def jpeg2000_claiming(height, width):
     return bytes(data)
 
 
-def png_claiming(height, width):
-    data = bytearray(imagecodecs.png_encode(np.zeros((16, 16), np.uint8)))
-    data[16:24] = struct.pack(">II", width, height)
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    return bytes(data)
-
-
 def test_a_codestream_that_claims_a_huge_image_is_not_decoded(tmp_path):
     paths = []
-    claims = {7: jpeg_claiming, 34712: jpeg2000_claiming, 34933: png_claiming}
+    claims = {7: jpeg_claiming, 34712: jpeg2000_claiming}
     for compression, claiming in claims.items():
         paths.append(tmp_path / f"{compression}.tif")
         paths[-1].write_bytes(tiled(256, 256, 256, compression, [claiming(40000, 40000)]))
@@ -113,18 +106,9 @@ def test_a_codestream_that_claims_a_huge_image_is_not_decoded(tmp_path):
     assert opened.peak_bytes < BOUND
 
 
-@pytest.mark.parametrize(
-    ("compression", "encode"),
-    [
-        (50001, lambda image: imagecodecs.webp_encode(np.dstack([image] * 3), lossless=True)),
-        (50001, lambda image: imagecodecs.webp_encode(np.dstack([image] * 3), level=50)),
-        (50002, imagecodecs.jpegxl_encode),
-        (34712, imagecodecs.jpeg2k_encode),
-        (34887, imagecodecs.lerc_encode),
-    ],
-)
-def test_a_codestream_larger_than_its_tile_is_not_decoded(tmp_path, compression, encode):
-    content = tiled(64, 64, 64, compression, [bytes(encode(np.zeros((1000, 900), np.uint8)))])
+def test_a_codestream_larger_than_its_tile_is_not_decoded(tmp_path):
+    stream = bytes(imagecodecs.jpeg2k_encode(np.zeros((1000, 900), np.uint8)))
+    content = tiled(64, 64, 64, 34712, [stream])
     assert "declares 1000 x 900 pixels" in refused(tmp_path / "a.tif", content)
 
 
@@ -239,10 +223,11 @@ def test_colours_that_are_not_rgb_are_named(tmp_path, photometric, samples, told
         open_scan(tmp_path / "a.tif")
 
 
-def test_a_codec_that_can_run_for_ever_is_refused(tmp_path):
+@pytest.mark.parametrize("compression", ["webp", "lerc", "jpegxl", "png", "jpegxr"])
+def test_compressions_without_a_bounded_decoder_are_refused(tmp_path, compression):
     image = np.zeros((32, 32, 3), np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", compression="jpegxr")
-    with pytest.raises(UnreadableInputError, match="compression jpegxr"):
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", compression=compression)
+    with pytest.raises(UnreadableInputError, match=f"compressed with {compression}, which is not"):
         open_scan(tmp_path / "a.tif")
 
 

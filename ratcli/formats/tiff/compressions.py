@@ -1,0 +1,72 @@
+"""Which compressions of tiles and strips are read, and what a decoder must not be given."""
+
+from __future__ import annotations
+
+import struct
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.codestream import check_jpeg_end, parse_jpeg, parse_jpeg2000
+
+JPEG = 7
+"""Compression of tiles and strips that are each a JPEG; the old style (6) is not so regular."""
+
+_JPEG = (6, JPEG, 33007, 34892)
+_JPEG2000 = (33003, 33004, 33005, 34712)
+_BOUNDED = (1, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)
+"""Codecs that are told how many bytes may come out: none, LZW, deflate, PackBits, LZMA, zstd."""
+
+
+def is_read(compression: int) -> bool:
+    """Tell whether a compression is read: one whose decoder takes bounded memory and time.
+
+    WebP, LERC, JPEG XL and PNG inside TIFF are rare and would each need a parser of their own to
+    check the declared size; a few broken bytes make the decoder of JPEG XR run forever.
+    """
+    return compression in (*_BOUNDED, *_JPEG, *_JPEG2000)
+
+
+def check_declared_size(compression: int, data: bytes, height: int, width: int) -> None:
+    """Refuse an image codestream that is larger than the tile or strip that holds it.
+
+    Args:
+        compression: the tag's value.
+        data: the codestream.
+        height: rows of the tile or strip.
+        width: its columns.
+
+    Raises:
+        UnreadableInputError: it declares more pixels, or has no header.
+    """
+    try:
+        declared = _declared_size(compression, data)
+    except (ValueError, struct.error, IndexError) as error:
+        raise UnreadableInputError("a compressed tile or strip has no header") from error
+    if declared is not None and (declared[0] > height + 15 or declared[1] > width + 15):
+        raise UnreadableInputError(
+            f"a compressed tile or strip declares {declared[0]} x {declared[1]} pixels, "
+            f"but the page gives it {height} x {width}"
+        )
+
+
+def check_jpeg_is_whole(data: bytes) -> None:
+    """Refuse a JPEG that ends early: its decoder fills up what is missing without a word.
+
+    Raises:
+        UnreadableInputError: it has no end marker.
+    """
+    try:
+        check_jpeg_end(data)
+    except ValueError as error:
+        raise UnreadableInputError(
+            "a compressed tile or strip ends early", hint="The file is truncated or damaged."
+        ) from error
+
+
+def _declared_size(compression: int, data: bytes) -> tuple[int, int] | None:
+    if compression in _JPEG:
+        header = parse_jpeg(data)
+    elif compression in _JPEG2000:
+        header = parse_jpeg2000(data)
+    else:
+        return None
+    return header.rows, header.columns
