@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ratcli.scan import Box
+
 AffineArray = npt.NDArray[np.float64]
 
 
@@ -29,6 +31,30 @@ class Layout:
         steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
         view: npt.NDArray[Any] = volume.transpose(self.axes)[steps]
         return view
+
+    def slicer(self, shape: tuple[int, ...], plane: int, box: Box) -> tuple[int | slice, ...]:
+        """Return what cuts a box of a plane out of a voxel array, rows and columns maybe swapped.
+
+        Args:
+            shape: voxels along the three axes.
+            plane: index of the plane.
+            box: of the plane.
+        """
+        cuts: list[int | slice] = [0, 0, 0]
+        rows, columns = box.slices
+        wanted = (slice(plane, plane + 1), rows, columns)
+        for axis, flip, want in zip(self.axes, self.flips, wanted, strict=True):
+            last = shape[axis] - 1
+            stop = last - want.stop
+            backward = slice(last - want.start, stop if stop >= 0 else None, -1)
+            cuts[axis] = backward if flip else want
+        cuts[self.axes[0]] = shape[self.axes[0]] - 1 - plane if self.flips[0] else plane
+        return tuple(cuts)
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether columns come before rows in the voxel array."""
+        return self.axes[1] > self.axes[2]
 
     def refine(self, affine: AffineArray, scale: int) -> AffineArray:
         """Return the affine of a grid that is `scale` times as fine within the plane.

@@ -7,13 +7,13 @@ from typing import IO, Any
 
 import nibabel.orientations
 import numpy as np
-import numpy.typing as npt
+from nibabel.arrayproxy import ArrayProxy
 from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.nifti.header import NiftiHeader
 from ratcli.formats.nifti.layout import anatomical
-from ratcli.formats.nifti.streams import GZIP_MAGIC, inflate_to_disk
+from ratcli.formats.nifti.streams import GZIP_MAGIC, copy_to_disk
 from ratcli.formats.quantise import StoredArray, to_native
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
@@ -44,9 +44,13 @@ class NiftiReader:
             UnreadableInputError: the voxels are truncated or damaged.
         """
         volume, index = divmod(plane, self.slices)
-        voxels = self._voxels()[..., volume]
-        rows_and_columns = self.layout.planes(voxels)[index]
-        return np.array(rows_and_columns[box.slices if box else ()])
+        box = box or Box(0, 0, self.info.height, self.info.width)
+        cut = (*self.layout.slicer(self.header.shape[:3], index, box), volume)
+        try:
+            stored = np.array(self._voxels()[cut])
+        except (ValueError, OSError) as error:
+            raise UnreadableInputError("the voxels ended while they were read") from error
+        return stored.T if self.layout.is_swapped else stored
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
         """Read a plane, or a box of it; see `ScanReader.read`."""
@@ -73,22 +77,28 @@ class NiftiReader:
             self._file.close()
             self._file = None
 
-    def _voxels(self) -> npt.NDArray[Any]:
-        """Map the voxels `(X, Y, Z, volumes)`; a mapping for each read, so that pages go back."""
-        offset = 0 if self._packed else self.header.data_offset
+    def _voxels(self) -> Any:
+        """Return the voxels `(X, Y, Z, volumes)`; what is cut out of them is read then.
+
+        A file of the user's is never mapped: if somebody shortened it, the process would die.
+        """
+        header = self.header
         if self._file is None:
             self._file = self._open()
-        try:
-            return np.memmap(
-                self._file, self.header.dtype, "r", offset, self.header.shape, order="F"
-            )
-        except (ValueError, OSError) as error:
-            raise UnreadableInputError("the voxels ended while they were read") from error
+        if self._is_copied:
+            return np.memmap(self._file, header.dtype, "r", 0, header.shape, order="F")
+        facts = (header.shape, header.dtype, header.data_offset)
+        return ArrayProxy(self._file, facts, mmap=False)  # type: ignore[no-untyped-call]
+
+    @property
+    def _is_copied(self) -> bool:
+        """Whether voxels are read from a copy: inflated, or with planes across the whole file."""
+        return self._packed or self.layout.axes[0] == 0
 
     def _open(self) -> IO[bytes]:
         header = self.header
-        if self._packed:
-            return inflate_to_disk(header.data_path, header.data_offset, header.data_bytes)
+        if self._is_copied:
+            return copy_to_disk(header.data_path, header.data_offset, header.data_bytes)
         return header.data_path.open("rb")
 
     def _describe(self, assume_unit: str | None) -> ScanInfo:

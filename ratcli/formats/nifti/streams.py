@@ -46,11 +46,11 @@ def read_exactly(file: IO[bytes], size: int, *, what: str) -> bytes:
     return data
 
 
-def inflate_to_disk(path: Path, offset: int, size: int) -> IO[bytes]:
-    """Inflate the voxels of a gzipped file to a temporary file that has no name.
+def copy_to_disk(path: Path, offset: int, size: int) -> IO[bytes]:
+    """Copy the voxels of a file, inflated if it is gzipped, to a temporary file without a name.
 
     Args:
-        path: the gzipped file.
+        path: the file.
         offset: bytes to leave out at its beginning.
         size: bytes to keep; what follows them is never inflated.
 
@@ -91,7 +91,7 @@ def _copy(file: IO[bytes], target: IO[bytes], size: int) -> None:
         block = file.read(min(left, _BLOCK))
         if not block:
             raise UnreadableInputError(
-                f"the compressed voxels end after {size - left} of {size} bytes",
+                f"the voxels end after {size - left} of {size} bytes",
                 hint="The file is truncated, or its header is damaged.",
             )
         target.write(block)

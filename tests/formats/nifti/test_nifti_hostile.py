@@ -97,6 +97,19 @@ def test_a_truncated_file_is_told_at_once(tmp_path):
     assert "declares 472 bytes, but the file has 452" in refused(tmp_path / "a.nii", content)
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0)])
+def test_a_file_that_is_shortened_while_it_is_read_does_not_end_the_process(tmp_path, axes):
+    path = tmp_path / "a.nii"
+    affine = np.zeros((4, 4))
+    affine[range(3), axes] = affine[3, 3] = 1
+    nib.save(nib.Nifti1Image(np.zeros((64, 64, 64), np.int16), affine), path)
+    with open_scan(path) as reader:
+        with path.open("r+b") as file:
+            file.truncate(1000)
+        with pytest.raises(UnreadableInputError, match="the voxels end"):
+            reader.read(reader.info.planes - 1)
+
+
 def test_a_truncated_gzip_file_is_told(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, 120, np.uint8).tobytes()
     content = gzip.compress(header() + noise)
