@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Job
-from ratcli.batch.run import Listener, Runner, RunSettings
+from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
 from ratcli.errors import DeviceError, RatError, UsageError
 
@@ -23,7 +23,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def run_cluster(
-    jobs: Sequence[Job], work: Work, settings: RunSettings, listener: Listener, address: str
+    jobs: Sequence[Job], work: Work, settings: RunSettings, listener: BatchListener, address: str
 ) -> None:
     """Send jobs to a scheduler; it gives the job of a worker that is lost to another.
 
@@ -59,7 +59,7 @@ def run_cluster(
 
 
 def _listen(
-    futures: dict[Future[Any], Job], settings: RunSettings, listener: Listener
+    futures: dict[Future[Any], Job], settings: RunSettings, listener: BatchListener
 ) -> list[Job]:
     """Pass outcomes on as they come.
 

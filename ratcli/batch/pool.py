@@ -17,7 +17,7 @@ from typing import Any
 from ratcli.batch.interrupt import Interrupt
 from ratcli.batch.outcome import Outcome, told_error
 from ratcli.batch.plan import Job
-from ratcli.batch.run import Listener, Runner, RunSettings
+from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
 from ratcli.errors import DeviceError, WeightsError
 
@@ -38,7 +38,7 @@ class _Member:
 
 
 def run_pool(
-    jobs: Iterable[Job], work: Work, settings: RunSettings, listener: Listener, processes: int
+    jobs: Iterable[Job], work: Work, settings: RunSettings, listener: BatchListener, processes: int
 ) -> None:
     """Work through jobs in several processes; a process that dies costs one job one more try.
 
@@ -58,7 +58,7 @@ def threads_each(processes: int) -> int:
 
 class _Pool:
     def __init__(
-        self, jobs: Iterable[Job], work: Work, settings: RunSettings, listener: Listener
+        self, jobs: Iterable[Job], work: Work, settings: RunSettings, listener: BatchListener
     ) -> None:
         self._left = deque(jobs)
         self._tries: dict[str, int] = {}

@@ -1,26 +1,23 @@
-"""Working through jobs in this process: reading ahead, computing, writing behind."""
+"""Working through jobs in this process: the next scans are opened, the last outputs written."""
 
 from __future__ import annotations
 
 import itertools
-import os
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
 from typing_extensions import Self
 
-from ratcli.batch.claim import BusyError, claimed
-from ratcli.batch.digest import output_digest
-from ratcli.batch.outcome import Outcome, Status
+from ratcli.batch.attempt import Attempt, Opened, failed
+from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
-from ratcli.batch.work import PendingOutput, PlaneProgress, Work, Worker
+from ratcli.batch.work import PlaneProgress, Work, Worker
 
 AHEAD = 2
 """Scans that are opened before their turn, and outputs that may wait for the disk."""
@@ -41,7 +38,7 @@ class RunSettings:
     fail_fast: bool = False
 
 
-class Listener(Protocol):
+class BatchListener(Protocol):
     """Whoever wants to know how a batch goes; called from one thread."""
 
     def check(self) -> None:
@@ -54,20 +51,8 @@ class Listener(Protocol):
         """Tell what became of one scan."""
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A scan whose headers are read and whose first planes are on their way."""
-
-    reader: ReadAhead
-    digest: str
-
-    def close(self) -> None:
-        """Close the scan."""
-        self.reader.__exit__(None, None, None)
-
-
 class Runner:
-    """Works through jobs in this process; loads the work at the first job that needs it.
+    """Opens the scans of jobs; loads the work at the first job that needs it.
 
     Args:
         work: what to do with each scan.
@@ -79,10 +64,13 @@ class Runner:
         self._settings = settings
         self._worker: Worker | None = None
 
-    def run(self, jobs: Iterable[Job], listener: Listener) -> None:
-        """Work through jobs; a scan that fails does not stop the others.
+    def attempts(
+        self, jobs: Iterable[Job], listener: BatchListener
+    ) -> Generator[tuple[Worker, Attempt], None, None]:
+        """Yield an attempt at each job whose scan can be opened, and what computes it.
 
-        While one is computed, the next ones are opened and the last ones written.
+        While one is computed, the next scans are opened and the last outputs written. A scan that
+        fails does not stop the others.
 
         Raises:
             WeightsError: the weights are missing or damaged.
@@ -90,18 +78,33 @@ class Runner:
         """
         with _Finishing(listener) as finishing, _Opening(self.open, jobs) as opening:
             for job, opened in opening:
-                finishing.add(self._compute(job, opened.result, finishing.progress_of(job)))
+                try:
+                    scan = opened.result()
+                except Exception as error:
+                    finishing.add(partial(failed, job, error))
+                else:
+                    attempt = self._attempt(job, scan, finishing.progress_of(job))
+                    yield self._load(scan), attempt
+                    finishing.add(attempt.finish)
                 if finishing.failed and self._settings.fail_fast:
                     break
 
     def run_one(self, job: Job, progress: PlaneProgress) -> Outcome:
-        """Work through one job and return when its output stands.
+        """Work through one job and return when its output is there.
 
         Raises:
             WeightsError: the weights are missing or damaged.
             DeviceError: the device is missing.
         """
-        return self._compute(job, lambda: self.open(job), progress)()
+        try:
+            scan = self.open(job)
+        except Exception as error:
+            return failed(job, error)
+        worker, attempt = self._load(scan), self._attempt(job, scan, progress)
+        with attempt:
+            attempt.claim()
+            attempt.output = worker.run(job, attempt.reader, progress)
+        return attempt.finish()
 
     def open(self, job: Job) -> Opened:
         """Open a scan and begin to read it.
@@ -114,71 +117,18 @@ class Runner:
         digest = job.inputs_digest() if self._settings.digests else ""
         return Opened(reader, digest)
 
-    def _compute(self, job: Job, opened: Callable[[], Opened], progress: PlaneProgress) -> Finish:
-        """Compute an output; the function returned writes it and tells what became of it."""
-        with ExitStack() as stack:
-            try:
-                scan = opened()
-            except Exception as error:
-                return _failed(job, error)
-            stack.callback(scan.close)
-            worker = self._load()
-            started = time.monotonic()
-            try:
-                for path in job.claims:
-                    stack.enter_context(claimed(path))
-                _refuse_written(job)
-                unfinished = worker.run(job, scan.reader, progress)
-            except BusyError as error:
-                return _failed(job, error, "busy")
-            except Exception as error:
-                return _failed(job, error)
-            held = stack.pop_all()
-        return lambda: replace(
-            self._finish(job, scan, unfinished, held), seconds=round(time.monotonic() - started, 3)
-        )
+    def _attempt(self, job: Job, scan: Opened, progress: PlaneProgress) -> Attempt:
+        return Attempt(job, scan, progress, digest=self._settings.digests)
 
-    def _load(self) -> Worker:
+    def _load(self, scan: Opened) -> Worker:
+        """Load the work; if that fails, close the scan that would have been the first."""
         if self._worker is None:
-            self._worker = self._work.load()
-        return self._worker
-
-    def _finish(
-        self, job: Job, scan: Opened, unfinished: PendingOutput, held: ExitStack
-    ) -> Outcome:
-        with held:
             try:
-                unfinished.commit()
-                is_hashed = self._settings.digests and job.outputs
-                digest = output_digest(job.output) if is_hashed else ""
-            except Exception as error:
-                return Outcome.failure(job.name, error, output=job.output_text)
-        return Outcome(
-            job.name,
-            "done",
-            output=job.output_text,
-            input_sha256=scan.digest,
-            output_sha256=digest,
-            facts=unfinished.facts,
-        )
-
-
-def _refuse_written(job: Job) -> None:
-    """Refuse an output that another process wrote after it was planned here.
-
-    Raises:
-        BusyError: it is there.
-    """
-    if not job.overwrite and any(map(os.path.lexists, job.claims)):
-        raise BusyError(
-            f"{job.output.name} was written by another process meanwhile",
-            hint="Choose another folder with -o, or --if-exists skip.",
-        )
-
-
-def _failed(job: Job, error: Exception, status: Status = "failed") -> Finish:
-    outcome = replace(Outcome.failure(job.name, error, output=job.output_text), status=status)
-    return lambda: outcome
+                self._worker = self._work.load()
+            except BaseException:
+                scan.close()
+                raise
+        return self._worker
 
 
 class _Opening:
@@ -220,7 +170,7 @@ class _Opening:
 class _Finishing:
     """Closes outputs in a thread, and tells of them in the order of the jobs."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: BatchListener) -> None:
         self._listener = listener
         self._thread = ThreadPoolExecutor(1, "rat-finish")
         self._waiting: deque[Future[Outcome]] = deque()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ratcli.batch.claim import claimed, is_free, sweep
 from ratcli.batch.manifest import Header, Manifest
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import IfExists, Job, Plan, settle_existing
-from ratcli.batch.run import Listener, Runner, RunSettings
+from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
 
 _LOOK_AGAIN_S = 0.2
@@ -79,7 +80,7 @@ class Batch:
         """Whether a cluster does the work, so that this process may end at any time."""
         return bool(self._settings.scheduler)
 
-    def run(self, work: Work, listener: Listener) -> list[Outcome]:
+    def run(self, work: Work, listener: BatchListener) -> list[Outcome]:
         """Work through the jobs.
 
         Returns:
@@ -90,6 +91,24 @@ class Batch:
             DeviceError: the device, or the cluster, is missing.
             OutputError: the manifest cannot be written, or is in use by another process.
         """
+        runner = Runner(work, self._how)
+        with self._recorded(listener) as record:
+            for jobs in self._rounds(record):
+                if self._is_shared(jobs):
+                    self._share(jobs, work, record)
+                    continue
+                with closing(runner.attempts(jobs, record)) as attempts:
+                    for worker, attempt in attempts:
+                        with attempt:
+                            attempt.claim()
+                            attempt.output = worker.run(
+                                attempt.job, attempt.reader, attempt.progress
+                            )
+        return record.outcomes
+
+    @contextmanager
+    def _recorded(self, listener: BatchListener) -> Iterator[_Record]:
+        """Begin the manifest, remove what killed processes left, and keep what is heard."""
         with ExitStack() as stack:
             manifest = None
             if self._settings.manifest is not None:
@@ -102,20 +121,19 @@ class Batch:
             for outcome in self.plan.outcomes:
                 record.finished(outcome)
             try:
-                self._work_through(self.jobs, work, record)
-                self._settle_busy(work, record)
+                yield record
             except BaseException:
                 record.close(finished=False)
                 raise
             record.close(finished=True)
-        return record.outcomes
 
-    def _settle_busy(self, work: Work, record: _Record) -> None:
-        """Look again for outputs that another process was writing.
+    def _rounds(self, record: _Record) -> Iterator[tuple[Job, ...]]:
+        """Yield the jobs, then those again whose outputs another process was writing.
 
-        Where outputs that exist are skipped, wait for the other process; what it has written is
+        If outputs that exist are skipped, wait for the other process; what it has written is
         skipped then, and what it gave up is done here.
         """
+        yield self.jobs
         while self._settings.if_exists == "skip" and record.busy:
             names = {outcome.name for outcome in record.busy}
             record.busy = []
@@ -127,30 +145,36 @@ class Batch:
             for outcome in left.outcomes:
                 record.finished(outcome)
             if left.jobs:
-                self._work_through(left.jobs, work, record)
+                yield left.jobs
         for outcome in record.busy:
             record.finished(replace(outcome, status="failed"))
 
-    def _work_through(self, jobs: tuple[Job, ...], work: Work, listener: Listener) -> None:
+    @property
+    def _how(self) -> RunSettings:
         settings = self._settings
-        processes = min(settings.processes, len(jobs))
-        how = RunSettings(digests=settings.manifest is not None, fail_fast=settings.fail_fast)
-        if settings.scheduler:
+        return RunSettings(digests=settings.manifest is not None, fail_fast=settings.fail_fast)
+
+    def _is_shared(self, jobs: tuple[Job, ...]) -> bool:
+        """Return whether several processes work on the jobs."""
+        return self.is_elsewhere or min(self._settings.processes, len(jobs)) > 1
+
+    def _share(self, jobs: tuple[Job, ...], work: Work, listener: BatchListener) -> None:
+        """Let a cluster, or processes of this machine, work through jobs."""
+        if self._settings.scheduler:
             from ratcli.batch.cluster import run_cluster
 
-            run_cluster(jobs, work, how, listener, settings.scheduler)
-        elif processes > 1:
+            run_cluster(jobs, work, self._how, listener, self._settings.scheduler)
+        else:
             from ratcli.batch.pool import run_pool
 
-            run_pool(jobs, work, how, listener, processes)
-        else:
-            Runner(work, how).run(jobs, listener)
+            processes = min(self._settings.processes, len(jobs))
+            run_pool(jobs, work, self._how, listener, processes)
 
 
 class _Record:
     """Passes on what is heard, and keeps it."""
 
-    def __init__(self, listener: Listener, manifest: Manifest | None) -> None:
+    def __init__(self, listener: BatchListener, manifest: Manifest | None) -> None:
         self._listener = listener
         self._manifest = manifest
         self.outcomes: list[Outcome] = []
