@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.noise import noise_level
 from ratcli.formats import find_scans, open_scan
+from ratcli.physics.local_noise import noise_level
 from ratcli.tasks import get_task
 
 SOFT_HU = (-160.0, 240.0)

@@ -14,10 +14,10 @@ from scipy.ndimage import uniform_filter
 
 from held_out.cases import Case, Column, Method, tuned
 from ratcli.evaluation.fidelity import score
-from ratcli.evaluation.noise import noise_map
 from ratcli.evaluation.window import WINDOWS
 from ratcli.partition import get_partitioner
 from ratcli.physics.anatomy.pet import pet_slice
+from ratcli.physics.local_noise import noise_map
 from ratcli.physics.pet import PetCounts, expected_image, low_count_noise
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray

@@ -21,8 +21,8 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.fidelity import score
-from ratcli.evaluation.noise import noise_level
 from ratcli.evaluation.window import WINDOWS, Window
+from ratcli.physics.local_noise import noise_level
 from ratcli.scan import FloatArray
 
 RealArray = npt.NDArray[np.float64]

@@ -16,12 +16,7 @@ import numpy.typing as npt
 
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.activity import uptake
-from ratcli.evaluation.noise import (
-    FEWEST_PATCHES,
-    Spectrum,
-    noise_level,
-    noise_power_spectrum,
-)
+from ratcli.evaluation.noise import FEWEST_PATCHES, Spectrum, noise_power_spectrum
 from ratcli.evaluation.quantitation import uniformity
 from ratcli.evaluation.resolution import disc_transfer, edge_transfer
 from ratcli.evaluation.results import (
@@ -43,6 +38,7 @@ from ratcli.evaluation.roi import (
 from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED, Scene, channels_rms, named_images
 from ratcli.evaluation.stain import colour_difference, sharpness, stain_shift
 from ratcli.evaluation.window import WINDOWS
+from ratcli.physics.local_noise import noise_level
 from ratcli.scan import Box, FloatArray
 
 RealArray = npt.NDArray[np.float64]

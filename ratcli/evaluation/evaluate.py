@@ -22,7 +22,6 @@ from ratcli.evaluation.collect import (
     stain_rows,
 )
 from ratcli.evaluation.contrast import ContrastCollector, inserts_of
-from ratcli.evaluation.noise import noise_map
 from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
 from ratcli.evaluation.results import Evaluation, PhantomRow, ResidualRow, Sample, StainRow
 from ratcli.evaluation.roi import BODY, Disc, DrawnRegions
@@ -45,6 +44,7 @@ from ratcli.evaluation.tables import (
 )
 from ratcli.evaluation.units import measured_unit
 from ratcli.evaluation.window import Window, windows_of
+from ratcli.physics.local_noise import noise_map
 from ratcli.scan import Box
 
 Progress = Callable[[int, int], None]

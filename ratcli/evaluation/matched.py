@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ratcli.physics.local_noise import MAD_TO_SD
 from ratcli.scan import BoolArray
 
 RealArray = npt.NDArray[np.float64]
 
 _TILE_PX = 32
-_MAD_TO_SD = 1.4826
 _ORIENTATIONS = 12
 _BORDER_MM = 6.0
 _FEWEST_OF_A_VALUE = 150
@@ -60,7 +60,7 @@ def robust_spread(values: RealArray, inside: BoolArray) -> RealArray:
     if not known.any():
         return np.ones_like(values)
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    spread = _MAD_TO_SD * medians[tuple(nearest)]
+    spread = MAD_TO_SD * medians[tuple(nearest)]
     spread = ndimage.percentile_filter(spread, 70, size=3, mode="nearest")
     usual = float(np.median(spread[spread > 0])) if (spread > 0).any() else 1.0
     zoom = [size / count for size, count in zip(values.shape, spread.shape, strict=True)]
@@ -89,7 +89,7 @@ def spread_by_value(values: RealArray, image: RealArray, inside: BoolArray) -> R
     groups = np.array_split(order, count)
     noise = np.abs(values[inside])
     middles = np.array([float(known[group].mean()) for group in groups])
-    spreads = np.array([_MAD_TO_SD * float(np.median(noise[group])) for group in groups])
+    spreads = np.array([MAD_TO_SD * float(np.median(noise[group])) for group in groups])
     rising = np.maximum.accumulate(spreads)
     # The brightest pixels are few: beyond the last group the spread goes on as the value does.
     last = rising[-1] * np.maximum(level / max(middles[-1], 1e-30), 1.0)

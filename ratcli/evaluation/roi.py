@@ -18,7 +18,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from ratcli.errors import MeasurementError, UsageError
-from ratcli.evaluation.noise import noise_level, noise_map
+from ratcli.physics.local_noise import MAD_TO_SD, noise_level, noise_map
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray
 
@@ -309,7 +309,7 @@ def phantom_inserts(plane: npt.NDArray[np.floating], body: Disc) -> tuple[Disc, 
     smooth = ndimage.gaussian_filter(plane.astype(np.float64), 1.5)
     inside = body.mask(plane.shape, margin=8.0)
     middle = float(np.median(smooth[inside]))
-    spread = 1.4826 * float(np.median(np.abs(smooth[inside] - middle)))
+    spread = MAD_TO_SD * float(np.median(np.abs(smooth[inside] - middle)))
     found = []
     for sign in (1.0, -1.0):
         contrast = sign * (smooth - middle) * inside

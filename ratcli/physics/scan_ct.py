@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from scipy.ndimage import correlate1d, minimum_filter, uniform_filter
 
+from ratcli.errors import MeasurementError
 from ratcli.physics import Degradation
 from ratcli.physics.ct import CtDose, calibrate_photons, low_dose_noise
 from ratcli.physics.kernels import MEDIUM_SMOOTH, Kernel
+from ratcli.physics.local_noise import noise_level
 from ratcli.physics.seeds import plane_generator
 from ratcli.scan import BoolArray, FloatArray
 
@@ -28,8 +29,7 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
 """Kernels by name: soft tissue from smooth to sharp, and one for lungs and bones."""
 
 _TISSUE_HU = (-160.0, 240.0)
-_SIDE = 9
-_FEWEST = 200
+_LEAST_HU = 0.3
 
 
 @dataclass(frozen=True)
@@ -86,36 +86,15 @@ def _photons(
 
 
 def scan_noise_hu(values: FloatArray) -> float | None:
-    """Return the noise of soft tissue: the most frequent local standard deviation.
+    """Return the noise of soft tissue; see `noise_level`.
 
     Args:
         values: `(1, H, W)` in HU.
 
     Returns:
         Standard deviation in HU; None with fewer than 200 flat pixels of soft tissue.
-
-    Source: Christianson et al., AJR 205, 2015 (global noise level).
     """
-    plane = values[0].astype(np.float64)
-    mean, spread = _local(plane)
-    flat = (mean > _TISSUE_HU[0]) & (mean < _TISSUE_HU[1]) & (spread > 0.3)
-    # Edges stand out against a flat place nearby.
-    flat &= spread < 1.6 * minimum_filter(spread, 2 * _SIDE - 1)
-    if flat.sum() < _FEWEST:
+    try:
+        return noise_level(values[0], _TISSUE_HU, least=_LEAST_HU)
+    except MeasurementError:
         return None
-    counts, edges = np.histogram(np.log(spread[flat]), bins=np.arange(-2, 7, 0.02))
-    best = int(np.argmax(np.convolve(counts, np.hanning(17), "same")))
-    return float(np.exp(edges[best] + 0.01))
-
-
-def _local(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return local mean and local standard deviation about a tilted plane."""
-    mean = uniform_filter(plane, _SIDE)
-    variance = uniform_filter(plane**2, _SIDE) - mean**2
-    position = np.arange(_SIDE) - _SIDE // 2
-    for axis in (0, 1):
-        rows = uniform_filter(plane, _SIDE, axes=(1 - axis,))
-        slope = correlate1d(rows, position / _SIDE, axis)
-        variance -= slope**2 / (position**2).mean()
-    pixels = _SIDE * _SIDE
-    return mean, np.sqrt(np.maximum(variance, 0) * pixels / (pixels - 3))

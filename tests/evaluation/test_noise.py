@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.noise import noise_level, noise_map, noise_power_spectrum, without_plane
+from ratcli.evaluation.noise import noise_power_spectrum, without_plane
 
 
 def _white(shape: tuple[int, ...], sd: float = 20.0, seed: int = 0) -> np.ndarray:
@@ -19,6 +19,14 @@ def test_the_integral_of_the_spectrum_is_the_variance() -> None:
     # Three of 1024 degrees of freedom go to the plane fit.
     assert spectrum.integral == pytest.approx(spectrum.variance, rel=0.005)
     assert spectrum.integral == pytest.approx(patches.var(axis=(1, 2)).mean(), rel=0.005)
+
+
+def test_three_degrees_of_freedom_of_each_patch_go_to_the_plane_fit() -> None:
+    # A checkerboard has no mean and no slope, so that its 16 squares of 1 remain.
+    rows, columns = np.indices((4, 4))
+    board = np.where((rows + columns) % 2, 1.0, -1.0)
+    spectrum = noise_power_spectrum(np.stack([board] * 5), spacing_mm=1.0)
+    assert spectrum.variance == pytest.approx(16.0 / 13.0, rel=1e-12)
 
 
 def test_a_slope_adds_to_the_raw_variance_alone() -> None:
@@ -70,36 +78,3 @@ def test_constant_patches_are_refused() -> None:
 def test_patches_of_another_shape_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="patches must be"):
         noise_power_spectrum(np.zeros((6, 16, 8)), 1.0)
-
-
-def test_the_noise_map_follows_a_step_in_noise() -> None:
-    plane = _white((96, 96), sd=10.0)
-    plane[:, 48:] *= 3.0
-    levels = noise_map(plane)
-    assert levels[10:-10, 10:38].mean() == pytest.approx(10.0, rel=0.03)
-    assert levels[10:-10, 58:-10].mean() == pytest.approx(30.0, rel=0.03)
-
-
-def test_the_noise_map_does_not_see_a_slope() -> None:
-    rows, columns = np.indices((64, 64))
-    levels = noise_map(40.0 * rows - 25.0 * columns)
-    assert levels[8:-8, 8:-8].max() < 1e-3
-
-
-def test_the_noise_level_ignores_edges() -> None:
-    plane = _white((128, 128), sd=15.0)
-    plane[::32] += 800.0
-    plane[:, :20] += 300.0
-    # The mode of 81-pixel deviations lies within 2 % of the truth; edges only add a tail.
-    assert noise_level(plane) == pytest.approx(15.0, rel=0.05)
-
-
-def test_the_noise_level_is_taken_within_a_range_of_values() -> None:
-    plane = _white((128, 128), sd=15.0)
-    plane[:, :90] = -1000.0 + 0.2 * plane[:, :90]
-    assert noise_level(plane, within=(-160, 240)) == pytest.approx(15.0, rel=0.05)
-
-
-def test_a_noiseless_plane_has_no_noise_level() -> None:
-    with pytest.raises(MeasurementError, match="only 0 pixels"):
-        noise_level(np.full((64, 64), 40.0))

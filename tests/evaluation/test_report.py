@@ -13,7 +13,7 @@ from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
-from ratcli.evaluation.report.plots import Plot, Rule, Series, draw, ticks
+from ratcli.evaluation.report.plots import Plot, Rule, Series, colours, draw, ticks
 from ratcli.evaluation.report.words import interval, number, signed
 from ratcli.evaluation.results import Evaluation, Sample
 from ratcli.evaluation.roi import Disc, regions_from_json
@@ -181,6 +181,24 @@ def test_the_index_links_every_report(found: Evaluation) -> None:
     text = render_index(entries, Provenance("Reports", "9.9"))
     links = [attributes.get("href") for tag, attributes in _Tags(text).tags if tag == "a"]
     assert links == ["scan0.html", "scan1.html"]
+
+
+def test_an_image_has_the_same_colour_in_every_plot() -> None:
+    names = ("reference", "restored", "gaussian", "input")
+    plot = Plot("t", "x", "y", [Series(name, [0, 1], [1.0, 2.0]) for name in names])
+    assert colours(plot) == [2, 1, 3, 0]
+    assert colours(Plot("t", "x", "y", [Series("regions", [0, 1], [1.0, 2.0])])) == [1]
+
+
+def test_a_curve_and_its_legend_have_the_colour_of_its_image(page: str) -> None:
+    plot = Plot(
+        "t", "x", "y", [Series("input", [0, 1], [2.0, 2.0]), Series("restored", [0, 1], [1.0, 1.0])]
+    )
+    curves = re.findall(r'class="line c(\d)" points="[\d.]+,([\d.]+) ', draw(plot))
+    # Heights grow downwards in SVG: the input, twice as high, has the smaller one.
+    assert [number for number, _ in sorted(curves, key=lambda curve: float(curve[1]))] == ["0", "1"]
+    legend = set(re.findall(r'<i class="c(\d)"></i>(input|restored|reference)<', page))
+    assert legend == {("0", "input"), ("1", "restored"), ("2", "reference")}
 
 
 def test_ticks_are_round_and_span_the_range() -> None:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.stats import norm
 
-from ratcli.evaluation.matched import robust_spread
+from ratcli.evaluation.matched import robust_spread, spread_by_value
 from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
 from ratcli.evaluation.roi import Disc
 
@@ -137,6 +138,22 @@ def test_a_structure_hardly_raises_the_robust_spread() -> None:
     everywhere = np.ones(noise.shape, bool)
     loud, quiet = (robust_spread(plane, everywhere)[128, 128] for plane in (spoiled, noise))
     assert loud < 1.5 * quiet
+
+
+def test_the_robust_spread_of_normal_noise_is_its_standard_deviation() -> None:
+    # Absolute values of a checkerboard are all 1: the median, too.
+    rows, columns = np.indices((128, 128))
+    board = np.where((rows + columns) % 2, 1.0, -1.0)
+    everywhere = np.ones(board.shape, bool)
+    expected = 1.0 / norm.ppf(0.75)
+    assert robust_spread(board, everywhere) == pytest.approx(expected, rel=1e-5)
+    assert spread_by_value(board, np.ones(board.shape), everywhere) == pytest.approx(
+        expected, rel=1e-5
+    )
+    noise = np.random.default_rng(0).normal(0.0, 7.0, (256, 256))
+    # Of 1024 pixels a tile tells the deviation to 4 %; the larger of neighbours is taken.
+    found = robust_spread(noise, np.ones(noise.shape, bool))
+    assert found.mean() == pytest.approx(7.0, rel=0.05)
 
 
 def test_shapes_that_differ_are_a_mistake_of_the_caller() -> None:
