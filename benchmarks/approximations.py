@@ -13,6 +13,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,16 +101,7 @@ def whole(network: RAT, plane: FloatArray, labels: LabelArray) -> FloatArray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/ct-denoise.toml"))
-    parser.add_argument("--weights", default="ct-denoise")
-    parser.add_argument("--partitions", nargs="+", default=["superpixel", "none"])
-    parser.add_argument("--slices", type=int, default=4, help="most slices")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parsed()
     torch.set_num_threads(arguments.threads)
     planes = spread(read_patients(arguments.data, read_recipe(arguments.recipe).held_out, TASK), 1)
     pairs = [lower_dose(plane, 0.25, seed) for seed, plane in enumerate(planes)][: arguments.slices]
@@ -123,28 +115,47 @@ def main() -> None:
         for name in dict.fromkeys([EXACT, *arguments.variants]):
             outputs, seconds = run(name, pairs, partition, arguments.weights)
             exact = exact or outputs
-            change = np.abs(
-                np.stack([(a - b).ravel() for a, b in zip(outputs, exact, strict=True)])
-            )
-            psnr = np.mean(
-                [score(a, p.usual, SOFT).psnr_db for a, p in zip(outputs, pairs, strict=True)]
-            )
-            rows.append(
-                {
-                    "partition": partition, "variant": name, "psnr_db": float(psnr),
-                    "rms_hu": float(np.sqrt((change**2).mean())),
-                    "q999_hu": float(np.quantile(change, 0.999)),
-                    "max_hu": float(change.max()), "seconds": seconds,
-                }
-            )  # fmt: skip
-            row = rows[-1]
-            print(
-                f"{partition:11} {name:31} {row['psnr_db']:6.2f} {row['rms_hu']:8.4f} "
-                f"{row['q999_hu']:8.4f} {row['max_hu']:8.4f} {seconds:5.1f}",
-                flush=True,
-            )
+            facts = {"partition": partition, "variant": name, "seconds": seconds}
+            rows.append({**facts, **compared(outputs, exact, pairs)})
+            show(rows[-1])
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/ct-denoise.toml"))
+    parser.add_argument("--weights", default="ct-denoise")
+    parser.add_argument("--partitions", nargs="+", default=["superpixel", "none"])
+    parser.add_argument("--slices", type=int, default=4, help="most slices")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def compared(
+    outputs: list[FloatArray], exact: list[FloatArray], pairs: list[Any]
+) -> dict[str, float]:
+    """Return PSNR, and how far outputs are from the exact ones, in HU."""
+    apart = [np.abs((a - b).ravel()) for a, b in zip(outputs, exact, strict=True)]
+    change = np.stack(apart)
+    scores = [score(a, pair.usual, SOFT).psnr_db for a, pair in zip(outputs, pairs, strict=True)]
+    return {
+        "psnr_db": float(np.mean(scores)),
+        "rms_hu": float(np.sqrt((change**2).mean())),
+        "q999_hu": float(np.quantile(change, 0.999)),
+        "max_hu": float(change.max()),
+    }
+
+
+def show(row: dict[str, Any]) -> None:
+    print(
+        f"{row['partition']:11} {row['variant']:31} {row['psnr_db']:6.2f} {row['rms_hu']:8.4f} "
+        f"{row['q999_hu']:8.4f} {row['max_hu']:8.4f} {row['seconds']:5.1f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from ratcli.physics.anatomy.histology import he_slide
 from ratcli.physics.anatomy.pet import pet_slice
 from ratcli.physics.ct import CtDose, low_dose_noise
 from ratcli.physics.gridding import PITCH_PX, radial_grid
-from ratcli.physics.pet import PetCounts, expected_image, low_count_noise
+from ratcli.physics.pet import expected_image, low_count_noise
+from ratcli.physics.pet_counts import PetCounts
 from ratcli.physics.projector import Geometry, forward_project
 from research.back_projection import FAN_FAST, reconstruct
 

@@ -7,7 +7,8 @@ import logging
 from ratcli.cli.console import ConsoleOptions, say
 from ratcli.cli.parameters import Verb, app_of
 from ratcli.cli.training import TrainConsole, profile_table
-from ratcli.commands.train import TrainOptions, train
+from ratcli.commands.train import train
+from ratcli.commands.train_options import TrainOptions
 
 LOG = logging.getLogger("ratcli.cli")
 

@@ -51,7 +51,7 @@ class MaskSettings:
 
 
 @dataclass(frozen=True)
-class Frame:
+class SquareFit:
     """Where a plane lies in the encoder's square.
 
     Attributes:
@@ -63,13 +63,13 @@ class Frame:
     resized: tuple[int, int]
 
     @classmethod
-    def fit(cls, height: int, width: int, side: int) -> Frame:
+    def fit(cls, height: int, width: int, side: int) -> SquareFit:
         """Fit a plane into a square, rounding as the package does."""
         scale = side / max(height, width)
         return cls((height, width), (int(height * scale + 0.5), int(width * scale + 0.5)))
 
 
-def embed(sam: Sam, images: npt.NDArray[np.uint8]) -> tuple[Tensor, Frame]:
+def embed(sam: Sam, images: npt.NDArray[np.uint8]) -> tuple[Tensor, SquareFit]:
     """Encode images.
 
     Args:
@@ -77,47 +77,47 @@ def embed(sam: Sam, images: npt.NDArray[np.uint8]) -> tuple[Tensor, Frame]:
         images: `(B, H, W, 3)`, 8 bits.
 
     Returns:
-        Embeddings `(B, C, h, w)` with the embedding of "no mask" added, and the frame.
+        Embeddings `(B, C, h, w)` with the embedding of "no mask" added, and the fit.
     """
     from torchvision.transforms.functional import resize, to_pil_image
 
-    frame = Frame.fit(images.shape[1], images.shape[2], sam.image_encoder.img_size)
-    resized = [np.asarray(resize(to_pil_image(image), list(frame.resized))) for image in images]
+    fit = SquareFit.fit(images.shape[1], images.shape[2], sam.image_encoder.img_size)
+    resized = [np.asarray(resize(to_pil_image(image), list(fit.resized))) for image in images]
     batch = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).to(sam.device)
     features = encode(sam.image_encoder, sam.preprocess(batch.float()))
-    return features + sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1), frame
+    return features + sam.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1), fit
 
 
-def propose(sam: Sam, embedding: Tensor, frame: Frame, settings: MaskSettings) -> list[BoolArray]:
+def propose(sam: Sam, embedding: Tensor, fit: SquareFit, settings: MaskSettings) -> list[BoolArray]:
     """Return the masks of one image, each bool `(H, W)`, the largest first.
 
     Args:
         sam: the model.
         embedding: `(1, C, h, w)` from `embed`.
-        frame: from `embed`.
+        fit: from `embed`.
         settings: thresholds and grid.
     """
     logits: list[Tensor] = []
     qualities: list[Tensor] = []
-    for points in _grid(frame, settings, embedding.device):
-        kept, quality = _decode_batch(sam, embedding, points, frame, settings)
+    for points in _grid(fit, settings, embedding.device):
+        kept, quality = _decode_batch(sam, embedding, points, fit, settings)
         logits.append(kept)
         qualities.append(quality)
     proposals, scores = torch.cat(logits), torch.cat(qualities)
     if not len(proposals):
         return []
     chosen = _suppress(proposals > sam.mask_threshold, scores, settings.overlap)
-    masks = [_enlarge(one, sam, frame) for one in torch.split(proposals[chosen], 8)]
+    masks = [_enlarge(one, sam, fit) for one in torch.split(proposals[chosen], 8)]
     full = torch.cat(masks).cpu().numpy()
     order = np.argsort(-full.sum(axis=(1, 2)), kind="stable")
     return [full[i] for i in order]
 
 
-def _grid(frame: Frame, settings: MaskSettings, device: torch.device) -> tuple[Tensor, ...]:
+def _grid(fit: SquareFit, settings: MaskSettings, device: torch.device) -> tuple[Tensor, ...]:
     """Batches of points `(P, 2)`, x and y in the encoder's square."""
     side = settings.points_per_side
     steps = (np.arange(side) + 0.5) / side
-    y, x = np.meshgrid(steps * frame.resized[0], steps * frame.resized[1], indexing="ij")
+    y, x = np.meshgrid(steps * fit.resized[0], steps * fit.resized[1], indexing="ij")
     points = np.stack([x.ravel(), y.ravel()], axis=-1)
     batches: tuple[Tensor, ...] = torch.split(
         torch.from_numpy(points.astype(np.float32)).to(device), settings.batch
@@ -126,7 +126,7 @@ def _grid(frame: Frame, settings: MaskSettings, device: torch.device) -> tuple[T
 
 
 def _decode_batch(
-    sam: Sam, embedding: Tensor, points: Tensor, frame: Frame, settings: MaskSettings
+    sam: Sam, embedding: Tensor, points: Tensor, fit: SquareFit, settings: MaskSettings
 ) -> tuple[Tensor, Tensor]:
     """Return low-resolution logits `(K, h', w')` of masks that pass, and their qualities."""
     labels = torch.ones(len(points), 1, device=points.device)
@@ -136,16 +136,16 @@ def _decode_batch(
     good = decoded.quality > settings.quality  # (P,M)
     rows = good.any(dim=1).nonzero()[:, 0]
     low = upscale(sam.mask_decoder, decoded, rows)[good[rows]]  # (K,4h,4w)
-    height, width = _low_size(sam, frame, low.shape[-1])
+    height, width = _low_size(sam, fit, low.shape[-1])
     low = low[:, :height, :width]
     stable = _stability(low, sam.mask_threshold) >= settings.stability
     return low[stable].half(), decoded.quality[good][stable]
 
 
-def _low_size(sam: Sam, frame: Frame, side: int) -> tuple[int, int]:
+def _low_size(sam: Sam, fit: SquareFit, side: int) -> tuple[int, int]:
     """Rows and columns of the decoder's masks that the plane covers."""
     step = sam.image_encoder.img_size / side
-    return int(np.ceil(frame.resized[0] / step)), int(np.ceil(frame.resized[1] / step))
+    return int(np.ceil(fit.resized[0] / step)), int(np.ceil(fit.resized[1] / step))
 
 
 def _stability(logits: Tensor, threshold: float) -> Tensor:
@@ -176,7 +176,7 @@ def _extent(used: Tensor) -> tuple[Tensor, Tensor]:
     return first.masked_fill(empty, 0), last.masked_fill(empty, 0)
 
 
-def _enlarge(logits: Tensor, sam: Sam, frame: Frame) -> Tensor:
+def _enlarge(logits: Tensor, sam: Sam, fit: SquareFit) -> Tensor:
     """Masks `(K, H, W)` of the plane from low-resolution logits, as the package enlarges them."""
     side = sam.image_encoder.img_size
     low = 4 * sam.prompt_encoder.image_embedding_size[0]
@@ -184,6 +184,6 @@ def _enlarge(logits: Tensor, sam: Sam, frame: Frame) -> Tensor:
     pad = (0, low - logits.shape[-1], 0, low - logits.shape[-2])
     square = F.pad(logits[:, None].float(), pad, mode="replicate")
     square = F.interpolate(square, (side, side), mode="bilinear", align_corners=False)
-    square = square[..., : frame.resized[0], : frame.resized[1]]
-    plane = F.interpolate(square, frame.plane, mode="bilinear", align_corners=False)
+    square = square[..., : fit.resized[0], : fit.resized[1]]
+    plane = F.interpolate(square, fit.plane, mode="bilinear", align_corners=False)
     return plane[:, 0] > sam.mask_threshold

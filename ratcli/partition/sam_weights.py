@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ratcli.errors import InputNotFoundError, OutputError, WeightsError
 from ratcli.weightfiles import hash_file, user_folder
@@ -77,7 +77,7 @@ CHECKPOINTS: dict[str, SamCheckpoint] = {
 }
 
 
-class Progress(Protocol):
+class DownloadProgress(Protocol):
     """What a download reports to; tqdm's bar is one."""
 
     total: float
@@ -136,7 +136,7 @@ def download_checkpoint(
     checkpoint: SamCheckpoint,
     home: Path | None = None,
     *,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     timeout_s: float = 30.0,
 ) -> Path:
     """Fetch a checkpoint, verify it, and only then give it its final name.
@@ -157,18 +157,9 @@ def download_checkpoint(
     import pooch
     import requests
 
-    folder = home or user_folder()
-    pooch.get_logger().setLevel("ERROR")
     fetch = pooch.HTTPDownloader(progressbar=progress or False, timeout=timeout_s)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = pooch.retrieve(
-            checkpoint.url,
-            known_hash=f"sha256:{checkpoint.sha256}",
-            fname=checkpoint.file,
-            path=folder,
-            downloader=fetch,
-        )
+        return _retrieve(checkpoint, home or user_folder(), fetch)
     except requests.exceptions.RequestException as error:
         raise WeightsError(
             f"{checkpoint.file} did not arrive: {_cause(error)}",
@@ -178,6 +169,18 @@ def download_checkpoint(
         raise _damaged(checkpoint, "another SHA-256", f"{checkpoint.sha256[:12]}...") from error
     except OSError as error:
         raise OutputError(f"the weights' folder cannot be written: {error.strerror}") from error
+
+
+def _retrieve(checkpoint: SamCheckpoint, folder: Path, fetch: Any) -> Path:
+    """Download into a folder; pooch compares the hash before it gives the file its name."""
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    folder.mkdir(parents=True, exist_ok=True)
+    known = f"sha256:{checkpoint.sha256}"
+    path = pooch.retrieve(
+        checkpoint.url, known_hash=known, fname=checkpoint.file, path=folder, downloader=fetch
+    )
     return Path(path)
 
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ratcli.physics.acquisition import WATER_PER_MM, Acquisition, hu_to_mu, mu_to_hu
-from ratcli.physics.dose import CtDose, sample_dose, sample_kernel
+from ratcli.physics.ct_acquisition import WATER_PER_MM, CtAcquisition, hu_to_mu, mu_to_hu
+from ratcli.physics.ct_dose import CtDose, sample_dose, sample_kernel
 from ratcli.physics.gridding import PITCH_PX, RadialGrid, radial_grid
 from ratcli.physics.kernels import Kernel
 from ratcli.physics.projector import Geometry, ramp
@@ -62,7 +62,7 @@ def low_dose_noise(
     planes = hu if hu.ndim == 3 else hu[None]
     square, top, left = _pad_square(planes)
     grid = radial_grid(square.shape[-1], str(hu.device))
-    scan = Acquisition.of(square, spacing_mm, grid, dose)
+    scan = CtAcquisition.of(square, spacing_mm, grid, dose)
     noise = torch.stack([scan.noise(index, generator) for index in range(len(square))])
     image = grid.reconstruct(noise, _filter(grid, spacing_mm, dose.kernel))
     image = image * (1000 / WATER_PER_MM)
@@ -85,7 +85,7 @@ def calibrate_photons(hu: Tensor, spacing_mm: float, dose: CtDose, noise_hu: flo
     square, _, _ = _pad_square(hu[None])
     grid = radial_grid(square.shape[-1], str(hu.device))
     asked = replace(dose, noise_hu=noise_hu)
-    photons = float(Acquisition.of(square, spacing_mm, grid, asked).photons[0])
+    photons = float(CtAcquisition.of(square, spacing_mm, grid, asked).photons[0])
     return replace(dose, photons=photons, noise_hu=None)
 
 

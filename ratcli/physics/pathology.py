@@ -6,7 +6,6 @@ With blur, noise and compression off, this is the degradation of the literature:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ratcli.physics.blur import gaussian_taps
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,8 @@ def _mirror(images: Tensor, reach: int, axis: int) -> Tensor:
 def _blur(images: Tensor, sigma: float) -> Tensor:
     if sigma < 0.05:
         return images
-    reach = math.ceil(3.5 * sigma)
-    at = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    edge = 1 / (sigma * math.sqrt(2))
-    taps = torch.erf((at + 0.5) * edge) - torch.erf((at - 0.5) * edge)
-    taps = taps / taps.sum()
+    taps = gaussian_taps(sigma, images)
+    reach = len(taps) // 2
     channels = images.shape[1]
     for axis, shape in ((2, (1, 1, -1, 1)), (3, (1, 1, 1, -1))):
         kernel = taps.view(shape).expand(channels, -1, -1, -1)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from ratcli.physics import Degradation
-from ratcli.physics.pet import PetCounts, simulate_low_count
+from ratcli.physics.pet import simulate_low_count
+from ratcli.physics.pet_counts import PetCounts
 from ratcli.physics.seeds import plane_generator
 from ratcli.scan import BoolArray, FloatArray
 

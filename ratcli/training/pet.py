@@ -10,7 +10,8 @@ import torch
 
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.physics.anatomy.pet import PetPlane, pet_slice
-from ratcli.physics.pet import PetCounts, expected_image, low_count_noise, sample_counts
+from ratcli.physics.pet import expected_image, low_count_noise
+from ratcli.physics.pet_counts import PetCounts, sample_counts
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 T = TypeVar("T")
 
 
-class Pool(Generic[T]):
+class ExamplePool(Generic[T]):
     """Holds examples to draw from.
 
     What it holds at a step depends on the step alone, so that a resumed run goes on as one that was

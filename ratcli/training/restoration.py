@@ -16,7 +16,7 @@ from ratcli.training import parallel
 from ratcli.training.examples import Example, ExampleSource
 from ratcli.training.loss import degradation_size, focal_region_loss
 from ratcli.training.patches import PatchBatch, cut_patches
-from ratcli.training.pool import Pool
+from ratcli.training.pool import ExamplePool
 from ratcli.training.recipe import Recipe
 
 
@@ -32,7 +32,7 @@ class PatchFeed:
 
     def __init__(self, recipe: Recipe, source: ExampleSource, step: int, workers: int) -> None:
         self._recipe = recipe
-        self._pool = Pool(source.make, recipe.pool, recipe.refresh, step, workers)
+        self._pool = ExamplePool(source.make, recipe.pool, recipe.refresh, step, workers)
 
     def draw(self, step: int) -> PatchBatch:
         """Cut the patches of a step; each process takes its part of them."""

@@ -17,7 +17,7 @@ from ratcli.errors import WeightsError
 from ratcli.partition.sam_compact import read_compact, save_compact
 from ratcli.partition.sam_model import build_sam, resize_weights
 from ratcli.training.loop import StepDone, Trainer
-from ratcli.training.pool import Pool
+from ratcli.training.pool import ExamplePool
 from research.sam.drawing import LabelledPlane
 from research.sam.examples import turned
 from research.sam.loss import mask_loss, segment_prompts
@@ -47,7 +47,7 @@ class PromptFeed:
     def __init__(self, recipe: SamRecipe, source: PlaneSource, step: int, workers: int) -> None:
         self._recipe = recipe
         make = functools.partial(source.make, side=recipe.shape_at(step).image_size)
-        self._pool = Pool(make, recipe.pool, recipe.refresh, step, workers)
+        self._pool = ExamplePool(make, recipe.pool, recipe.refresh, step, workers)
 
     def draw(self, step: int) -> Prompted:
         """Draw planes, mirror and transpose them at random, and ask for their regions."""

@@ -12,7 +12,7 @@ from ratcli.partition.cleanup import Cleanup, paint
 from ratcli.partition.sam import SamPartitioner
 from ratcli.partition.sam_decoder import decode, upscale
 from ratcli.partition.sam_encoder import encode
-from ratcli.partition.sam_masks import Frame, MaskSettings, embed, propose
+from ratcli.partition.sam_masks import MaskSettings, SquareFit, embed, propose
 from ratcli.partition.sam_model import COMPACT, OFFICIAL, SamShape, build_sam
 
 SMALL = SamShape(128, 32, 2, 2, (1,), window=3, prompt_width=32, decoder_hidden=48)
@@ -189,7 +189,7 @@ def test_settings_tell_weights_thresholds_and_clean_up(sam):
 def test_a_plane_is_fitted_as_the_package_does(size, expected):
     from segment_anything.utils.transforms import ResizeLongestSide
 
-    assert Frame.fit(*size, 1024).resized == expected
+    assert SquareFit.fit(*size, 1024).resized == expected
     assert ResizeLongestSide.get_preprocess_shape(*size, 1024) == expected
 
 

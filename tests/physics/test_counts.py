@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ratcli.physics.counts import FLOOR, log_moments
+from ratcli.physics.log_counts import FLOOR, log_moments
 
 
 @pytest.mark.parametrize("electronic", [0.0, 3.0, 12.0])

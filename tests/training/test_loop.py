@@ -16,7 +16,7 @@ from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, load
 from ratcli.training.examples import Example
 from ratcli.training.loop import DivergedError, StepDone, Trainer
 from ratcli.training.patches import PatchBatch, cut_patches
-from ratcli.training.pool import Pool
+from ratcli.training.pool import ExamplePool
 from ratcli.training.publish import About, publish
 from ratcli.training.recipe import Recipe
 from ratcli.training.restoration import Restoration
@@ -191,7 +191,7 @@ def test_a_published_run_is_in_the_registry_beside_others(tmp_path: Path) -> Non
 
 
 def test_the_pool_at_a_step_does_not_depend_on_where_the_run_began() -> None:
-    begun, resumed = Pool(Discs().make, 4, 1), Pool(Discs().make, 4, 1, step=3)
+    begun, resumed = ExamplePool(Discs().make, 4, 1), ExamplePool(Discs().make, 4, 1, step=3)
     for _ in range(3):
         begun.advance()
     draws = [pool.draw(np.random.default_rng(1), 4) for pool in (begun, resumed)]

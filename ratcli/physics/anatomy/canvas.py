@@ -155,21 +155,23 @@ class Canvas:
         suv: float | None = None,
     ) -> None:
         """Paint an ellipse, its outline shaken by `wobble_mm`."""
-        box = self.box(shape, 3 * wobble_mm)
-        depth = self.depth(shape, box)
+        box, depth = self._shaken(shape, wobble_mm)
         if depth.size == 0:
             return
-        if wobble_mm:
-            depth = depth + np.float32(wobble_mm) * self.wobble(box)
         self.paint(box, depth, tissue, hu, suv)
 
     def bone(self, shape: Ellipse, shell_mm: float, wobble_mm: float = 0.0) -> None:
         """Paint a bone: a cortical shell around trabecular bone."""
-        box = self.box(shape, 3 * wobble_mm)
-        depth = self.depth(shape, box)
+        box, depth = self._shaken(shape, wobble_mm)
         if depth.size == 0:
             return
-        if wobble_mm:
-            depth = depth + np.float32(wobble_mm) * self.wobble(box)
         self.paint(box, depth, "cortical")
         self.paint(box, depth - np.float32(shell_mm), "trabecular")
+
+    def _shaken(self, shape: Ellipse, wobble_mm: float) -> tuple[Slices, FloatArray]:
+        """Return an ellipse's box and the depth below its outline, shaken by `wobble_mm`."""
+        box = self.box(shape, 3 * wobble_mm)
+        depth = self.depth(shape, box)
+        if depth.size and wobble_mm:
+            depth = depth + np.float32(wobble_mm) * self.wobble(box)
+        return box, depth

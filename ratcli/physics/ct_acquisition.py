@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ratcli.physics.counts import FLOOR, log_moments
-from ratcli.physics.dose import CtDose
+from ratcli.physics.ct_dose import CtDose
 from ratcli.physics.gridding import PITCH_PX, RadialGrid
+from ratcli.physics.log_counts import FLOOR, log_moments
 from ratcli.physics.projector import FAN, Geometry, forward_project
 
 WATER_PER_MM = 0.0192
@@ -33,7 +33,7 @@ def mu_to_hu(mu: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class CtAcquisition:
     """Expected readings of a batch on a grid's rays.
 
     Attributes:
@@ -51,7 +51,7 @@ class Acquisition:
     merged: float
 
     @classmethod
-    def of(cls, hu: Tensor, spacing_mm: float, grid: RadialGrid, dose: CtDose) -> Acquisition:
+    def of(cls, hu: Tensor, spacing_mm: float, grid: RadialGrid, dose: CtDose) -> CtAcquisition:
         """Project square planes coarsely: readings vary slowly beside their noise."""
         coarse, pitch_mm, geometry = _coarse(hu, spacing_mm, grid)
         raw = _soften(forward_project(coarse, pitch_mm, geometry), dose.hardening)
@@ -148,7 +148,7 @@ def _tissue_weights(coarse: Tensor, pitch_mm: float, geometry: Geometry) -> Tens
     return weights / weights.sum((1, 2), keepdim=True)
 
 
-def _solve_photons(scan: Acquisition, weights: Tensor, variance: float) -> Tensor:
+def _solve_photons(scan: CtAcquisition, weights: Tensor, variance: float) -> Tensor:
     """Find I0 of each plane such that its weighted mean variance is the wanted one (bisection)."""
     low = torch.full_like(scan.photons, math.log(1e1))
     high = torch.full_like(scan.photons, math.log(1e9))
