@@ -24,7 +24,7 @@ from ratcli.training.loop import Trainer
 from ratcli.training.pairs import Pair, PairExamples, find_pairs, is_paired, read_pairs
 from ratcli.training.patches import PatchBatch
 from ratcli.training.recipe import Recipe
-from ratcli.training.restoration import Restoration
+from ratcli.training.restoration import RestorationObjective
 from ratcli.training.sources import TRAINABLE_TASKS, held_out_examples, make_source, spread
 
 LOG = logging.getLogger("ratcli.training")
@@ -70,7 +70,7 @@ def prepare(
         source, held_out = _from_pairs(task, recipe, data, cache or folder / PARTITIONS)
     else:
         source, held_out = _from_scans(task, recipe, data)
-    objective = Restoration(recipe, source, held_out, TRAINABLE_TASKS[task.name].scored)
+    objective = RestorationObjective(recipe, source, held_out, TRAINABLE_TASKS[task.name].scored)
     return Trainer(recipe, objective, folder, device)
 
 

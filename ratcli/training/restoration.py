@@ -51,7 +51,7 @@ class PatchFeed:
 
 
 @dataclass(frozen=True)
-class Restoration:
+class RestorationObjective:
     """The objective of a task: see `ratcli.training.objective.Objective`.
 
     Attributes:

@@ -17,7 +17,7 @@ from ratcli.scan import FloatArray
 
 
 @dataclass(frozen=True)
-class LabelledPlane:
+class DrawnPlane:
     """A picture and the regions that are to be found in it.
 
     Attributes:
@@ -29,16 +29,16 @@ class LabelledPlane:
     labels: LabelArray
 
 
-def draw_gray(rng: np.random.Generator, size: int) -> LabelledPlane:
+def draw_gray(rng: np.random.Generator, size: int) -> DrawnPlane:
     """Draw a gray plane from 0 to about 1, as PET is shown."""
     labels = draw_labels(rng, size)
     levels = rng.uniform(0.02, 1.0, labels.max() + 1)
     levels[rng.integers(levels.size)] = 0.0
     plane = _textured(rng, levels[labels].astype(np.float32))
-    return LabelledPlane(np.clip(plane, 0, None)[None], labels)
+    return DrawnPlane(np.clip(plane, 0, None)[None], labels)
 
 
-def draw_stained(rng: np.random.Generator, size: int) -> LabelledPlane:
+def draw_stained(rng: np.random.Generator, size: int) -> DrawnPlane:
     """Draw an RGB plane of two stains that absorb light, as H&E."""
     labels = draw_labels(rng, size)
     stains = np.array([[0.65, 0.70, 0.29], [0.10, 0.95, 0.25]]) + rng.normal(0, 0.06, (2, 3))
@@ -48,7 +48,7 @@ def draw_stained(rng: np.random.Generator, size: int) -> LabelledPlane:
     density = np.einsum("shw,sc->chw", np.stack(layers).clip(0), stains)
     light = np.exp(-density)
     noise = rng.normal(0, rng.uniform(0, 3 / 255), light.shape)
-    return LabelledPlane(np.clip(light + noise, 0, 1).astype(np.float32), labels)
+    return DrawnPlane(np.clip(light + noise, 0, 1).astype(np.float32), labels)
 
 
 def draw_labels(rng: np.random.Generator, size: int) -> LabelArray:

@@ -14,7 +14,7 @@ from ratcli.physics.ct import low_dose_noise, sample_dose
 from ratcli.regions import LabelArray
 from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.training.examples import PatientPlanes, TargetPlane
-from research.sam.drawing import LabelledPlane, draw_gray, draw_stained
+from research.sam.drawing import DrawnPlane, draw_gray, draw_stained
 
 
 class SamExamples:
@@ -38,7 +38,7 @@ class SamExamples:
         self._real = real if planes else 0.0
         self._patients = PatientPlanes(planes)
 
-    def make(self, index: int, side: int) -> LabelledPlane:
+    def make(self, index: int, side: int) -> DrawnPlane:
         """Return the plane of an index, a picture of `(side, side)`."""
         rng = np.random.default_rng((self._seed, index))
         kind = rng.random()
@@ -52,7 +52,7 @@ class SamExamples:
         hu, labels = ct_slice(rng, size=side, spacing_mm=spacing)
         return self._degraded(rng, TargetPlane("procedural", hu[None], spacing), labels, None)
 
-    def _real_ct(self, rng: np.random.Generator, side: int) -> LabelledPlane:
+    def _real_ct(self, rng: np.random.Generator, side: int) -> DrawnPlane:
         """A real plane; its regions are those of classes of intensity, at a random scale."""
         plane = _cropped(self._patients.draw_evenly(rng), side, rng)
         classical = Superpixel(
@@ -70,7 +70,7 @@ class SamExamples:
         plane: TargetPlane,
         labels: LabelArray,
         original: float | None,
-    ) -> LabelledPlane:
+    ) -> DrawnPlane:
         """Show a clean plane as a low dose would; its regions stay those of the clean one."""
         values = plane.values[0]
         if rng.random() < 0.8:
@@ -78,10 +78,10 @@ class SamExamples:
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
             hu = torch.from_numpy(values)
             values = (hu + low_dose_noise(hu, plane.spacing_mm, dose, generator)).numpy()
-        return LabelledPlane(CT_DENOISE.normalise(values[None].astype(np.float32)), labels)
+        return DrawnPlane(CT_DENOISE.normalise(values[None].astype(np.float32)), labels)
 
 
-def turned(rng: np.random.Generator, plane: LabelledPlane) -> LabelledPlane:
+def turned(rng: np.random.Generator, plane: DrawnPlane) -> DrawnPlane:
     """Mirror and transpose a plane at random."""
     values, labels = plane.values, plane.labels
     for axis in (-1, -2):
@@ -89,7 +89,7 @@ def turned(rng: np.random.Generator, plane: LabelledPlane) -> LabelledPlane:
             values, labels = np.flip(values, axis), np.flip(labels, axis)
     if rng.random() < 0.5:
         values, labels = values.swapaxes(-1, -2), labels.T
-    return LabelledPlane(np.ascontiguousarray(values), np.ascontiguousarray(labels))
+    return DrawnPlane(np.ascontiguousarray(values), np.ascontiguousarray(labels))
 
 
 def _cropped(plane: TargetPlane, size: int, rng: np.random.Generator) -> TargetPlane:

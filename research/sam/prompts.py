@@ -13,7 +13,7 @@ from torch import Tensor
 from ratcli.partition.display import layered_picture
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
-from research.sam.drawing import LabelledPlane
+from research.sam.drawing import DrawnPlane
 
 # Regions of fewer pixels are smaller than a token of the network that uses the partition.
 _SMALLEST = 64
@@ -41,7 +41,7 @@ class Prompted:
         return Prompted(*(part.to(device) for part in parts))
 
 
-def draw_prompts(rng: np.random.Generator, planes: Sequence[LabelledPlane], count: int) -> Prompted:
+def draw_prompts(rng: np.random.Generator, planes: Sequence[DrawnPlane], count: int) -> Prompted:
     """Draw prompts: half from pixels, half from regions, so that small ones are asked for too.
 
     Args:

@@ -18,7 +18,7 @@ from ratcli.partition.sam_compact import read_compact, save_compact
 from ratcli.partition.sam_model import build_sam, resize_weights
 from ratcli.training.loop import StepDone, Trainer
 from ratcli.training.pool import ExamplePool
-from research.sam.drawing import LabelledPlane
+from research.sam.drawing import DrawnPlane
 from research.sam.examples import turned
 from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import Prompted, draw_prompts
@@ -30,7 +30,7 @@ WEIGHTS = "sam-compact.safetensors"
 class PlaneSource(Protocol):
     """Draws planes; the same index gives the same plane."""
 
-    def make(self, index: int, side: int) -> LabelledPlane:
+    def make(self, index: int, side: int) -> DrawnPlane:
         """Return the plane of an index, a picture of `(side, side)`."""
 
 
@@ -61,7 +61,7 @@ class PromptFeed:
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class SegmentationObjective:
     """The objective of the compact SAM: see `ratcli.training.objective.Objective`.
 
     Its first stage sees small pictures, its second those of full size.
@@ -121,7 +121,9 @@ def make_trainer(
         folder: where checkpoints, weights and the curve go.
         device: where the model runs.
     """
-    trainer: Trainer[Prompted] = Trainer(recipe, Segmentation(recipe, source), folder, device)
+    trainer: Trainer[Prompted] = Trainer(
+        recipe, SegmentationObjective(recipe, source), folder, device
+    )
 
     def write_weights(done: StepDone) -> None:
         if done.is_validated:

@@ -19,7 +19,7 @@ from ratcli.training.patches import PatchBatch, cut_patches
 from ratcli.training.pool import ExamplePool
 from ratcli.training.publish import About, publish
 from ratcli.training.recipe import Recipe
-from ratcli.training.restoration import Restoration
+from ratcli.training.restoration import RestorationObjective
 from ratcli.training.schedule import learning_rate
 from ratcli.weightfiles import read_registry
 
@@ -57,7 +57,7 @@ class Discs:
 
 
 def trainer(folder: Path, recipe: Recipe = RECIPE) -> Trainer[PatchBatch]:
-    return Trainer(recipe, Restoration(recipe, Discs(), [Discs().make(1000)]), folder, CPU)
+    return Trainer(recipe, RestorationObjective(recipe, Discs(), [Discs().make(1000)]), folder, CPU)
 
 
 def losses(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ from training_scans import RECIPE
 from ratcli.training.checkpoints import CURVE
 from ratcli.training.examples import Example
 from ratcli.training.loop import Trainer
-from ratcli.training.restoration import Restoration
+from ratcli.training.restoration import RestorationObjective
 
 STEPS = 3
 
@@ -37,7 +37,7 @@ def train(folder: Path, batch: int) -> None:
     torch.set_num_threads(1)
     recipe = replace(RECIPE, steps=STEPS, batch=batch, late_steps=0, pool=4, validate=STEPS)
     held_out = [Discs().make(n) for n in (90, 91, 92)]
-    Trainer(recipe, Restoration(recipe, Discs(), held_out), folder, CPU).run()
+    Trainer(recipe, RestorationObjective(recipe, Discs(), held_out), folder, CPU).run()
 
 
 def join_and_train(rank: int, folder: Path) -> None:

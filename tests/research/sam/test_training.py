@@ -15,7 +15,7 @@ from ratcli.partition.sam_compact import read_compact
 from ratcli.partition.sam_model import COMPACT, SamShape, build_sam, resize_weights
 from ratcli.training.checkpoints import CHECKPOINT
 from ratcli.training.examples import TargetPlane
-from research.sam.drawing import LabelledPlane, draw_gray
+from research.sam.drawing import DrawnPlane, draw_gray
 from research.sam.examples import SamExamples
 from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import draw_prompts
@@ -44,7 +44,7 @@ def trainer(folder, **changes):
 def halves(size=64):
     labels = np.zeros((size, size), np.int32)
     labels[:, size // 2 :] = 1
-    return LabelledPlane((labels[None] * 0.8).astype(np.float32), labels)
+    return DrawnPlane((labels[None] * 0.8).astype(np.float32), labels)
 
 
 def test_a_resumed_run_ends_as_an_undisturbed_one(tmp_path):
@@ -179,7 +179,7 @@ def test_points_ask_for_large_regions_as_often_as_boxes_do():
     labels = np.repeat(np.repeat(np.arange(64, dtype=np.int32).reshape(8, 8), 8, 0), 8, 1)
     labels[:, :32] = 0
     numbered = np.unique(labels, return_inverse=True)[1].reshape(64, 64).astype(np.int32)
-    plane = LabelledPlane(np.zeros((1, 64, 64), np.float32), numbered)
+    plane = DrawnPlane(np.zeros((1, 64, 64), np.float32), numbered)
     prompted = draw_prompts(np.random.default_rng(0), [plane] * 40, 8)
     is_large = prompted.targets.float().mean((2, 3)) > 0.4
     shares = is_large[:, :6].float().mean(), is_large[:, 6:].float().mean()
