@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -27,7 +28,6 @@ from ratcli.formats import ScanSource, create_scan, find_scans, open_scan
 from ratcli.formats.dicom.codec import JPEG_LOSSLESS, encode
 from ratcli.formats.dicom.elements import quiet_pydicom
 from ratcli.formats.dicom.layout import read_layout
-from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.scan import Derivation
 
@@ -188,9 +188,10 @@ def save_in(dataset: Dataset, path: Path, syntax: UID) -> Path:
         layout = dataclasses.replace(read_layout(dataset, path.name, 1 << 20), frames=1)
         shape = (layout.rows, layout.columns, layout.samples)
         words = np.frombuffer(dataset.PixelData, layout.dtype)[: np.prod(shape)].reshape(shape)
-        store = FrameStore(layout, syntax, path.parent)
-        store.add(0, encode(words, syntax, layout))
-        dataset.add(store.element())
+        data = encode(words, syntax, layout)
+        dataset.PixelData = encapsulate([data]) if syntax.is_compressed else data
+        dataset["PixelData"].VR = "OB" if syntax.is_compressed or layout.allocated == 8 else "OW"
+        dataset["PixelData"].is_undefined_length = syntax.is_compressed
     return save_dicom(dataset, path, syntax)
 
 

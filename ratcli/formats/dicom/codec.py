@@ -1,9 +1,11 @@
-"""Frames of pixel data to words and back, in every transfer syntax that is read."""
+"""Frames of pixel data to words and back, in every transfer syntax that is read.
+
+imagecodecs decodes rather than pydicom's plug-ins: those need pylibjpeg-libjpeg (GPL) or gdcm for
+lossless JPEG, have none for HTJ2K without further packages, and decode JPEG 2000 by Pillow.
+"""
 
 from __future__ import annotations
 
-import itertools
-import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,7 @@ from ratcli.formats.codestream import (
     parse_jpeg2000,
 )
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
+from ratcli.formats.dicom.rle import decode_rle, encode_rle
 
 JPEG_LOSSLESS = (UID("1.2.840.10008.1.2.4.57"), UID("1.2.840.10008.1.2.4.70"))
 JPEG_LOSSY = tuple(UID(f"1.2.840.10008.1.2.4.{n}") for n in (50, 51, 53, 55))
@@ -93,7 +96,7 @@ def decode(data: bytes, syntax: UID, layout: PixelLayout) -> Frame:
         ValueError: the frame is damaged or of another size than declared.
     """
     if syntax == RLELossless:
-        return Frame(_decode_rle(data, layout), layout.photometric)
+        return Frame(decode_rle(data, layout), layout.photometric)
     if syntax in _JPEG_2000:
         return _decode_jpeg2000(data, layout)
     header = parse_jpeg(data)
@@ -131,7 +134,7 @@ def encode(words: WordArray, syntax: UID, layout: PixelLayout) -> bytes:
         ordered = np.moveaxis(words, 2, 0) if layout.planar else words
         return np.ascontiguousarray(ordered).astype(dtype).tobytes()
     if syntax == RLELossless:
-        data = _encode_rle(words, layout)
+        data = encode_rle(words, layout)
     elif syntax in JPEG_LOSSLESS:
         data = _encode_jpeg(words, layout)
     elif syntax == JPEGLSLossless:
@@ -254,46 +257,3 @@ def _encode_jpeg(words: WordArray, layout: PixelLayout) -> bytes:
             bitspersample=layout.stored,
         )
     )
-
-
-def _decode_rle(data: bytes, layout: PixelLayout) -> WordArray:
-    """Decode run lengths: a segment for each byte of each sample, high bytes first.
-
-    Source: PS3.5, annex G.
-    """
-    import imagecodecs
-
-    count, *offsets = struct.unpack_from("<16I", data)
-    if count != layout.samples * layout.word_bytes:
-        raise ValueError("a compressed frame has another number of segments than declared")
-    pixels = layout.rows * layout.columns
-    bounds = [*offsets[:count], len(data)]
-    planes = []
-    for start, stop in itertools.pairwise(bounds):
-        plane = imagecodecs.packbits_decode(data[start:stop], out=pixels)
-        if len(plane) < pixels:
-            raise ValueError("a compressed frame ends early")
-        planes.append(np.frombuffer(plane, np.uint8, pixels))
-    # (samples * bytes, pixels) high byte first -> (rows, columns, samples) of words
-    stacked = np.stack(planes).reshape(layout.samples, layout.word_bytes, pixels)[:, ::-1]
-    words = np.ascontiguousarray(stacked.transpose(2, 0, 1)).view(layout.dtype)
-    return words.reshape(layout.rows, layout.columns, layout.samples)
-
-
-def _encode_rle(words: WordArray, layout: PixelLayout) -> bytes:
-    import imagecodecs
-
-    segments = []
-    for sample in range(layout.samples):
-        plane = np.ascontiguousarray(words[..., sample]).view(np.uint8)
-        plane = plane.reshape(layout.rows, layout.columns, layout.word_bytes)
-        for byte in reversed(range(layout.word_bytes)):
-            rows = plane[..., byte].copy()  # of a single pixel, numpy calls any stride contiguous
-            segment = bytes(imagecodecs.packbits_encode(rows, axis=-1))
-            segments.append(segment + b"\0" * (len(segment) % 2))
-    offsets, position = [], 64
-    for segment in segments:
-        offsets.append(position)
-        position += len(segment)
-    table = [len(segments), *offsets, *[0] * (15 - len(segments))]
-    return struct.pack("<16I", *table) + b"".join(segments)

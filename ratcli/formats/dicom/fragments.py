@@ -1,4 +1,8 @@
-"""Encapsulated pixel data: which fragments make up which frame."""
+"""Encapsulated pixel data: which fragments make up which frame.
+
+`pydicom.encaps` is not used: it does not notice that a fragment runs out of the file, and walks
+through all fragments for each frame that is read.
+"""
 
 from __future__ import annotations
 

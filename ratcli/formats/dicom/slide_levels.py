@@ -6,16 +6,15 @@ Source: PS3.3, C.8.12.14 (multi-resolution pyramid): each level is an image of i
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from pydicom.uid import UID
 
 from ratcli.formats.dicom.codec import encode
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
+from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.slide import SlideGrid, Tile
 from ratcli.formats.pyramid import LARGEST_LAST, halve
 from ratcli.formats.tiling import TileAssembly, WholeTile
@@ -26,7 +25,7 @@ STEP = 4
 
 
 class TileStore:
-    """One level. Memory holds the tiles that are not whole; the others wait in a spool, encoded.
+    """One level. Memory holds the tiles that are not whole; the others wait encoded.
 
     Args:
         grid: how the level is cut into tiles.
@@ -49,19 +48,12 @@ class TileStore:
         self.smaller = smaller
         self._syntax = syntax
         self._assembly = TileAssembly(grid, grid.planes)
-        self._places: dict[int, tuple[int, int]] = {}
-        # Without a name: it is gone with the process, however that ends.
-        self.spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self.store = FrameStore(self.layout, syntax, folder)
 
     @property
     def is_whole(self) -> bool:
         """Whether every pixel came."""
         return self._assembly.is_whole
-
-    @property
-    def places(self) -> list[tuple[int, int]]:
-        """Offset and length of each frame in the spool, in the order of the frames."""
-        return [self._places[number] for number in range(self.grid.frames)]
 
     @property
     def levels(self) -> Iterator[TileStore]:
@@ -84,14 +76,11 @@ class TileStore:
     def close(self) -> None:
         """Forget the tiles of all levels."""
         for level in self.levels:
-            level.spool.close()
+            level.store.close()
 
     def _finish(self, tile: WholeTile) -> None:
         data = encode(self._padded(tile.values), self._syntax, self.layout)
-        place = self.spool.seek(0, 2)
-        self.spool.write(data)
-        number = self.grid.number(Tile(tile.plane, tile.down, tile.across))
-        self._places[number] = place, len(data)
+        self.store.add(self.grid.number(Tile(tile.plane, tile.down, tile.across)), data)
         if self.smaller is not None:
             small = halve(halve(self._samples(tile.values)))
             box = Box(tile.area.top // STEP, tile.area.left // STEP, *small.shape[:2])

@@ -21,7 +21,6 @@ from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.groups import geometry
 from ratcli.formats.dicom.identity import derived_uid
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
-from ratcli.formats.dicom.pixels import append_pixels
 from ratcli.formats.dicom.references import method_codes, referenced_series, source_item
 from ratcli.formats.dicom.slide import SlideGrid
 from ratcli.formats.dicom.slide_levels import STEP, TileStore, level_grids, make_levels
@@ -156,9 +155,7 @@ class SlideWriter:
             _set_spacing(dataset, self._reader, coarser)
             dataset.file_meta = file_meta(dataset, self._syntax)
         with output_errors(output.partial.final):
-            path = output.partial.path
-            dataset.save_as(path, enforce_file_format=True)
-            append_pixels(path, level.spool, level.places, self._syntax, level.layout)
+            level.store.save(dataset, output.partial.path)
 
 
 def _level_path(path: Path, number: int) -> Path:

@@ -160,13 +160,12 @@ class DicomWriter:
             _set_slopes(dataset, source, [self._slopes[plane] for plane in planes])
             if holds_deviations(self._derivation):
                 describe_deviations(dataset, max(self._tops[plane] for plane in planes))
-            dataset.add(store.element())
             dataset.file_meta = file_meta(dataset, syntax)
         target = self._partial.path
         if isinstance(self._partial, PartialFolder):
             target = target / self._names[number]
         with _saving(source, self._partial.final):
-            dataset.save_as(target, enforce_file_format=True)
+            store.save(dataset, target)
         store.close()
 
 
