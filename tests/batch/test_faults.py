@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,52 @@ def test_a_batch_that_is_killed_at_random_moments_loses_nothing(tmp_path: Path) 
     assert [file["status"] for file in files] == ["done"] * SCANS
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process works; one that has ended may wait as a zombie for its new parent."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def sleep_in_two_processes(root: Path) -> None:
+    """Run a batch whose jobs take minutes; its processes note their numbers."""
+    run(root, AddOne(seconds=60, journal=root / "pids"), BatchSettings(processes=2))
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return is_so()
+
+
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    """They end in the middle of a job, and not when they want to tell of it."""
+    make_inputs(tmp_path, 2)
+    journal, pids = tmp_path / "pids", []
+    process = FORK.Process(target=sleep_in_two_processes, args=(tmp_path,))
+    process.start()
+    try:
+        assert wait_until(lambda: journal.exists() and len(journal.read_text().split()) == 2, 60)
+        pids = [int(pid) for pid in journal.read_text().split()]
+        assert all(map(is_running, pids))
+        process.kill()
+        process.join()
+        assert wait_until(lambda: not any(map(is_running, pids)), 20)
+    finally:
+        process.kill()
+        for pid in filter(is_running, pids):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_batch_in_processes_that_is_killed_can_be_resumed(tmp_path: Path) -> None:
     make_inputs(tmp_path, 12)
     process = begin(tmp_path, processes=2)
     deadline = time.monotonic() + 60
