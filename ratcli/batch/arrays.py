@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
+from ratcli.batch.closing import Closing
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 from ratcli.task import Task
 
 AnyArray = npt.NDArray[Any]
 
 
-class _Context:
-    """Nothing to open, nothing to close."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-
-class ArrayReader(_Context):
+class ArrayReader(Closing):
     """Reads planes of an array, as `ScanReader` does.
 
     Args:
@@ -77,7 +61,7 @@ class ArrayReader(_Context):
         return missing
 
 
-class ArrayWriter(_Context):
+class ArrayWriter(Closing):
     """Collects planes in an array, as `ScanWriter` does.
 
     Args:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from typing_extensions import Self
 
+from ratcli.batch.closing import Closing
+
 _TOLD = b"rat: ending after this plane; once more ends at once\n"
 
 
-class Interrupt:
+class Interrupt(Closing):
     """Hears signals while it is entered; whoever works asks `check` between planes.
 
     An interrupt in the middle of a file operation could leave half a file behind.
@@ -55,11 +57,7 @@ class Interrupt:
                 self._before[number] = signal.signal(number, self._hear)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
+        """Give the signals back to those who heard them before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)

@@ -53,7 +53,7 @@ class Outcome:
     @classmethod
     def failure(cls, name: str, error: BaseException, *, output: str = "") -> Outcome:
         """Return the outcome of a scan that an error ended."""
-        told = told_error(error)
+        told = as_rat_error(error)
         message = str(told)
         if name not in message:
             message = f"{name}: {message}"
@@ -67,7 +67,7 @@ class Outcome:
         )
 
 
-def told_error(error: BaseException) -> RatError:
+def as_rat_error(error: BaseException) -> RatError:
     """Return an error as one that can be told: its text holds nothing of a patient or a path."""
     if isinstance(error, RatError):
         return error

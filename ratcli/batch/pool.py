@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ratcli.batch.interrupt import Interrupt
-from ratcli.batch.outcome import Outcome, told_error
+from ratcli.batch.outcome import Outcome, as_rat_error
 from ratcli.batch.plan import Job
 from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
@@ -29,7 +29,7 @@ TRIES = 2
 
 
 @dataclass
-class _Member:
+class _Process:
     """A process, the line to it, and the job it has."""
 
     process: BaseProcess
@@ -65,7 +65,7 @@ class _Pool:
         self._work = work
         self._settings = settings
         self._listener = listener
-        self._members: list[_Member] = []
+        self._members: list[_Process] = []
 
     def run(self, processes: int) -> None:
         try:
@@ -90,11 +90,11 @@ class _Pool:
         process = context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        member = _Member(process, ours)
+        member = _Process(process, ours)
         self._members.append(member)
         self._assign(member)
 
-    def _assign(self, member: _Member) -> None:
+    def _assign(self, member: _Process) -> None:
         """Give a process its next job, or let it go."""
         member.job = self._left.popleft() if self._left else None
         with contextlib.suppress(BrokenPipeError):  # heard of when the line is read
@@ -103,7 +103,7 @@ class _Pool:
             self._members.remove(member)
             member.process.join()
 
-    def _hear(self, member: _Member) -> None:
+    def _hear(self, member: _Process) -> None:
         assert member.job is not None
         try:
             message: Any = member.line.recv()
@@ -118,7 +118,7 @@ class _Pool:
         else:
             self._listener.planes(member.job.name, *message)
 
-    def _lost(self, member: _Member) -> None:
+    def _lost(self, member: _Process) -> None:
         """Replace a process that died, and try its job once more."""
         job = member.job
         assert job is not None
@@ -162,7 +162,7 @@ def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
             except (WeightsError, DeviceError) as error:
                 line.send(error)
             except Exception as error:
-                line.send(told_error(error))
+                line.send(as_rat_error(error))
 
 
 def _end_with_parent() -> None:

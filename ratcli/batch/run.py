@@ -8,12 +8,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Protocol
 
-from typing_extensions import Self
-
 from ratcli.batch.attempt import Attempt, Opened, failed
+from ratcli.batch.closing import Closing
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
@@ -131,7 +129,7 @@ class Runner:
         return self._worker
 
 
-class _Opening:
+class _Opening(Closing):
     """Opens the next jobs in a thread while one is worked on."""
 
     def __init__(self, open_job: Callable[[Job], Opened], jobs: Iterable[Job]) -> None:
@@ -151,15 +149,7 @@ class _Opening:
         for job in itertools.islice(self._jobs, AHEAD - len(self._coming)):
             self._coming.append((job, self._thread.submit(self._open, job)))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Close what was opened and not used."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         for _, opened in self._coming:
@@ -167,7 +157,7 @@ class _Opening:
                 opened.result().close()
 
 
-class _Finishing:
+class _Finishing(Closing):
     """Closes outputs in a thread, and tells of them in the order of the jobs."""
 
     def __init__(self, listener: BatchListener) -> None:
@@ -197,15 +187,7 @@ class _Finishing:
             self.failed = self.failed or outcome.status == "failed"
             self._listener.finished(outcome)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Let what is computed reach the disk, and tell of it."""
         self._tell(most=0)
         self._thread.shutdown(wait=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,25 +13,21 @@ import numpy as np
 from ratcli import __version__
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
+from ratcli.batch.region_extras import Previews, RegionStatistics
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan, split_name
-from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import create_regions
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.partition.cache import CachedPartitioner
-from ratcli.partition.display import soft_picture
-from ratcli.partition.overlay import draw_regions
 from ratcli.partition.propagate import Propagator
 from ratcli.pipeline import check
-from ratcli.regions import LabelArray, Regions
+from ratcli.regions import Regions
 from ratcli.scan import Derivation, FloatArray, ScanReader
 from ratcli.task import Task
 from ratcli.tasks import TASKS, get_task
-
-_COLUMNS = ("plane", "region", "pixels", "area_mm2", "mean", "standard_deviation", "unit")
 
 
 @dataclass(frozen=True)
@@ -189,14 +183,15 @@ class SegmentWorker:
             }
             return PendingOutput(facts, stack.pop_all())
 
-    def _extras(self, job: Job, reader: ReadAhead) -> list[Previews | Table]:
-        extras: list[Previews | Table] = []
+    def _extras(self, job: Job, reader: ReadAhead) -> list[Previews | RegionStatistics]:
+        extras: list[Previews | RegionStatistics] = []
         stem = split_name(job.output)[0]
         if self._work.preview:
             extras.append(Previews(job.output, stem, reader.info.planes, job.overwrite))
         if self._work.table:
             unit = self._work.task_of(reader).units[0]
-            extras.append(Table(job.output.with_name(f"{stem}.csv"), reader, unit, job.overwrite))
+            path = job.output.with_name(f"{stem}.csv")
+            extras.append(RegionStatistics(path, reader.info, unit, job.overwrite))
         return extras
 
     def _derivation(self) -> Derivation:
@@ -210,89 +205,3 @@ class SegmentWorker:
             weights_sha256=weights[0] if weights else "",
             settings=(*settings, f"propagate={self._work.propagate}"),
         )
-
-
-class Previews:
-    """Pictures of the regions: `<stem>_preview.png`, or a folder of them for a stack.
-
-    Args:
-        output: the region map, beside which they stand.
-        stem: its name without suffix.
-        planes: how many there will be.
-        overwrite: whether older ones may be replaced.
-    """
-
-    def __init__(self, output: Path, stem: str, planes: int, overwrite: bool) -> None:
-        self._partial: PartialFile | PartialFolder
-        self._alone = planes == 1
-        self._digits = len(str(planes))
-        if self._alone:
-            path = output.with_name(f"{stem}_preview.png")
-            self._partial = PartialFile(path, overwrite=overwrite)
-        else:
-            path = output.with_name(f"{stem}_preview")
-            self._partial = PartialFolder(path, overwrite=overwrite)
-
-    def add(self, plane: int, values: FloatArray, normal: FloatArray, labels: LabelArray) -> None:
-        """Draw a plane."""
-        import imagecodecs
-
-        drawn = draw_regions(soft_picture(normal), labels)
-        place = self._partial.path
-        if not self._alone:
-            place = place / f"{plane + 1:0{self._digits}d}.png"
-        with output_errors(self._partial.final):
-            place.write_bytes(imagecodecs.png_encode(drawn))
-
-    def __enter__(self) -> Previews:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._partial.commit()
-        else:
-            self._partial.discard()
-
-
-class Table:
-    """Area, mean and standard deviation of every region, as CSV.
-
-    Args:
-        path: the file.
-        reader: the scan.
-        unit: of the values.
-        overwrite: whether an older one may be replaced.
-    """
-
-    def __init__(self, path: Path, reader: ScanReader, unit: str, overwrite: bool) -> None:
-        self._partial = PartialFile(path, overwrite=overwrite)
-        self._unit = unit
-        _, row_mm, column_mm = reader.info.spacing_mm
-        self._pixel_mm2 = row_mm * column_mm if row_mm and column_mm else None
-        self._text = io.StringIO()
-        self._rows = csv.writer(self._text, lineterminator="\n")
-        self._rows.writerow(_COLUMNS)
-
-    def add(self, plane: int, values: FloatArray, normal: FloatArray, labels: LabelArray) -> None:
-        """Add the regions of a plane; planes and regions count from 1, as in the region map."""
-        flat, gray = labels.ravel(), values.mean(axis=0, dtype=np.float64).ravel()
-        areas = np.bincount(flat)
-        total, squares = np.bincount(flat, gray), np.bincount(flat, gray**2)
-        for region in np.flatnonzero(areas):
-            pixels = int(areas[region])
-            mean = total[region] / pixels
-            deviation = np.sqrt(max(squares[region] / pixels - mean**2, 0.0))
-            area = f"{pixels * self._pixel_mm2:.6g}" if self._pixel_mm2 else ""
-            figures = (f"{mean:.6g}", f"{deviation:.6g}", self._unit)
-            self._rows.writerow((plane + 1, int(region) + 1, pixels, area, *figures))
-
-    def __enter__(self) -> Table:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            with output_errors(self._partial.final):
-                self._partial.path.write_text(self._text.getvalue(), encoding="utf-8")
-            self._partial.commit()
-        else:
-            self._partial.discard()

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from ratcli.batch.closing import Closing
 from ratcli.formats import create_scan
 from ratcli.scan import BoolArray, Box, Derivation, FloatArray, ScanInfo, ScanReader, ScanWriter
 
@@ -19,7 +20,7 @@ MOST_BYTES = 1 << 28
 """Planes larger than this are not read ahead: they come in boxes."""
 
 
-class ReadAhead:
+class ReadAhead(Closing):
     """A reader whose next planes are read while one is worked on.
 
     All calls reach the inner reader from one thread, and so do those of a writer that is made
@@ -77,20 +78,13 @@ class ReadAhead:
     def _read_both(self, plane: int) -> tuple[FloatArray, BoolArray]:
         return self.inner.read(plane), self.inner.padding(plane)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
+        """Stop reading ahead, and close the inner reader."""
         self.thread.shutdown(wait=True, cancel_futures=True)
-        self.inner.__exit__(kind, error, trace)
+        self.inner.__exit__(*_as_exit(error))
 
 
-class WriteBehind:
+class WriteBehind(Closing):
     """A writer that hands planes to a thread and goes on; a full queue makes the caller wait.
 
     Arrays must not change after they were handed over. An error shows at the next call.
@@ -130,33 +124,30 @@ class WriteBehind:
         self._thread.submit(self._inner.__enter__).result()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Close the inner writer after the planes that wait; after an error, without them."""
-        if kind is not None:
+        if error is not None:
             for future in self._waiting:
                 future.cancel()
-            self._close(kind, error, trace)
+            self._close(error)
             return
         try:
             wait(self._waiting)
             self._raise_errors()
         except BaseException as failure:
-            self._close(type(failure), failure, failure.__traceback__)
+            self._close(failure)
             raise
-        self._close(None, None, None)
+        self._close(None)
 
-    def _close(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._thread.submit(self._inner.__exit__, kind, error, trace).result()
+    def _close(self, error: BaseException | None) -> None:
+        self._thread.submit(self._inner.__exit__, *_as_exit(error)).result()
+
+
+def _as_exit(
+    error: BaseException | None,
+) -> tuple[type[BaseException] | None, BaseException | None, TracebackType | None]:
+    """Return an error as `__exit__` takes it."""
+    return (None, None, None) if error is None else (type(error), error, error.__traceback__)
 
 
 def write_behind(

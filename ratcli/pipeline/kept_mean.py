@@ -21,9 +21,8 @@ def keep_mean(
 
     Args:
         before: `(C, H, W)`.
-        after: the restored plane, same shape and unit.
-        free: `(H, W)` or `(C, H, W)`, true where the result may differ from the input; other pixels
-            are not used.
+        after: the restored plane in the same unit, `(C, H, W)`.
+        free: true where the result may differ, `(H, W)` or `(C, H, W)`; nothing else is used.
         sigma_px: standard deviation of the Gaussian, in pixels.
 
     Returns:

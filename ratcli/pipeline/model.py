@@ -21,7 +21,7 @@ from ratcli.partition import Partitioner, get_partitioner
 from ratcli.pipeline.cutting import Cut
 from ratcli.pipeline.kept_mean import keep_mean
 from ratcli.pipeline.kept_residual import keep_residual
-from ratcli.pipeline.provenance import Provenance
+from ratcli.pipeline.provenance import RestoreProvenance
 from ratcli.pipeline.settings import RestoreSettings
 from ratcli.pipeline.uncertainty import Calibration
 from ratcli.pipeline.views import RunningMean, turn, turn_back
@@ -117,9 +117,9 @@ class Model:
         settings = self.settings
         return Cut.of(info, settings.task.scale, settings.pane, settings.pane_overlap)
 
-    def provenance(self, info: ScanInfo) -> Provenance:
+    def provenance(self, info: ScanInfo) -> RestoreProvenance:
         """Return what the writers of a scan record."""
-        return Provenance(self.settings, self._entries, self._partitioner, self.cut(info))
+        return RestoreProvenance(self.settings, self._entries, self._partitioner, self.cut(info))
 
     def restore(
         self,
@@ -140,73 +140,89 @@ class Model:
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
-        hidden = [pad | ~np.isfinite(x).all(0) for x, pad in zip(values, padding, strict=True)]
-        normal = [self._normal(x, hide) for x, hide in zip(values, hidden, strict=True)]
+        given = regions or [None] * len(values)
+        planes = [self._prepared(*each) for each in zip(values, padding, given, strict=True)]
         began = time.perf_counter()
-        found = self._regions(normal, regions)
-        partitioned = time.perf_counter()
-        labels = [self._enlarged(one) for one in found]
         samples = RunningMean()
         for view, engine in product(range(self.settings.views), self._engines):
-            turned = [turn(plane, view) for plane in normal]
-            restored = engine.restore(turned, [turn(one, view) for one in labels])
+            restored = engine.restore(
+                [turn(plane.normal, view) for plane in planes],
+                [turn(plane.labels, view) for plane in planes],
+            )
             samples.add([turn_back(plane, view) for plane in restored])
-        network = (time.perf_counter() - partitioned) / len(values)
-        kept = [
-            hide | self.settings.task.outside(x) for x, hide in zip(values, hidden, strict=True)
-        ]
+        seconds = (time.perf_counter() - began) / len(planes)
         return [
             RestoredPlane(
-                self._native(values[i], kept[i], samples.means[i], normal[i]),
-                found[i].count,
-                (partitioned - began) / len(values),
-                network,
-                self._uncertainty(kept[i], samples, i),
+                self._native(plane, samples.means[index]),
+                plane.regions,
+                plane.partition_seconds,
+                seconds,
+                self._uncertainty(plane, samples, index),
             )
-            for i in range(len(values))
+            for index, plane in enumerate(planes)
         ]
 
-    def _normal(self, values: FloatArray, hidden: BoolArray) -> FloatArray:
-        """Return a plane as the network sees it; hidden pixels get the window's low end."""
+    def _prepared(
+        self, values: FloatArray, padding: BoolArray, given: Regions | None
+    ) -> _PreparedPlane:
+        """Map a plane to the network's values and find its regions, unless they are given."""
         task = self.settings.task
-        return task.normalise(np.where(hidden, np.float32(task.window[0]), values))
+        hidden = padding | ~np.isfinite(values).all(0)
+        # The network sees the window's low end where nothing was measured.
+        normal = task.normalise(np.where(hidden, np.float32(task.window[0]), values))
+        began = time.perf_counter()
+        regions = given or self._partitioner.partition(normal)
+        seconds = time.perf_counter() - began
+        labels = regions.labels.repeat(task.scale, 0).repeat(task.scale, 1)
+        kept = hidden | task.outside(values)
+        return _PreparedPlane(values, kept, normal, labels, regions.count, seconds)
 
-    def _regions(
-        self, planes: Sequence[FloatArray], given: Sequence[Regions | None] | None
-    ) -> list[Regions]:
-        return [
-            (given[i] if given else None) or self._partitioner.partition(plane)
-            for i, plane in enumerate(planes)
-        ]
-
-    def _enlarged(self, regions: Regions) -> LabelArray:
-        """Return labels on the output's grid."""
-        scale = self.settings.task.scale
-        return regions.labels.repeat(scale, 0).repeat(scale, 1)
-
-    def _native(
-        self, values: FloatArray, kept: BoolArray, restored: FloatArray, normal: FloatArray
-    ) -> FloatArray:
-        """Keep what the weights ask for, blend, map back, and restore what may not change."""
-        task, entry = self.settings.task, self._entries[0]
+    def _native(self, plane: _PreparedPlane, restored: FloatArray) -> FloatArray:
+        """Keep what the weights ask for, blend, map back, and put back what may not change."""
+        task, entry, normal = self.settings.task, self._entries[0], plane.normal
         if entry.mean_kept_px:
-            restored = keep_mean(normal, restored, ~kept, entry.mean_kept_px)
+            restored = keep_mean(normal, restored, ~plane.kept, entry.mean_kept_px)
         if entry.residual_kept:
-            restored = keep_residual(normal, restored, ~kept, entry.residual_kept, task.gain)
+            restored = keep_residual(normal, restored, ~plane.kept, entry.residual_kept, task.gain)
         if self.settings.strength != 1:
             enlarged = self._engines[0].enlarge(normal)
             restored = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
         native = task.denormalise(restored)
-        return native if task.scale != 1 else np.where(kept, values, native).astype(np.float32)
+        if task.scale != 1:
+            return native
+        return np.where(plane.kept, plane.values, native).astype(np.float32)
 
-    def _uncertainty(self, kept: BoolArray, samples: RunningMean, plane: int) -> FloatArray | None:
+    def _uncertainty(
+        self, plane: _PreparedPlane, samples: RunningMean, index: int
+    ) -> FloatArray | None:
         """Return standard deviations in the task's first unit; 0 where nothing changes."""
         task, variances = self.settings.task, samples.variances
         if variances is None:
             return None
-        whole = self._calibration.uncertainty(task, variances[plane], samples.means[plane])
+        whole = self._calibration.uncertainty(task, variances[index], samples.means[index])
         deviation: FloatArray = (self.settings.strength * whole).astype(np.float32)
-        return deviation if task.scale != 1 else np.where(kept, np.float32(0), deviation)
+        return deviation if task.scale != 1 else np.where(plane.kept, np.float32(0), deviation)
+
+
+@dataclass(frozen=True)
+class _PreparedPlane:
+    """A plane before it goes through the network.
+
+    Attributes:
+        values: `(C, H, W)` in the task's first unit.
+        kept: `(C, H, W)`, true where the result is the input.
+        normal: `(C, H, W)`, as the network sees it.
+        labels: `(s*H, s*W)`.
+        regions: number of regions.
+        partition_seconds: time in the partitioner.
+    """
+
+    values: FloatArray
+    kept: BoolArray
+    normal: FloatArray
+    labels: LabelArray
+    regions: int
+    partition_seconds: float
 
 
 def _entry_of(task: Task, name: str) -> WeightsEntry:

@@ -15,7 +15,7 @@ from ratcli.scan import Derivation
 
 
 @dataclass(frozen=True)
-class Provenance:
+class RestoreProvenance:
     """What was done to the pixels of a scan.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,34 +108,18 @@ def restore_scan(
         raise ValueError("an uncertainty needs several views or weights")
     task, cut, began = model.settings.task, model.cut(reader.info), time.perf_counter()
     check(task, reader)
-    source = _Source(reader, np.float32(task.unit_factor(reader.info)), regions)
-    target = _Target(outputs, cut, task, source.factor)
-    done = 0
-    for group in _groups(reader.info.planes, cut.panes(), model.batch):
-        parts = [source.read(plane, pane) for plane, pane in group]
+    factor = np.float32(task.unit_factor(reader.info))
+    source, target = _Source(reader, regions), _Target(outputs, cut, task, factor)
+    for parts in source.groups(cut.panes(), model.batch):
         restored = model.restore(
-            [part.values * source.factor for part in parts],
+            [part.values * factor for part in parts],
             [part.padding for part in parts],
             [part.regions for part in parts],
         )
-        for part, plane in zip(parts, restored, strict=True):
-            target.write(part, plane)
-        done += len(group)
+        target.write(parts, restored)
         if progress is not None:
-            progress(done, pane_count(reader.info, cut))
+            progress(target.done, pane_count(reader.info, cut))
     return target.summary(reader.info.planes, time.perf_counter() - began)
-
-
-def _groups(planes: int, panes: Sequence[Pane], batch: int) -> Iterator[list[tuple[int, Pane]]]:
-    """Yield panes of equal shape, in reading order, at most `batch` together."""
-    group: list[tuple[int, Pane]] = []
-    for plane in range(planes):
-        for pane in panes:
-            if group and (len(group) == batch or pane.shape != group[-1][1].shape):
-                yield group
-                group = []
-            group.append((plane, pane))
-    yield group
 
 
 @dataclass(frozen=True)
@@ -151,15 +136,24 @@ class _Part:
 class _Source:
     """Reads panes; a plane that is not too large is read once."""
 
-    def __init__(self, reader: ScanReader, factor: np.float32, regions: RegionsOf | None) -> None:
-        self.factor = factor
+    def __init__(self, reader: ScanReader, regions: RegionsOf | None) -> None:
         self._reader = reader
         self._regions = regions
         info = reader.info
         self._holds = 4 * info.channels * info.height * info.width <= HELD_BYTES
         self._held: tuple[int, FloatArray] | None = None
 
-    def read(self, plane: int, pane: Pane) -> _Part:
+    def groups(self, panes: Sequence[Pane], batch: int) -> Iterator[list[_Part]]:
+        """Yield panes of equal shape, in reading order, at most `batch` together."""
+        group: list[_Part] = []
+        for plane, pane in product(range(self._reader.info.planes), panes):
+            if group and (len(group) == batch or pane.shape != group[-1].pane.shape):
+                yield group
+                group = []
+            group.append(self._read(plane, pane))
+        yield group
+
+    def _read(self, plane: int, pane: Pane) -> _Part:
         values = self._values(plane, pane)
         padding = self._reader.padding(plane)
         regions = None if self._regions is None else self._regions(plane)
@@ -193,7 +187,16 @@ class _Target:
         self._counts: list[int] = []
         self._pixels, self._sum, self._squares = 0, 0.0, 0.0
 
-    def write(self, part: _Part, restored: RestoredPlane) -> None:
+    @property
+    def done(self) -> int:
+        """Planes or panes that were written."""
+        return len(self._counts)
+
+    def write(self, parts: Sequence[_Part], restored: Sequence[RestoredPlane]) -> None:
+        for part, plane in zip(parts, restored, strict=True):
+            self._write(part, plane)
+
+    def _write(self, part: _Part, restored: RestoredPlane) -> None:
         self._partition += restored.partition_seconds
         self._network += restored.network_seconds
         self._counts.append(restored.regions)

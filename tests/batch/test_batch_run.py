@@ -12,7 +12,7 @@ from batch_scans import AddOne, Heard, make_scan, values_of
 
 from ratcli.batch.claim import claim_path, claimed, sweep
 from ratcli.batch.manifest import Header
-from ratcli.batch.outcome import TRACE, Outcome, failure_of, told_error
+from ratcli.batch.outcome import TRACE, Outcome, as_rat_error, failure_of
 from ratcli.batch.plan import IfExists, Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.errors import OutputError, WeightsError
@@ -271,12 +271,12 @@ def test_a_claim_that_is_held_is_not_swept_away(tmp_path: Path) -> None:
 def test_too_little_memory_for_torch_is_no_fault_of_rat() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 48)
-    assert told_error(caught.value).exit_code == 6
+    assert as_rat_error(caught.value).exit_code == 6
 
 
 def test_a_fault_of_rat_is_traced_below_all_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(TRACE, "ratcli.batch"):
-        told = told_error(ZeroDivisionError("of SECRET"))
+        told = as_rat_error(ZeroDivisionError("of SECRET"))
     assert "SECRET" not in str(told)
     (record,) = caplog.records
     assert record.levelno < logging.DEBUG
