@@ -23,11 +23,11 @@ from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UnreadableInputError
 from ratcli.evaluation.choices import Choices, settings_for
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.region_files import open_region_source
 from ratcli.evaluation.report import Provenance, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.scene import Comparison
 from ratcli.evaluation.stored import from_data, to_data
 from ratcli.formats import open_scan
 from ratcli.formats.history import made_by

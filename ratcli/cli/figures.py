@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from ratcli.evaluation.comparison import INPUT, RESTORED
 from ratcli.evaluation.patients import WHOLE, Figure
 from ratcli.evaluation.report.physics import contrast_table
 from ratcli.evaluation.report.table import Table as ReportTable
 from ratcli.evaluation.report.words import number, signed
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.scene import INPUT, RESTORED
 from ratcli.evaluation.summary import Summary
 
 _FIGURES = {"psnr_db": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "rmse": ("RMSE", 3)}

@@ -166,9 +166,9 @@ def _evaluate_one(
 ) -> Evaluation:
     """Measure an array or one scan."""
     from ratcli.evaluation.choices import settings_for
+    from ratcli.evaluation.comparison import Comparison
     from ratcli.evaluation.evaluate import evaluate as measure
     from ratcli.evaluation.region_files import open_region_source
-    from ratcli.evaluation.scene import Comparison
 
     if others := sorted(set(changes) - _FOR_ONE):
         raise TypeError(f"one scan takes no option {', '.join(others)}; give a list of paths")

@@ -26,8 +26,8 @@ from ratcli.physics.local_noise import noise_level
 from ratcli.scan import FloatArray
 
 RealArray = npt.NDArray[np.float64]
-Settings = Mapping[str, float]
-Pair = tuple[FloatArray, FloatArray]
+MethodSettings = Mapping[str, float]
+PlanePair = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Method:
         usual: settings by unit of the scan, for who has no training scans to tune on.
     """
 
-    run: Callable[[RealArray, float, Settings], RealArray]
+    run: Callable[[RealArray, float, MethodSettings], RealArray]
     grid: Mapping[str, tuple[float, ...]]
     fine: str
-    usual: Mapping[str, Settings]
+    usual: Mapping[str, MethodSettings]
 
     @property
     def start(self) -> dict[str, float]:
-        """Settings before tuning."""
+        """MethodSettings before tuning."""
         return {name: values[len(values) // 2] for name, values in self.grid.items()}
 
 
@@ -63,7 +63,7 @@ class Baseline:
     """
 
     name: str
-    settings: Settings
+    settings: MethodSettings
     window: Window
 
     def __call__(self, plane: FloatArray) -> FloatArray:
@@ -129,7 +129,7 @@ def check_installed(name: str) -> None:
         )
 
 
-def tune(name: str, pairs: Sequence[Pair], window: Window) -> Baseline:
+def tune(name: str, pairs: Sequence[PlanePair], window: Window) -> Baseline:
     """Find the settings with the least squared error in a window, on training scans.
 
     One setting after the other over its grid until none improves, then the strength between its
@@ -161,11 +161,13 @@ def tune(name: str, pairs: Sequence[Pair], window: Window) -> Baseline:
 class _Search:
     """Coordinate descent over settings that remembers what it has scored."""
 
-    def __init__(self, name: str, pairs: Sequence[Pair], window: Window) -> None:
+    def __init__(self, name: str, pairs: Sequence[PlanePair], window: Window) -> None:
         self._name, self._pairs, self._window = name, pairs, window
         self._known: dict[tuple[tuple[str, float], ...], float] = {}
 
-    def descend(self, start: Settings, grid: Mapping[str, tuple[float, ...]]) -> dict[str, float]:
+    def descend(
+        self, start: MethodSettings, grid: Mapping[str, tuple[float, ...]]
+    ) -> dict[str, float]:
         """Return the best settings found from a start, changing one at a time."""
         best = dict(start)
         improved = True
@@ -176,7 +178,7 @@ class _Search:
             improved = self._loss(best) < before
         return best
 
-    def _loss(self, settings: Settings) -> float:
+    def _loss(self, settings: MethodSettings) -> float:
         """Return the mean squared error over all pairs."""
         key = tuple(sorted(settings.items()))
         if key not in self._known:
@@ -216,12 +218,12 @@ def _cubic_weights(size: int, scale: int) -> RealArray:
     return weights
 
 
-def _gaussian(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+def _gaussian(plane: RealArray, sd: float, settings: MethodSettings) -> RealArray:
     smooth: RealArray = gaussian_filter(plane, settings["sigma_px"])
     return smooth
 
 
-def _nl_means(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+def _nl_means(plane: RealArray, sd: float, settings: MethodSettings) -> RealArray:
     # Divided by the noise level: distances near 1 keep the fast summed-area form accurate.
     smooth: RealArray = denoise_nl_means(
         plane / sd,
@@ -234,14 +236,14 @@ def _nl_means(plane: RealArray, sd: float, settings: Settings) -> RealArray:
     return smooth * sd
 
 
-def _total_variation(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+def _total_variation(plane: RealArray, sd: float, settings: MethodSettings) -> RealArray:
     smooth: RealArray = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
         plane / sd, weight=settings["strength"], eps=1e-4, max_num_iter=300
     )
     return smooth * sd
 
 
-def _bm3d(plane: RealArray, sd: float, settings: Settings) -> RealArray:
+def _bm3d(plane: RealArray, sd: float, settings: MethodSettings) -> RealArray:
     check_installed("bm3d")
     smooth: RealArray = importlib.import_module("bm3d").bm3d(plane / sd, settings["strength"])
     return np.asarray(smooth).reshape(plane.shape) * sd

@@ -13,7 +13,7 @@ from pathlib import Path
 from ratcli.errors import InputNotFoundError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed, usual_baseline
 from ratcli.evaluation.evaluate import EvaluationSettings
-from ratcli.evaluation.tables import NATIVE
+from ratcli.evaluation.rows.fidelity import NATIVE
 from ratcli.evaluation.units import measured_unit
 from ratcli.evaluation.window import Window, parse_window, windows_of
 from ratcli.scan import ScanReader

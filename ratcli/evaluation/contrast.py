@@ -1,15 +1,8 @@
-"""Contrast to noise: a region beside its background, in every image.
-
-The background of a drawn disc or box is the region that is named for it: such a region lies
-inside what it measures, and the pixels around it are the same thing still. A segment of a map and
-a phantom's insert end where their object ends: theirs is the ring of pixels around. No torch here.
-"""
+"""Contrast to noise of a region beside its background. No torch here."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,19 +10,41 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.results import Contrast, ContrastRow
-from ratcli.evaluation.roi import BODY, Disc, DrawnRegions, RegionSource
-from ratcli.evaluation.scene import Scene, named_images
-from ratcli.scan import BoolArray, Box
+from ratcli.scan import BoolArray
 
 RING = "ring"
 _RING_GAP_PX, _RING_PX = 2.0, 6.0
-_INSERT_MARGIN_PX = 2.0
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A region's contrast to its background, in one image.
+
+    Attributes:
+        inside: mean of the region, in the scan's unit.
+        background: mean of the background.
+        noise: standard deviation of the background inside planes.
+        pixels: of the region, over all planes.
+        background_pixels: of the background.
+    """
+
+    inside: float
+    background: float
+    noise: float
+    pixels: int
+    background_pixels: int
+
+    @property
+    def cnr(self) -> float:
+        """|inside - background| over the noise; nan where the background is constant."""
+        if self.noise == 0.0:
+            return math.nan
+        return abs(self.inside - self.background) / self.noise
 
 
 @dataclass
 class ContrastTally:
-    """Gathers a region's contrast plane by plane."""
+    """Adds up a region's contrast plane by plane."""
 
     _inside: list[float] = field(default_factory=lambda: [0.0, 0.0], repr=False)
     _background: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0], repr=False)
@@ -59,71 +74,6 @@ class ContrastTally:
             raise MeasurementError("the region or its background holds no pixel")
         noise = math.sqrt(squares / freedom)
         return Contrast(total / pixels, around_total / around, noise, int(pixels), int(around))
-
-
-@dataclass
-class ContrastCollector:
-    """Contrast of given regions, and of a phantom's inserts, over all planes.
-
-    Attributes:
-        regions: given ones; drawn ones without a named background, and those of a partition,
-            have no contrast.
-        inserts: discs by name; their outer 2 pixels count for nothing.
-    """
-
-    regions: RegionSource | None
-    inserts: Mapping[str, Disc] = field(default_factory=dict)
-    _tallies: dict[tuple[str, str, str], ContrastTally] = field(
-        default_factory=lambda: defaultdict(ContrastTally)
-    )
-
-    def add(self, scene: Scene) -> None:
-        """Measure every image of a scene."""
-        for region, background, inside, around in self._pairs(scene):
-            for name, image in named_images(scene).items():
-                plane = image.mean(axis=0)
-                self._tallies[name, region, background].add(plane[inside], plane[around])
-
-    def rows(self) -> tuple[ContrastRow, ...]:
-        """Return a row for each image and region that has a background somewhere."""
-        rows = []
-        for (image, region, background), tally in self._tallies.items():
-            try:
-                rows.append(ContrastRow(image, region, background, tally.result()))
-            except MeasurementError:
-                continue
-        return tuple(rows)
-
-    def _pairs(self, scene: Scene) -> Iterator[tuple[str, str, BoolArray, BoolArray]]:
-        """Yield region, background, and the pixels `(H, W)` of both."""
-        shape = scene.mask.shape
-        objects = {name: disc.mask(shape, _INSERT_MARGIN_PX) for name, disc in self.inserts.items()}
-        whole = np.zeros(shape, np.bool_)
-        for disc in self.inserts.values():
-            whole |= disc.mask(shape)
-        for name, inside in objects.items():
-            # From the insert's outline, not from the smaller part that is measured.
-            outline = self.inserts[name].mask(shape)
-            yield name, RING, inside & scene.trusted, ring(outline, scene.trusted & ~whole)
-        if self.regions is None or not self.regions.lasting:
-            return
-        labels = np.where(scene.trusted, scene.labels, -1)
-        for label in np.unique(labels[labels >= 0]).tolist():
-            name = self.regions.names.get(label, f"region {label}")
-            beside = self.regions.backgrounds.get(label)
-            if beside is None and isinstance(self.regions, DrawnRegions):
-                continue
-            if beside is None:
-                around, named = ring(labels == label, scene.trusted & (scene.labels < 0)), RING
-            else:
-                around = labels == beside
-                named = self.regions.names.get(beside, f"region {beside}")
-            yield name, named, labels == label, around
-
-
-def inserts_of(edges: Mapping[str, Disc | Box]) -> dict[str, Disc]:
-    """Return the inserts among a phantom's round edges."""
-    return {name: edge for name, edge in edges.items() if name != BODY and isinstance(edge, Disc)}
 
 
 def ring(inside: BoolArray, free: BoolArray) -> BoolArray:

@@ -12,42 +12,35 @@ import numpy as np
 
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.baselines import Baseline
-from ratcli.evaluation.collect import (
-    CalibrationCollector,
-    NoiseCollector,
-    TransferCollector,
-    UptakeCollector,
+from ratcli.evaluation.body import BODY
+from ratcli.evaluation.comparison import INPUT, RESTORED, Comparison
+from ratcli.evaluation.findings import LIMITS, ResidualCheck
+from ratcli.evaluation.given_regions import Disc, DrawnRegions
+from ratcli.evaluation.residual import check_residual
+from ratcli.evaluation.results import Evaluation, Sample
+from ratcli.evaluation.rows.calibration import CalibrationRows
+from ratcli.evaluation.rows.contrast import ContrastRows
+from ratcli.evaluation.rows.fidelity import NATIVE, RAT_PAPER, FidelityRows
+from ratcli.evaluation.rows.noise import NoiseRows
+from ratcli.evaluation.rows.phantom import (
+    PhantomRow,
+    inserts_of,
+    linear_rows,
     phantom_edges,
     phantom_rows,
-    stain_rows,
 )
-from ratcli.evaluation.contrast import ContrastCollector, inserts_of
-from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
-from ratcli.evaluation.results import Evaluation, PhantomRow, ResidualRow, Sample, StainRow
-from ratcli.evaluation.roi import BODY, Disc, DrawnRegions
-from ratcli.evaluation.scene import (
-    INPUT,
-    RESTORED,
-    Comparison,
-    Scene,
-    named_images,
-    read_scene,
-    views_of,
-)
-from ratcli.evaluation.tables import (
-    NATIVE,
-    RAT_PAPER,
-    RegionTable,
-    ScoreTable,
-    agreement_of,
-    linear_rows,
-)
+from ratcli.evaluation.rows.regions import RegionRows, agreement_of
+from ratcli.evaluation.rows.residual import ResidualRow
+from ratcli.evaluation.rows.resolution import TransferRows
+from ratcli.evaluation.rows.stain import StainRow, stain_rows
+from ratcli.evaluation.rows.uptake import UptakeRows
 from ratcli.evaluation.units import measured_unit
+from ratcli.evaluation.views import ComparedView, named_images, read_view, views_of
 from ratcli.evaluation.window import Window, windows_of
 from ratcli.physics.local_noise import noise_map
 from ratcli.scan import Box
 
-Progress = Callable[[int, int], None]
+ViewProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class EvaluationSettings:
 def evaluate(
     comparison: Comparison,
     settings: EvaluationSettings | None = None,
-    progress: Progress | None = None,
+    progress: ViewProgress | None = None,
 ) -> Evaluation:
     """Measure a restored scan.
 
@@ -94,8 +87,8 @@ def evaluate(
     views = views_of(comparison.restored.info)
     shown = set(np.linspace(0, len(views) - 1, min(settings.shown, len(views))).round().astype(int))
     for index, view in enumerate(views):
-        scene = read_scene(comparison, view, settings.baselines, run.measured)
-        run.add(scene, index in shown)
+        compared = read_view(comparison, view, settings.baselines, run.measured)
+        run.add(compared, index in shown)
         if progress is not None:
             progress(index + 1, len(views))
     return run.result()
@@ -111,36 +104,36 @@ class _Run:
         self._unit = self.measured.unit
         self._gray = info.channels == 1
         self._pitch_mm = _pitch(info.spacing_mm)
-        self._scores = ScoreTable(_windows(comparison, settings, self._unit), settings.protocol)
-        self._regions = RegionTable(comparison)
-        self._noise = NoiseCollector(self._unit, self._pitch_mm)
+        self._scores = FidelityRows(_windows(comparison, settings, self._unit), settings.protocol)
+        self._regions = RegionRows(comparison)
+        self._noise = NoiseRows(self._unit, self._pitch_mm)
         self._notes: dict[str, None] = {}
-        self._uptake = self._uptake_collector()
-        self._contrast = ContrastCollector(comparison.regions)
-        self._calibration = CalibrationCollector()
-        self._transfers: TransferCollector | None = None
+        self._uptake = self._uptake_rows()
+        self._contrast = ContrastRows(comparison.regions)
+        self._calibration = CalibrationRows()
+        self._transfers: TransferRows | None = None
         self._phantoms: tuple[PhantomRow, ...] = ()
         self._residual: list[ResidualRow] = []
         self._stain: list[StainRow] = []
         self._samples: list[Sample] = []
 
-    def add(self, scene: Scene, shown: bool) -> None:
-        """Measure a scene; keep it where it is to be shown."""
-        maps = self._scores.add(scene)
-        self._regions.add(scene, maps)
-        self._calibration.add(scene)
+    def add(self, compared: ComparedView, shown: bool) -> None:
+        """Measure a view; keep it where it is to be shown."""
+        maps = self._scores.add(compared)
+        self._regions.add(compared, maps)
+        self._calibration.add(compared)
         check: ResidualCheck | None = None
         if self._gray:
-            self._noise.add(scene)
-            self._add_edges(scene)
-            self._contrast.add(scene)
-            check = self._check(scene)
+            self._noise.add(compared)
+            self._add_edges(compared)
+            self._contrast.add(compared)
+            check = self._check(compared)
             if self._uptake is not None:
-                self._uptake.add(scene)
+                self._uptake.add(compared)
         else:
-            self._stain += stain_rows(scene)
+            self._stain += stain_rows(compared)
         if shown:
-            self._samples.append(self._sample(scene, check))
+            self._samples.append(self._sample(compared, check))
 
     def result(self) -> Evaluation:
         """Return all figures."""
@@ -186,19 +179,19 @@ class _Run:
             )
         return notes
 
-    def _uptake_collector(self) -> UptakeCollector | None:
+    def _uptake_rows(self) -> UptakeRows | None:
         """Return a collector where regions of a PET volume with spacing were given."""
         regions, info = self._comparison.regions, self._comparison.restored.info
         planes, rows, columns = info.spacing_mm
-        if regions is None or not regions.lasting or self._unit not in ("SUV", "Bq/ml"):
+        if regions is None or not regions.spans_planes or self._unit not in ("SUV", "Bq/ml"):
             return None
         if planes is None or rows is None or columns is None:
             self._note("No uptake: the voxel spacing is not known.")
             return None
-        return UptakeCollector(regions, (planes, rows, columns))
+        return UptakeRows(regions, (planes, rows, columns))
 
-    def _add_edges(self, scene: Scene) -> None:
-        """Find edges in the first scene, and keep their surroundings in every one."""
+    def _add_edges(self, compared: ComparedView) -> None:
+        """Find edges in the first view, and keep their surroundings in every one."""
         if self._pitch_mm is None:
             return
         if self._transfers is None:
@@ -208,45 +201,45 @@ class _Run:
                 edges |= regions.edges
             if self._settings.phantom:
                 try:
-                    found = phantom_edges(scene)
+                    found = phantom_edges(compared)
                     body = found[BODY]
                     assert isinstance(body, Disc)
-                    self._phantoms = phantom_rows(scene, body, self._pitch_mm)
+                    self._phantoms = phantom_rows(compared, body, self._pitch_mm)
                     edges |= found
                     self._contrast.inserts = inserts_of(found)
                 except MeasurementError as error:
                     self._note(f"No phantom: {error}.")
-            self._transfers = TransferCollector(edges, self._pitch_mm)
-        self._transfers.add(scene)
+            self._transfers = TransferRows(edges, self._pitch_mm)
+        self._transfers.add(compared)
 
-    def _check(self, scene: Scene) -> ResidualCheck | None:
+    def _check(self, compared: ComparedView) -> ResidualCheck | None:
         """Check the residual where the input is known on the same grid."""
         limits = LIMITS.get(self._unit or "")
-        if INPUT not in scene.images or limits is None:
+        if INPUT not in compared.images or limits is None:
             return None
         check = check_residual(
-            scene.images[INPUT][0],
-            scene.images[RESTORED][0],
-            scene.labels,
+            compared.images[INPUT][0],
+            compared.images[RESTORED][0],
+            compared.labels,
             self._pitch_mm or 1.0,
             limits,
-            ~scene.trusted,
+            ~compared.trusted,
         )
         if self._pitch_mm is None:
             self._note("The residual check took pixels as 1 mm: their spacing is not known.")
         bare = replace(check, z_map=np.zeros((0, 0), np.float32))
-        self._residual.append(ResidualRow(scene.view.plane, bare))
+        self._residual.append(ResidualRow(compared.view.plane, bare))
         return check
 
-    def _sample(self, scene: Scene, check: ResidualCheck | None) -> Sample:
+    def _sample(self, compared: ComparedView, check: ResidualCheck | None) -> Sample:
         return Sample(
-            plane=scene.view.plane,
-            images=named_images(scene),
-            mask=scene.mask,
-            labels=scene.labels,
+            plane=compared.view.plane,
+            images=named_images(compared),
+            mask=compared.mask,
+            labels=compared.labels,
             z_map=None if check is None else check.z_map,
-            noise_map=noise_map(scene.images[RESTORED][0]) if self._gray else None,
-            uncertainty=scene.uncertainty,
+            noise_map=noise_map(compared.images[RESTORED][0]) if self._gray else None,
+            uncertainty=compared.uncertainty,
             places=() if check is None else check.places,
         )
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ratcli.evaluation.contrast import Contrast
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.noise import Spectrum
 from ratcli.evaluation.patients import Figure
 from ratcli.evaluation.resolution import Transfer
-from ratcli.evaluation.results import Contrast, Evaluation, RegionRow
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.rows.regions import RegionRow
 from ratcli.evaluation.summary import Summary
 
 if TYPE_CHECKING:

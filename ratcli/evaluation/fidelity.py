@@ -30,7 +30,7 @@ RealArray = npt.NDArray[np.float64]
 
 SSIM_SETTINGS = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 _SSIM_BORDER = 5
-RAT_PAPER = Window("rat-paper", 0.0, 255.0, "8-bit Y")
+RAT_PAPER_WINDOW = Window("rat-paper", 0.0, 255.0, "8-bit Y")
 
 
 @dataclass(frozen=True)

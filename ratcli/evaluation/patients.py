@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ratcli.evaluation.comparison import RESTORED
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.scene import RESTORED
 from ratcli.evaluation.summary import Summary, summarise
 
 WHOLE = "all"

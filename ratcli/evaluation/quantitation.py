@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.roi import Disc
+from ratcli.evaluation.given_regions import Disc
 
 RealArray = npt.NDArray[np.float64]
 

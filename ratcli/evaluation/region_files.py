@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ratcli.errors import InputNotFoundError, UsageError
-from ratcli.evaluation.roi import MappedRegions, RegionSource, regions_from_json
+from ratcli.evaluation.given_regions import MappedRegions, RegionSource, regions_from_json
 from ratcli.formats.regions import open_regions
 from ratcli.scan import ScanReader
 
@@ -27,7 +27,7 @@ def open_region_source(path: Path, restored: ScanReader, stack: ExitStack) -> Re
     reader = stack.enter_context(open_regions(path, restored))
     if (reader.labels(0) != 0).all():
         # A partition labels every pixel, and numbers its regions plane by plane.
-        return MappedRegions(reader.labels, None, lasting=False)
+        return MappedRegions(reader.labels, None, spans_planes=False)
     return MappedRegions(reader.labels, names=reader.names)
 
 

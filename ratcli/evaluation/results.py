@@ -5,205 +5,23 @@ No torch here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from ratcli.evaluation.activity import Agreement, Uptake, recovery
-from ratcli.evaluation.fidelity import Fidelity
-from ratcli.evaluation.noise import Spectrum
-from ratcli.evaluation.quantitation import Linearity, RegionBias, Uniformity
-from ratcli.evaluation.residual import Place, ResidualCheck
-from ratcli.evaluation.resolution import Transfer
-from ratcli.evaluation.stain import ColourDifference, StainShift
+from ratcli.evaluation.agreement import Agreement
+from ratcli.evaluation.findings import Place, ResidualCheck
+from ratcli.evaluation.rows.calibration import CalibrationRow
+from ratcli.evaluation.rows.contrast import ContrastRow
+from ratcli.evaluation.rows.fidelity import FidelityRow
+from ratcli.evaluation.rows.noise import NoiseRow
+from ratcli.evaluation.rows.phantom import PhantomRow
+from ratcli.evaluation.rows.regions import RegionRow
+from ratcli.evaluation.rows.residual import ResidualRow
+from ratcli.evaluation.rows.resolution import TransferRow
+from ratcli.evaluation.rows.stain import StainRow
+from ratcli.evaluation.rows.uptake import UptakeRow
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, FloatArray
-
-
-@dataclass(frozen=True)
-class FidelityRow:
-    """Fidelity of one image to the reference.
-
-    Attributes:
-        image: `restored`, `input`, or a baseline's name.
-        plane: which, None for all of them pooled.
-        fidelity: the figures, with their window.
-    """
-
-    image: str
-    plane: int | None
-    fidelity: Fidelity
-
-
-@dataclass(frozen=True)
-class RegionRow:
-    """A region of a plane, or of all planes.
-
-    Attributes:
-        name: of the region.
-        plane: which, None for all of them.
-        against: what the bias is measured against: `reference`, `input`, or `nominal`.
-        bias: the restored image's means and their bias.
-        fidelity: of the restored image in this region, one for each window; empty without a
-            reference.
-    """
-
-    name: str
-    plane: int | None
-    against: str
-    bias: RegionBias
-    fidelity: tuple[Fidelity, ...] = ()
-
-
-@dataclass(frozen=True)
-class NoiseRow:
-    """Noise of one image.
-
-    Attributes:
-        image: its name.
-        levels: noise level of each view, in the scan's unit; nan where it shows none.
-        spectrum: over uniform patches of all views, the same ones for each image; or None.
-    """
-
-    image: str
-    levels: tuple[float, ...]
-    spectrum: Spectrum | None
-
-    @property
-    def level(self) -> float:
-        """Median of the levels, nan where there is none."""
-        finite = [level for level in self.levels if math.isfinite(level)]
-        return float(np.median(finite)) if finite else math.nan
-
-
-@dataclass(frozen=True)
-class TransferRow:
-    """A task transfer function of one image at one edge."""
-
-    image: str
-    edge: str
-    transfer: Transfer
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """A region's contrast to its background, in one image.
-
-    Attributes:
-        inside: mean of the region, in the scan's unit.
-        background: mean of the background.
-        noise: standard deviation of the background inside planes.
-        pixels: of the region, over all planes.
-        background_pixels: of the background.
-    """
-
-    inside: float
-    background: float
-    noise: float
-    pixels: int
-    background_pixels: int
-
-    @property
-    def cnr(self) -> float:
-        """|inside - background| over the noise; nan where the background is constant."""
-        if self.noise == 0.0:
-            return math.nan
-        return abs(self.inside - self.background) / self.noise
-
-
-@dataclass(frozen=True)
-class ContrastRow:
-    """Contrast to noise of one image in one region.
-
-    Attributes:
-        image: its name.
-        region: name of the region, or of a phantom's insert.
-        background: name of the region beside which it stands; `ring` for the pixels around it.
-        contrast: the figures.
-    """
-
-    image: str
-    region: str
-    background: str
-    contrast: Contrast
-
-
-@dataclass(frozen=True)
-class UptakeRow:
-    """PET figures of one region.
-
-    Attributes:
-        name: of the region.
-        restored: in the restored image.
-        reference: in the reference, or None.
-        input: in the input, or None.
-        nominal: true uptake, where the region was given with one, in the scan's unit.
-    """
-
-    name: str
-    restored: Uptake
-    reference: Uptake | None
-    input: Uptake | None = None
-    nominal: float | None = None
-
-    @property
-    def truth(self) -> Uptake | None:
-        """What to measure recovery against: the nominal uptake, else the reference's."""
-        if self.nominal is not None:
-            return Uptake(self.nominal, self.nominal, self.nominal, self.restored.volume_ml)
-        return self.reference
-
-    def recovery(self, measured: Uptake) -> tuple[float, float, float] | None:
-        """Return recovery coefficients of mean, maximum and peak; None without a truth above 0."""
-        truth = self.truth
-        if truth is None or not min(truth.mean, truth.highest) > 0.0:
-            return None
-        return recovery(measured, truth)
-
-
-@dataclass(frozen=True)
-class StainRow:
-    """H&E figures of one image in one view."""
-
-    image: str
-    plane: int
-    stain: StainShift
-    colour: ColourDifference
-    sharpness: float
-
-
-@dataclass(frozen=True)
-class PhantomRow:
-    """Figures of a phantom in one image."""
-
-    image: str
-    uniformity: Uniformity | None
-    linearity: Linearity | None
-
-
-@dataclass(frozen=True)
-class ResidualRow:
-    """The residual check of one plane."""
-
-    plane: int
-    check: ResidualCheck
-
-
-@dataclass(frozen=True)
-class CalibrationRow:
-    """Told uncertainty beside true error, over pixels of like uncertainty.
-
-    Attributes:
-        told: root mean square of the told standard deviations, in the scan's unit.
-        error: root mean square of restored less reference in the same pixels.
-        pixels: number of pixels.
-    """
-
-    told: float
-    error: float
-    pixels: int
 
 
 @dataclass(frozen=True)

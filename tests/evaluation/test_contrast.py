@@ -8,12 +8,12 @@ import pytest
 from arrays import ArrayReader
 
 from ratcli.errors import MeasurementError, UsageError
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.contrast import ContrastTally, ring
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict
+from ratcli.evaluation.given_regions import Disc, MappedRegions, regions_from_json
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.roi import Disc, MappedRegions, regions_from_json
-from ratcli.evaluation.scene import Comparison
 
 SIDE, NOISE_HU = 128, 10.0
 BODY, INSERT = Disc(64, 64, 56), Disc(50, 70, 10)

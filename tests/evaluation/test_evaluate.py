@@ -12,12 +12,12 @@ from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
-from ratcli.evaluation.fidelity import RAT_PAPER, rmse, score, studio_luma
+from ratcli.evaluation.fidelity import RAT_PAPER_WINDOW, rmse, score, studio_luma
+from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.roi import Disc, regions_from_json
-from ratcli.evaluation.scene import Comparison
 from ratcli.evaluation.window import WINDOWS, Window
 
 SIDE = 192
@@ -203,7 +203,7 @@ def test_the_paper_protocol_is_not_mixed_with_other_figures() -> None:
     assert {row.fidelity.window.unit for row in result.fidelity} == {"8-bit Y"}
     restored = (CLEAN + 0.2 * NOISE)[0].astype(np.float32)
     luma = [studio_luma(plane, soft) for plane in (restored, CLEAN[0])]
-    expected = score(*luma, RAT_PAPER)
+    expected = score(*luma, RAT_PAPER_WINDOW)
     row = next(row for row in result.fidelity if (row.image, row.plane) == ("restored", 0))
     assert row.fidelity.psnr_db == pytest.approx(expected.psnr_db, abs=1e-6)
 

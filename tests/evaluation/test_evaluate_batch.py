@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from ratcli.batch import evaluating
 from ratcli.cli.app import main
-from ratcli.evaluation.roi import Disc
+from ratcli.evaluation.given_regions import Disc
 
 SIDE, SCANS = 64, 3
 Run = Callable[..., int]

@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.cli import app
-from ratcli.evaluation.roi import Disc
+from ratcli.evaluation.given_regions import Disc
 
 SIDE = 96
 Run = Callable[..., int]

@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.fidelity import (
-    RAT_PAPER,
+    RAT_PAPER_WINDOW,
     mean_bias,
     psnr,
     rmse,
@@ -132,7 +132,7 @@ def test_the_paper_protocol_adds_its_known_offset_to_gray_ct() -> None:
     eight_bit = Window("8", 0.0, 255.0, "levels")
     plain = psnr(image, reference, eight_bit)
     luma = [studio_luma(plane[None], eight_bit) for plane in (image, reference)]
-    paper = score(*luma, RAT_PAPER).psnr_db
+    paper = score(*luma, RAT_PAPER_WINDOW).psnr_db
     assert paper - plain == pytest.approx(20 * math.log10(255 / 219), abs=1e-3)
 
 

@@ -7,7 +7,9 @@ import pytest
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.patients import Figure, over_patients
 from ratcli.evaluation.quantitation import RegionBias
-from ratcli.evaluation.results import Evaluation, FidelityRow, RegionRow
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.rows.fidelity import FidelityRow
+from ratcli.evaluation.rows.regions import RegionRow
 from ratcli.evaluation.window import WINDOWS
 
 SOFT = WINDOWS["ct-soft"]

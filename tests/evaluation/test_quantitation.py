@@ -7,13 +7,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import MeasurementError
+from ratcli.evaluation.given_regions import Disc
 from ratcli.evaluation.quantitation import (
     BiasTally,
     linearity,
     region_bias,
     uniformity,
 )
-from ratcli.evaluation.roi import Disc
 
 
 def _noise(seed: int, sd: float = 20.0, blur: float = 0.7) -> np.ndarray:

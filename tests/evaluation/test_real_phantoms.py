@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.scene import Comparison
 from ratcli.formats import find_scans, open_scan
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"

@@ -9,15 +9,15 @@ import pytest
 from arrays import ArrayReader
 from scipy.ndimage import gaussian_filter
 
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
+from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
 from ratcli.evaluation.report.plots import Plot, Rule, Series, colours, draw, ticks
 from ratcli.evaluation.report.words import interval, number, signed
 from ratcli.evaluation.results import Evaluation, Sample
-from ratcli.evaluation.roi import Disc, regions_from_json
-from ratcli.evaluation.scene import Comparison
 
 SIDE = 128
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_report import _scans
 
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.patients import over_patients
 from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
-from ratcli.evaluation.scene import Comparison
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

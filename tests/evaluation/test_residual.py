@@ -5,9 +5,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
-from ratcli.evaluation.matched import robust_spread, spread_by_value
-from ratcli.evaluation.residual import LIMITS, ResidualCheck, check_residual
-from ratcli.evaluation.roi import Disc
+from ratcli.evaluation.findings import LIMITS, ResidualCheck
+from ratcli.evaluation.given_regions import Disc
+from ratcli.evaluation.residual import check_residual
+from ratcli.evaluation.spread import robust_spread, spread_by_value
 
 SIDE = 256
 SPACING = 0.7

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from arrays import ArrayReader
 
+from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
+from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.report import Provenance, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.roi import Disc, regions_from_json
-from ratcli.evaluation.scene import Comparison
 from ratcli.evaluation.stored import from_data, to_data
 
 SIDE = 128

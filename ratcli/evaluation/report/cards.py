@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from ratcli.evaluation.comparison import INPUT, RESTORED
+from ratcli.evaluation.findings import LIMITS
 from ratcli.evaluation.report.words import digits_of, interval, number, plane_words, signed, unit_of
-from ratcli.evaluation.residual import LIMITS
-from ratcli.evaluation.results import Evaluation, RegionRow
-from ratcli.evaluation.scene import INPUT, RESTORED
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.rows.regions import RegionRow
 
 GOOD, LOOK, NEUTRAL = "good", "look", "neutral"
 # Of the order of SUV's repeatability between two scans of a patient (QIBA FDG-PET/CT profile).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
 from ratcli.evaluation.report.plots import Plot, Rule, Series
 from ratcli.evaluation.report.words import digits_of, signed, unit_of
-from ratcli.evaluation.results import Evaluation, NoiseRow
-from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.rows.noise import NoiseRow
 
 
 def plots(found: Evaluation) -> list[Plot]:

@@ -19,7 +19,8 @@ from ratcli.evaluation.report.physics import (
 )
 from ratcli.evaluation.report.table import Table
 from ratcli.evaluation.report.words import digits_of, interval, number, signed, unit_of
-from ratcli.evaluation.results import Evaluation, RegionRow
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.rows.regions import RegionRow
 from ratcli.evaluation.summary import Summary
 
 _MOST_REGIONS = 60

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from ratcli.evaluation.activity import Uptake
+from ratcli.evaluation.comparison import INPUT, RESTORED
 from ratcli.evaluation.report.table import Table
 from ratcli.evaluation.report.words import digits_of, number, signed, unit_of
-from ratcli.evaluation.results import Evaluation, UptakeRow
-from ratcli.evaluation.scene import INPUT, RESTORED
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.rows.uptake import UptakeRow
+from ratcli.evaluation.uptake import Uptake
 
 
 def noise_table(found: Evaluation) -> Table:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.transform import resize
 
+from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
 from ratcli.evaluation.results import Sample
-from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED
 from ratcli.scan import BoolArray, Box
 
 RealArray = npt.NDArray[np.float64]

@@ -1,64 +1,45 @@
-"""Fidelity and region figures of a comparison, gathered scene by scene. No torch here."""
+"""Rows of regions: bias and fidelity, by plane, and pooled where regions were given.
+
+No torch here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.activity import Agreement, bland_altman
-from ratcli.evaluation.fidelity import ErrorMaps, Fidelity, FidelityTally, error_maps, studio_luma
-from ratcli.evaluation.quantitation import BiasTally, RegionBias, linearity, region_bias
-from ratcli.evaluation.results import FidelityRow, PhantomRow, RegionRow
-from ratcli.evaluation.scene import INPUT, REFERENCE, RESTORED, Comparison, Scene
+from ratcli.evaluation.agreement import Agreement, bland_altman
+from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
+from ratcli.evaluation.fidelity import ErrorMaps, Fidelity, FidelityTally
+from ratcli.evaluation.quantitation import BiasTally, RegionBias, region_bias
+from ratcli.evaluation.views import ComparedView
 from ratcli.evaluation.window import Window
-from ratcli.scan import BoolArray, FloatArray
-
-NATIVE, RAT_PAPER = "native", "rat-paper"
 
 
-@dataclass
-class ScoreTable:
-    """Fidelity of every image, by plane and pooled."""
+@dataclass(frozen=True)
+class RegionRow:
+    """A region of a plane, or of all planes.
 
-    windows: tuple[Window, ...]
-    protocol: str
-    _tallies: dict[tuple[str, int | None, Window], FidelityTally] = field(default_factory=dict)
+    Attributes:
+        name: of the region.
+        plane: which, None for all of them.
+        against: what the bias is measured against: `reference`, `input`, or `nominal`.
+        bias: the restored image's means and their bias.
+        fidelity: of the restored image in this region, one for each window; empty without a
+            reference.
+    """
 
-    def add(self, scene: Scene) -> tuple[ErrorMaps, ...]:
-        """Score a scene; return the restored image's maps, one for each window."""
-        if scene.reference is None:
-            return ()
-        kept = []
-        for window in self.windows:
-            for name, image in scene.images.items():
-                maps = self._maps(image, scene.reference, scene.mask, window)
-                for plane in (scene.view.plane, None):
-                    key = (name, plane, maps.window)
-                    self._tallies.setdefault(key, FidelityTally(maps.window)).add_maps(maps)
-                if name == RESTORED:
-                    kept.append(maps)
-        return tuple(kept)
-
-    def rows(self) -> tuple[FidelityRow, ...]:
-        """Return a row for each image, plane and window, and for all planes pooled."""
-        return tuple(
-            FidelityRow(name, plane, tally.result())
-            for (name, plane, _), tally in self._tallies.items()
-        )
-
-    def _maps(
-        self, image: FloatArray, reference: FloatArray, mask: BoolArray, window: Window
-    ) -> ErrorMaps:
-        if self.protocol == NATIVE:
-            return error_maps(image, reference, window, mask)
-        luma = Window(f"rat-paper of {window}", 0.0, 255.0, "8-bit Y")
-        return error_maps(studio_luma(image, window), studio_luma(reference, window), luma, mask)
+    name: str
+    plane: int | None
+    against: str
+    bias: RegionBias
+    fidelity: tuple[Fidelity, ...] = ()
 
 
-class RegionTable:
+class RegionRows:
     """Biases and fidelity of regions, by plane; pooled where regions were given."""
 
     def __init__(self, comparison: Comparison) -> None:
@@ -68,21 +49,21 @@ class RegionTable:
         self._pooled, self._nominal = BiasTally(), BiasTally()
         self._scores: dict[int, dict[Window, FidelityTally]] = {}
 
-    def add(self, scene: Scene, maps: tuple[ErrorMaps, ...]) -> None:
-        """Measure the regions of a scene."""
-        image = scene.images[RESTORED].mean(axis=0)
-        labels = np.where(scene.trusted, scene.labels, -1)
+    def add(self, compared: ComparedView, maps: tuple[ErrorMaps, ...]) -> None:
+        """Measure the regions of a view."""
+        image = compared.images[RESTORED].mean(axis=0)
+        labels = np.where(compared.trusted, compared.labels, -1)
         self._add_nominal(image, labels)
-        other = scene.reference if scene.reference is not None else scene.images.get(INPUT)
+        other = compared.reference if compared.reference is not None else compared.images.get(INPUT)
         if other is None:
             return
-        if self._given is not None and self._given.lasting:
+        if self._given is not None and self._given.spans_planes:
             self._pooled.add(image, other.mean(axis=0), labels)
             self._pool_scores(labels, maps)
         for label, bias in region_bias(image, other.mean(axis=0), labels).items():
             figures = _region_fidelity(maps, labels == label)
             self._rows.append(
-                RegionRow(self._name(label), scene.view.plane, self._against, bias, figures)
+                RegionRow(self._name(label), compared.view.plane, self._against, bias, figures)
             )
 
     def rows(self) -> tuple[RegionRow, ...]:
@@ -127,16 +108,6 @@ class RegionTable:
         return names.get(label, f"region {label}")
 
 
-def _region_fidelity(
-    maps: tuple[ErrorMaps, ...], region: npt.NDArray[np.bool_]
-) -> tuple[Fidelity, ...]:
-    """Return a region's figures, none where no pixel of it is scored."""
-    try:
-        return tuple(each.over(region) for each in maps)
-    except MeasurementError:
-        return ()
-
-
 def agreement_of(regions: tuple[RegionRow, ...]) -> Agreement | None:
     """Compare region means with the reference's: pooled ones where there are, else of planes."""
     rows = [row.bias for row in regions if row.against == REFERENCE and row.plane is None]
@@ -147,11 +118,11 @@ def agreement_of(regions: tuple[RegionRow, ...]) -> Agreement | None:
     return bland_altman([row.mean for row in rows], [row.other_mean for row in rows])
 
 
-def linear_rows(regions: tuple[RegionRow, ...]) -> tuple[PhantomRow, ...]:
-    """Fit measured against nominal means, where three or more differ."""
-    rows: list[RegionBias] = [row.bias for row in regions if row.against == "nominal"]
+def _region_fidelity(
+    maps: tuple[ErrorMaps, ...], region: npt.NDArray[np.bool_]
+) -> tuple[Fidelity, ...]:
+    """Return a region's figures, none where no pixel of it is scored."""
     try:
-        fit = linearity([row.other_mean for row in rows], [row.mean for row in rows])
+        return tuple(each.over(region) for each in maps)
     except MeasurementError:
         return ()
-    return (PhantomRow(RESTORED, None, fit),)

@@ -1,7 +1,6 @@
-"""Where to measure: uniform patches and phantom discs found automatically, or given regions.
+"""Regions that the user gives: drawn discs and boxes, or a label map.
 
-A given region comes from a JSON text or from a label map that a reader delivers; files are the
-command line's business. No torch here.
+Files are opened elsewhere. No torch here.
 """
 
 from __future__ import annotations
@@ -14,26 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 
-from ratcli.errors import MeasurementError, UsageError
-from ratcli.physics.local_noise import MAD_TO_SD, noise_level, noise_map
+from ratcli.errors import UsageError
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray
 
-RealArray = npt.NDArray[np.float64]
-
-BODY = "body"
-"""Name of the edge of a phantom's body."""
-
-_LOCAL = 9
 _FINE = 5
-# Pixels in which the local deviation is this many times the plane's noise hold an edge.
-_QUIETEST, _LOUDEST = 0.4, 1.7
-_CLEAN_SPREAD = 0.5
-_ROUNDEST_MISFIT = 0.06
-_SMALLEST_RADIUS_PX = 3.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +64,7 @@ class RegionSource(Protocol):
         """Label of the background beside which a label's contrast is measured, where named."""
 
     @property
-    def lasting(self) -> bool:
+    def spans_planes(self) -> bool:
         """Whether a label means the same region in every plane."""
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
@@ -107,7 +92,7 @@ class DrawnRegions:
     backgrounds: Mapping[int, int] = field(default_factory=dict)
 
     @property
-    def lasting(self) -> bool:
+    def spans_planes(self) -> bool:
         """Always: a name is drawn once."""
         return True
 
@@ -131,7 +116,7 @@ class MappedRegions:
         background: the label that is no region, None if every label is one.
         names: of labels; others are called by their number.
         nominal: known values of some labels, in the scan's unit.
-        lasting: whether a label means the same region in every plane.
+        spans_planes: whether a label means the same region in every plane.
         backgrounds: label of the background of some labels.
     """
 
@@ -139,7 +124,7 @@ class MappedRegions:
     background: int | None = 0
     names: Mapping[int, str] = field(default_factory=dict)
     nominal: Mapping[int, float] = field(default_factory=dict)
-    lasting: bool = True
+    spans_planes: bool = True
     backgrounds: Mapping[int, int] = field(default_factory=dict)
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
@@ -214,118 +199,6 @@ def _backgrounds(entries: Sequence[Mapping[str, Any]], names: Mapping[int, str])
     return found
 
 
-def uniform_patches(
-    plane: npt.NDArray[np.floating],
-    side: int,
-    within: tuple[float, float] | None = None,
-    mask: BoolArray | None = None,
-    clean: npt.NDArray[np.floating] | None = None,
-) -> tuple[Box, ...]:
-    """Find square patches over uniform material, which do not overlap.
-
-    A patch holds no pixel whose neighbourhood shows an edge, and its smoothed values spread no
-    more than noise alone explains. Patches are taken from the top, not by their noise: choosing
-    the quietest would lower the figure that is measured in them.
-
-    Args:
-        plane: `(H, W)` in any unit.
-        side: of a patch in pixels, at least 12.
-        within: only where the local mean lies in this range (soft tissue, for a CT plane).
-        mask: `(H, W)`, true where to look.
-        clean: the same anatomy with less noise, whose smoothed values must spread less than a
-            half of the plane's noise: in a noisy plane alone, structure passes for noise.
-
-    Raises:
-        MeasurementError: the plane shows no noise.
-        ValueError: the side is below 12.
-    """
-    if side < 12:
-        raise ValueError(f"patches must be 12 pixels a side or more, not {side}")
-    values = plane.astype(np.float64)
-    level = noise_level(values, within, mask)
-    local = noise_map(values, _LOCAL)
-    mean = ndimage.uniform_filter(values, _LOCAL)
-    good = (local > _QUIETEST * level) & (local < _LOUDEST * level)
-    if within is not None:
-        good &= (mean > within[0]) & (mean < within[1])
-    if mask is not None:
-        good &= mask
-    spreads = [(mean, 2.5 * level)]
-    if clean is not None:
-        quiet = ndimage.uniform_filter(clean.astype(np.float64), _LOCAL)
-        spreads.append((quiet, _CLEAN_SPREAD * level))
-    return tuple(_pack(good, spreads, side))
-
-
-def body_mask(plane: npt.NDArray[np.floating], above: float) -> BoolArray:
-    """Return `(H, W)`: the largest object above a value, with the cavities inside it.
-
-    Args:
-        plane: `(H, W)` in any unit.
-        above: in that unit; lower is air.
-
-    Returns:
-        False everywhere where there is no such object.
-    """
-    dense = ndimage.binary_opening(plane > above, iterations=2)
-    labels, count = ndimage.label(dense)
-    if count == 0:
-        return np.zeros(plane.shape, np.bool_)
-    sizes = np.bincount(labels.ravel())[1:]
-    body: BoolArray = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(sizes)))
-    return body
-
-
-def phantom_body(plane: npt.NDArray[np.floating]) -> Disc:
-    """Find the round body of a phantom: the largest bright object.
-
-    Raises:
-        MeasurementError: it is not round within 6 % of its area, or touches the border.
-    """
-    smooth = ndimage.gaussian_filter(plane.astype(np.float64), 2.0)
-    bright = smooth > float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
-    labels, count = ndimage.label(ndimage.binary_opening(bright, iterations=4))
-    if count == 0:
-        raise MeasurementError("no object stands out of the plane")
-    largest = 1 + int(np.argmax(ndimage.sum_labels(bright, labels, np.arange(1, count + 1))))
-    body = ndimage.binary_fill_holes(labels == largest)
-    disc = _fitted_disc(body)
-    misfit = float((body ^ disc.mask(body.shape)).sum()) / float(body.sum())
-    if misfit > _ROUNDEST_MISFIT:
-        raise MeasurementError(
-            f"the largest object differs from a disc in {misfit:.0%} of its area, expected "
-            f"{_ROUNDEST_MISFIT:.0%} or less"
-        )
-    return disc
-
-
-def phantom_inserts(plane: npt.NDArray[np.floating], body: Disc) -> tuple[Disc, ...]:
-    """Find round inserts in a phantom's body, by their contrast to its most frequent value.
-
-    Args:
-        plane: `(H, W)` in any unit.
-        body: as `phantom_body` finds it.
-    """
-    smooth = ndimage.gaussian_filter(plane.astype(np.float64), 1.5)
-    inside = body.mask(plane.shape, margin=8.0)
-    middle = float(np.median(smooth[inside]))
-    spread = MAD_TO_SD * float(np.median(np.abs(smooth[inside] - middle)))
-    found = []
-    for sign in (1.0, -1.0):
-        contrast = sign * (smooth - middle) * inside
-        labels, count = ndimage.label(contrast > max(6.0 * spread, 1e-9))
-        for part in range(1, count + 1):
-            height = float(np.percentile(contrast[labels == part], 80))
-            half, _ = ndimage.label((contrast > height / 2.0) & inside)
-            seed = np.unravel_index(np.argmax(contrast * (labels == part)), contrast.shape)
-            insert = half == half[seed]
-            disc = _fitted_disc(insert)
-            misfit = float((insert ^ disc.mask(insert.shape)).sum()) / float(insert.sum())
-            if disc.radius >= _SMALLEST_RADIUS_PX and misfit < 0.2:
-                found.append(disc)
-    return tuple(found)
-
-
 def _drawn(entry: Mapping[str, Any]) -> Disc | Box:
     """Return the shape of a JSON entry.
 
@@ -341,36 +214,3 @@ def _drawn(entry: Mapping[str, Any]) -> Disc | Box:
     if min(top, left) < 0 or min(height, width) <= 0:
         raise ValueError(f"a box of {height} x {width} at {top}, {left}")
     return Box(top, left, height, width)
-
-
-def _pack(good: BoolArray, spreads: Sequence[tuple[RealArray, float]], side: int) -> list[Box]:
-    """Return boxes of good pixels, from the top, none overlapping.
-
-    Args:
-        good: `(H, W)`, true where a patch may lie.
-        spreads: smoothed values `(H, W)`, and how much they may spread over a patch.
-        side: of a patch.
-    """
-    rows, columns = (size - side + 1 for size in good.shape)
-    if rows < 1 or columns < 1:
-        return []
-    # Filters look around a pixel; the box's first pixel is half a side before it.
-    half = side // 2
-    where = (slice(half, half + rows), slice(half, half + columns))
-    free = ndimage.minimum_filter(good, side)[where]
-    for mean, most in spreads:
-        span = ndimage.maximum_filter(mean, side) - ndimage.minimum_filter(mean, side)
-        free = free & (span[where] < most)
-    boxes: list[Box] = []
-    for top in range(rows):
-        while free[top].any():
-            left = int(np.argmax(free[top]))
-            boxes.append(Box(top, left, side, side))
-            free[top : top + side, max(left - side + 1, 0) : left + side] = False
-    return boxes
-
-
-def _fitted_disc(shape: BoolArray) -> Disc:
-    """Return the disc with the centroid and the area of a shape."""
-    row, column = ndimage.center_of_mass(shape)
-    return Disc(float(row), float(column), math.sqrt(float(shape.sum()) / math.pi))

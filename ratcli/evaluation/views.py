@@ -12,65 +12,20 @@ from functools import cached_property
 
 import numpy as np
 
-from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.baselines import Baseline, bicubic
-from ratcli.evaluation.roi import RegionSource, body_mask
+from ratcli.evaluation.body import body_mask
+from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
+from ratcli.evaluation.found_regions import automatic_regions
 from ratcli.evaluation.units import MeasuredUnit
-from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
-from ratcli.tasks import TASKS
-
-RESTORED, INPUT, REFERENCE = "restored", "input", "reference"
 
 _LARGEST_PX = 4096 * 4096
 _TILE_PX = 1024
 _TILES = 20
-_SMALLEST_REGION_PX = 64
 # Scanners cut CT values off here: noise that is cut on one side has a mean of its own.
 _LOWEST_HU = -1024.0
 _AIR_HU, _AIR_SHARE = -600.0, 0.05
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Scans of the same anatomy, opened.
-
-    Attributes:
-        restored: what is evaluated.
-        reference: what it should look like, if known.
-        input: what it was made from, if known; on the same grid, or on a coarser one.
-        regions: to measure in; found automatically where None.
-        uncertainty: standard deviations that the restoration tells, in the unit of `restored`.
-    """
-
-    restored: ScanReader
-    reference: ScanReader | None = None
-    input: ScanReader | None = None
-    regions: RegionSource | None = None
-    uncertainty: ScanReader | None = None
-
-    @property
-    def scale(self) -> int:
-        """Restored pixels for each pixel and axis of the input, 1 without an input."""
-        if self.input is None:
-            return 1
-        return self.restored.info.height // max(self.input.info.height, 1)
-
-    def check(self) -> None:
-        """Refuse scans that do not belong together.
-
-        Raises:
-            UnsuitableInputError: other planes, size, channels or unit.
-        """
-        wanted = self.restored.info
-        for name, reader in (
-            (REFERENCE, self.reference),
-            (INPUT, self.input),
-            ("uncertainty", self.uncertainty),
-        ):
-            if reader is not None:
-                _check_pair(name, reader.info, wanted, self.scale if name == INPUT else 1)
 
 
 @dataclass(frozen=True)
@@ -82,7 +37,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ComparedView:
     """What a view shows, all on the restored grid.
 
     Attributes:
@@ -136,9 +91,9 @@ def views_of(info: ScanInfo) -> tuple[View, ...]:
     )
 
 
-def read_scene(
+def read_view(
     comparison: Comparison, view: View, baselines: tuple[Baseline, ...], measured: MeasuredUnit
-) -> Scene:
+) -> ComparedView:
     """Read the same view of all scans and run the baselines on the input.
 
     Args:
@@ -146,7 +101,7 @@ def read_scene(
             never on the noisy input, whose noise would choose their pixels.
         view: what to read.
         baselines: to run where the input has the restored grid.
-        measured: unit of the scene, and what values are multiplied by.
+        measured: unit of the compared, and what values are multiplied by.
     """
     unit, factor = measured
     restored = comparison.restored
@@ -157,7 +112,7 @@ def read_scene(
         None if reader is None else _read(reader, view.plane, view.box, factor)
         for reader in (comparison.reference, comparison.uncertainty)
     )
-    return Scene(
+    return ComparedView(
         view=view,
         images=images,
         reference=reference,
@@ -168,53 +123,23 @@ def read_scene(
     )
 
 
+def named_images(compared: ComparedView) -> dict[str, FloatArray]:
+    """Return all images of a view by name, the reference among them."""
+    images = dict(compared.images)
+    if compared.reference is not None:
+        images[REFERENCE] = compared.reference
+    return images
+
+
+def cleanest(compared: ComparedView) -> FloatArray:
+    """Return the image in which to look for places: the reference, else the restored one."""
+    return compared.images[RESTORED] if compared.reference is None else compared.reference
+
+
 def channels_rms(values: FloatArray) -> FloatArray:
     """Return `(H, W)`: the root mean square of the channels of `(C, H, W)`."""
     rms: FloatArray = np.sqrt(np.mean(values.astype(np.float64) ** 2, axis=0)).astype(np.float32)
     return rms
-
-
-def named_images(scene: Scene) -> dict[str, FloatArray]:
-    """Return all images of a scene by name, the reference among them."""
-    images = dict(scene.images)
-    if scene.reference is not None:
-        images[REFERENCE] = scene.reference
-    return images
-
-
-def automatic_regions(plane: FloatArray, unit: str | None) -> LabelArray:
-    """Find regions in a plane and leave out their borders and those that are small.
-
-    Args:
-        plane: `(C, H, W)` in the unit.
-        unit: of the values.
-
-    Returns:
-        `(H, W)`; -1 on the borders, where partial volumes have no value of their own.
-    """
-    task = next((task for task in TASKS.values() if task.units[0] == unit), None)
-    if task is not None:
-        values = task.normalise(plane)
-    else:
-        low, high = np.percentile(plane, (1.0, 99.5))
-        values = ((plane - low) / max(high - low, 1e-12)).astype(np.float32)
-    labels = get_partitioner("superpixel").partition(values).labels
-    return _interiors(labels)
-
-
-def _interiors(labels: LabelArray) -> LabelArray:
-    """Return labels without the pixels that touch another region, and without small remains."""
-    same = np.ones(labels.shape, np.bool_)
-    for axis in (0, 1):
-        step = np.diff(labels, axis=axis) == 0
-        first, second = [slice(None)] * 2, [slice(None)] * 2
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        same[tuple(first)] &= step
-        same[tuple(second)] &= step
-    inner = np.where(same, labels, -1).astype(np.int32)
-    counts = np.bincount(inner[inner >= 0], minlength=int(labels.max()) + 1)
-    inner[(inner >= 0) & (counts[inner] < _SMALLEST_REGION_PX)] = -1
-    return inner
 
 
 def _read(reader: ScanReader, plane: int, box: Box | None, factor: float) -> FloatArray:
@@ -263,31 +188,3 @@ def _spread(size: int, count: int) -> list[int]:
     free = size - _TILE_PX
     starts = [free // 2] if count == 1 else [free * part // (count - 1) for part in range(count)]
     return [start // 4 * 4 for start in starts]
-
-
-def _check_pair(name: str, found: ScanInfo, wanted: ScanInfo, scale: int) -> None:
-    """Refuse a scan whose grid or unit is not that of the restored one.
-
-    Raises:
-        UnsuitableInputError: it is not.
-    """
-    sizes = (found.planes, found.channels, found.height * scale, found.width * scale)
-    expected = (wanted.planes, wanted.channels, wanted.height, wanted.width)
-    if sizes != expected:
-        raise UnsuitableInputError(
-            f"the {name} has {_size(found)}, but the restored scan {_size(wanted)}",
-            hint="Give the scan that belongs to it, of the same planes.",
-        )
-    if None not in (found.unit, wanted.unit) and found.unit != wanted.unit:
-        raise UnsuitableInputError(
-            f"the {name} is in {found.unit}, but the restored scan in {wanted.unit}"
-        )
-    for one, two in zip(found.spacing_mm[1:], wanted.spacing_mm[1:], strict=True):
-        if one is not None and two is not None and abs(one / scale - two) > 0.01 * two:
-            raise UnsuitableInputError(
-                f"pixels of the {name} are {one:.4g} mm apart, expected {two * scale:.4g} mm"
-            )
-
-
-def _size(info: ScanInfo) -> str:
-    return f"{info.planes} planes of {info.channels} x {info.height} x {info.width}"

@@ -1,18 +1,13 @@
-"""PET: uptake in regions, recovery and agreement.
-
-No torch here.
-"""
+"""PET: uptake in regions of a volume, and recovery. No torch here."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import convolve
-from scipy.special import stdtrit
 
 from ratcli.errors import MeasurementError
 from ratcli.scan import BoolArray
@@ -21,7 +16,6 @@ RealArray = npt.NDArray[np.float64]
 
 PEAK_RADIUS_MM = (3.0 / (4.0 * math.pi)) ** (1.0 / 3.0) * 10.0
 """Radius of a sphere of 1 ml: 6.2 mm."""
-
 _FINE = 5
 
 
@@ -88,6 +82,21 @@ def sphere_weights(
     return weights
 
 
+def recovery(measured: Uptake, truth: Uptake) -> tuple[float, float, float]:
+    """Return recovery coefficients of mean, maximum and peak: measured over true uptake.
+
+    Raises:
+        MeasurementError: the true uptake is not positive.
+    """
+    if not min(truth.mean, truth.highest) > 0.0:
+        raise MeasurementError("the true uptake is not positive, so nothing can be recovered")
+    return (
+        measured.mean / truth.mean,
+        measured.highest / truth.highest,
+        measured.peak / truth.peak,
+    )
+
+
 def _peak(volume: npt.NDArray[np.floating], mask: BoolArray, weights: RealArray) -> float:
     """Return the highest weighted mean centred in the mask, nan if none fits the volume."""
     half = [size // 2 for size in weights.shape]
@@ -106,70 +115,3 @@ def _peak(volume: npt.NDArray[np.floating], mask: BoolArray, weights: RealArray)
     means = convolve(volume[box].astype(np.float64), weights, mode="nearest")
     allowed = (mask & fits)[box]
     return float(means[allowed].max()) if allowed.any() else math.nan
-
-
-def recovery(measured: Uptake, truth: Uptake) -> tuple[float, float, float]:
-    """Return recovery coefficients of mean, maximum and peak: measured over true uptake.
-
-    Raises:
-        MeasurementError: the true uptake is not positive.
-    """
-    if not min(truth.mean, truth.highest) > 0.0:
-        raise MeasurementError("the true uptake is not positive, so nothing can be recovered")
-    return (
-        measured.mean / truth.mean,
-        measured.highest / truth.highest,
-        measured.peak / truth.peak,
-    )
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of paired figures.
-
-    Attributes:
-        means: `(N,)` of each pair.
-        differences: `(N,)`, first less second.
-        bias: mean difference.
-        bias_low: lower end of its 95 % interval.
-        bias_high: upper end.
-        low: lower limit of agreement, bias - 1.96 SD.
-        high: upper limit.
-    """
-
-    means: tuple[float, ...]
-    differences: tuple[float, ...]
-    bias: float
-    bias_low: float
-    bias_high: float
-    low: float
-    high: float
-
-
-def bland_altman(first: Sequence[float], second: Sequence[float]) -> Agreement:
-    """Return bias and limits of agreement of paired figures.
-
-    Args:
-        first: figures of the restored scan.
-        second: of the reference, the same regions.
-
-    Raises:
-        MeasurementError: fewer than three pairs.
-
-    Source: Bland and Altman, Lancet 1986; 327:307.
-    """
-    one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if one.size < 3 or one.size != two.size:
-        raise MeasurementError(f"{one.size} pairs show no agreement, expected three or more")
-    difference = one - two
-    bias, spread = float(difference.mean()), float(difference.std(ddof=1))
-    half = float(stdtrit(one.size - 1, 0.975)) * spread / math.sqrt(one.size)
-    return Agreement(
-        means=tuple(((one + two) / 2.0).tolist()),
-        differences=tuple(difference.tolist()),
-        bias=bias,
-        bias_low=bias - half,
-        bias_high=bias + half,
-        low=bias - 1.96 * spread,
-        high=bias + 1.96 * spread,
-    )

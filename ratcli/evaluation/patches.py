@@ -1,0 +1,89 @@
+"""Patches of uniform material, found in a plane. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ratcli.physics.local_noise import noise_level, noise_map
+from ratcli.scan import BoolArray, Box
+
+RealArray = npt.NDArray[np.float64]
+
+_LOCAL = 9
+# Pixels in which the local deviation is this many times the plane's noise hold an edge.
+_QUIETEST, _LOUDEST = 0.4, 1.7
+_CLEAN_SPREAD = 0.5
+
+
+def uniform_patches(
+    plane: npt.NDArray[np.floating],
+    side: int,
+    within: tuple[float, float] | None = None,
+    mask: BoolArray | None = None,
+    clean: npt.NDArray[np.floating] | None = None,
+) -> tuple[Box, ...]:
+    """Find square patches over uniform material, which do not overlap.
+
+    A patch holds no pixel whose neighbourhood shows an edge, and its smoothed values spread no
+    more than noise alone explains. Patches are taken from the top, not by their noise: choosing
+    the quietest would lower the figure that is measured in them.
+
+    Args:
+        plane: `(H, W)` in any unit.
+        side: of a patch in pixels, at least 12.
+        within: only where the local mean lies in this range (soft tissue, for a CT plane).
+        mask: `(H, W)`, true where to look.
+        clean: the same anatomy with less noise, whose smoothed values must spread less than a
+            half of the plane's noise: in a noisy plane alone, structure passes for noise.
+
+    Raises:
+        MeasurementError: the plane shows no noise.
+        ValueError: the side is below 12.
+    """
+    if side < 12:
+        raise ValueError(f"patches must be 12 pixels a side or more, not {side}")
+    values = plane.astype(np.float64)
+    level = noise_level(values, within, mask)
+    local = noise_map(values, _LOCAL)
+    mean = ndimage.uniform_filter(values, _LOCAL)
+    good = (local > _QUIETEST * level) & (local < _LOUDEST * level)
+    if within is not None:
+        good &= (mean > within[0]) & (mean < within[1])
+    if mask is not None:
+        good &= mask
+    spreads = [(mean, 2.5 * level)]
+    if clean is not None:
+        quiet = ndimage.uniform_filter(clean.astype(np.float64), _LOCAL)
+        spreads.append((quiet, _CLEAN_SPREAD * level))
+    return tuple(_pack(good, spreads, side))
+
+
+def _pack(good: BoolArray, spreads: Sequence[tuple[RealArray, float]], side: int) -> list[Box]:
+    """Return boxes of good pixels, from the top, none overlapping.
+
+    Args:
+        good: `(H, W)`, true where a patch may lie.
+        spreads: smoothed values `(H, W)`, and how much they may spread over a patch.
+        side: of a patch.
+    """
+    rows, columns = (size - side + 1 for size in good.shape)
+    if rows < 1 or columns < 1:
+        return []
+    # Filters look around a pixel; the box's first pixel is half a side before it.
+    half = side // 2
+    where = (slice(half, half + rows), slice(half, half + columns))
+    free = ndimage.minimum_filter(good, side)[where]
+    for mean, most in spreads:
+        span = ndimage.maximum_filter(mean, side) - ndimage.minimum_filter(mean, side)
+        free = free & (span[where] < most)
+    boxes: list[Box] = []
+    for top in range(rows):
+        while free[top].any():
+            left = int(np.argmax(free[top]))
+            boxes.append(Box(top, left, side, side))
+            free[top : top + side, max(left - side + 1, 0) : left + side] = False
+    return boxes

@@ -1,0 +1,65 @@
+"""Rows of calibration: predicted uncertainty beside the true error. No torch here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ratcli.evaluation.comparison import RESTORED
+from ratcli.evaluation.views import ComparedView, channels_rms
+
+RealArray = npt.NDArray[np.float64]
+
+_GROUPS = 10
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """Told uncertainty beside true error, over pixels of like uncertainty.
+
+    Attributes:
+        told: root mean square of the told standard deviations, in the scan's unit.
+        error: root mean square of restored less reference in the same pixels.
+        pixels: number of pixels.
+    """
+
+    told: float
+    error: float
+    pixels: int
+
+
+@dataclass
+class CalibrationRows:
+    """Told uncertainty beside true error, in 200 steps of uncertainty 6 % apart."""
+
+    _sums: RealArray = field(default_factory=lambda: np.zeros((3, 400)))
+
+    def add(self, compared: ComparedView) -> None:
+        """Add a plane that has both an uncertainty and a reference."""
+        if compared.uncertainty is None or compared.reference is None:
+            return
+        told = compared.uncertainty[compared.mask].astype(np.float64)
+        apart = channels_rms(compared.images[RESTORED] - compared.reference)
+        error = apart[compared.mask].astype(np.float64)
+        positive = told > 0.0
+        told, error = told[positive], error[positive]
+        step = np.clip(np.round(np.log(told) / 0.06) + 200, 0, 399).astype(np.int64)
+        for row, weights in enumerate((np.ones_like(told), told**2, error**2)):
+            self._sums[row] += np.bincount(step, weights, minlength=400)
+
+    def rows(self) -> tuple[CalibrationRow, ...]:
+        """Return ten groups of about as many pixels, from low to high uncertainty."""
+        counts = self._sums[0]
+        if counts.sum() == 0:
+            return ()
+        share = np.cumsum(counts) / counts.sum()
+        group = np.minimum((share * _GROUPS - 1e-9).astype(np.int64), _GROUPS - 1)
+        rows = []
+        for number in np.unique(group[counts > 0]):
+            pixels, told, error = self._sums[:, (group == number) & (counts > 0)].sum(axis=1)
+            told_rms, error_rms = math.sqrt(told / pixels), math.sqrt(error / pixels)
+            rows.append(CalibrationRow(told_rms, error_rms, int(pixels)))
+        return tuple(rows)
