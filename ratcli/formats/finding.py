@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ratcli.errors import InputNotFoundError, UnreadableInputError, UsageError
-from ratcli.formats.kinds import describe_bytes
 from ratcli.formats.limits import HEAD_BYTES
 from ratcli.formats.modules import FORMATS, format_module
 from ratcli.formats.source import ScanSource, common_folder, split_name
+from ratcli.formats.wording import describe_bytes
 
 
 def sniff(path: Path) -> str | None:

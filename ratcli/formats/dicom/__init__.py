@@ -11,7 +11,7 @@ from ratcli.formats.source import ScanSource
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 if TYPE_CHECKING:
-    from ratcli.formats.dicom.series import Series
+    from ratcli.formats.dicom.series import DicomSeries
 
 _FIRST_GROUPS = (0x0002, 0x0008)
 
@@ -53,7 +53,7 @@ def _starts_with_element(head: bytes) -> bool:
     return False
 
 
-def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[Series]:
+def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[DicomSeries]:
     """Group files into series, see `ratcli.formats.dicom.series.find_series`."""
     from ratcli.formats.dicom.series import find_series as find
 

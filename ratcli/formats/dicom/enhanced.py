@@ -12,9 +12,9 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import format_number_as_ds
 
 from ratcli.formats.dicom.elements import items, numbers, text, uid
+from ratcli.formats.dicom.frame_facts import functional
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
-from ratcli.formats.dicom.groups import functional
 from ratcli.formats.dicom.identity import instance_uid, sop_class
 from ratcli.formats.dicom.references import method_codes, source_item
 from ratcli.scan import Derivation

@@ -67,12 +67,12 @@ def index_frames(file: BinaryIO, pixels: PixelElement, frames: int, name: str) -
         raise UnreadableInputError(f"{name}: the compressed pixel data hold no frame")
     offsets = _read_offsets(file, found[0])
     fragments = found[1:]
-    groups = _group(file, fragments, offsets, frames)
-    if len(groups) < frames:
+    by_frame = _by_frame(file, fragments, offsets, frames)
+    if len(by_frame) < frames:
         raise UnreadableInputError(
-            f"{name}: the pixel data hold {len(groups)} frames, but the header declares {frames}"
+            f"{name}: the pixel data hold {len(by_frame)} frames, but the header declares {frames}"
         )
-    return FrameIndex(tuple(groups[:frames]), end)
+    return FrameIndex(tuple(by_frame[:frames]), end)
 
 
 def is_codestream_ended(file: BinaryIO, fragments: Sequence[Fragment]) -> bool:
@@ -118,7 +118,7 @@ def _read_offsets(file: BinaryIO, table: Fragment) -> list[int]:
     return list(struct.unpack(f"<{len(data) // 4}I", data))
 
 
-def _group(
+def _by_frame(
     file: BinaryIO, fragments: list[Fragment], offsets: list[int], frames: int
 ) -> list[tuple[Fragment, ...]]:
     if frames == 1:
@@ -130,12 +130,12 @@ def _group(
         starts = {base + offset + 8 for offset in offsets}
     else:
         starts = {f.offset for f in fragments if _starts_frame(file, f)}
-    groups: list[list[Fragment]] = []
+    found: list[list[Fragment]] = []
     for fragment in fragments:
-        if fragment.offset in starts or not groups:
-            groups.append([])
-        groups[-1].append(fragment)
-    return [tuple(group) for group in groups]
+        if fragment.offset in starts or not found:
+            found.append([])
+        found[-1].append(fragment)
+    return [tuple(frame) for frame in found]
 
 
 def _starts_frame(file: BinaryIO, fragment: Fragment) -> bool:

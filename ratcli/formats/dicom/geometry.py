@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ratcli.formats.kinds import counted
+from ratcli.formats.wording import counted
 
 Vector = npt.NDArray[np.float64]
 

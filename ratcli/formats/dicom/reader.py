@@ -15,9 +15,9 @@ from ratcli.formats.dicom.codec import Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
+from ratcli.formats.dicom.frame_facts import geometry, unit, value_map
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plane_spacing
-from ratcli.formats.dicom.groups import geometry, unit, value_map
 from ratcli.formats.dicom.headers import header_of
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.slide import is_slide
@@ -135,12 +135,12 @@ class DicomReader:
         with guarded(first.path, "the header"):
             modality = code(dataset, "Modality")[:16] or None
             places = [plane.geometry for plane in self.planes]
-            told = "RGB" if layout.samples > 1 else unit(dataset, modality or "")
+            known_unit = "RGB" if layout.samples > 1 else unit(dataset, modality or "")
             spacing = places[0].spacing_mm or (None, None)
             details = describe(first.file, layout, [plane.values for plane in self.planes])
             # One series has one dose, weight and start of the scan: those of its first file.
             factor, problem = find_suv_factor(dataset) if modality == "PT" else (None, "")
-            if modality == "PT" and told == "SUV":
+            if modality == "PT" and known_unit == "SUV":
                 factor, problem = 1.0, ""
             written = output_syntax(first.file.syntax)
             if written != first.file.syntax:
@@ -152,7 +152,7 @@ class DicomReader:
             width=layout.columns,
             spacing_mm=(plane_spacing(places), *spacing),
             modality=modality,
-            unit=told or assume_unit,
+            unit=known_unit or assume_unit,
             bits=layout.stored,
             format="dicom",
             details=details,

@@ -13,16 +13,16 @@ from ratcli.formats.dicom.containers import expand
 from ratcli.formats.dicom.details import uid_name
 from ratcli.formats.dicom.elements import code, integer, uid
 from ratcli.formats.dicom.files import DicomFile, read_header
+from ratcli.formats.dicom.frame_facts import geometry
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import distance
-from ratcli.formats.dicom.groups import geometry
 from ratcli.formats.dicom.headers import KeptHeaders
 from ratcli.formats.dicom.slide import is_slide
-from ratcli.formats.kinds import counted
+from ratcli.formats.wording import counted
 
 
 @dataclass(frozen=True)
-class Series:
+class DicomSeries:
     """Files that are restored together.
 
     Attributes:
@@ -41,12 +41,12 @@ class Series:
 
 
 @dataclass(frozen=True)
-class _Member:
+class _SeriesFile:
     """What grouping and sorting need to know of a file; `image` is shared by a slide's parts."""
 
     path: Path
     series: str
-    group: str
+    series_key: str
     instance: str
     image: str
     shape: tuple[object, ...]
@@ -60,7 +60,7 @@ class _Member:
         return (round(self.distance_mm or 0.0, 3), self.number, self.path.name)
 
 
-def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[Series]:
+def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[DicomSeries]:
     """Group files into series; images of one series that differ in size are kept apart.
 
     A file that cannot be read makes a series of its own, so that opening it tells why, and the
@@ -72,21 +72,23 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
         series_uid: SeriesInstanceUID of the only series wanted.
     """
     headers = KeptHeaders()
-    members, broken = _read_members(paths, headers)
+    members, broken = _read_files(paths, headers)
     if series_uid is not None:
         members = [member for member in members if member.series == series_uid]
         folders = {member.path.parent for member in members}
         broken = [path for path in broken if path.parent in folders]
     slides = [member for member in members if member.slide_pixels]
     others = [member for member in members if not member.slide_pixels]
-    found = [_broken(path) for path in broken] + _group(others) + _largest_levels(slides)
+    found = [_broken(path) for path in broken] + _by_series(others) + _largest_levels(slides)
     found = [replace(series, headers=headers.of(series.paths)) for series in found]
     return sorted(found, key=lambda series: min(series.paths))
 
 
-def _read_members(paths: Sequence[Path], headers: KeptHeaders) -> tuple[list[_Member], list[Path]]:
+def _read_files(
+    paths: Sequence[Path], headers: KeptHeaders
+) -> tuple[list[_SeriesFile], list[Path]]:
     """Return the images among the files, and the files that cannot be read."""
-    members: list[_Member] = []
+    members: list[_SeriesFile] = []
     broken: list[Path] = []
     for path in expand(paths):
         try:
@@ -99,16 +101,16 @@ def _read_members(paths: Sequence[Path], headers: KeptHeaders) -> tuple[list[_Me
         if file.pixels is None and not uid(file.dataset, "SeriesInstanceUID"):
             broken.append(path)
             continue
-        members.append(_member(file))
+        members.append(_series_file(file))
         headers.add(file)
     return members, broken
 
 
-def _broken(path: Path) -> Series:
-    return Series((path,), is_broken=True)
+def _broken(path: Path) -> DicomSeries:
+    return DicomSeries((path,), is_broken=True)
 
 
-def _member(file: DicomFile) -> _Member:
+def _series_file(file: DicomFile) -> _SeriesFile:
     dataset, path = file.dataset, file.path
     place = geometry(dataset, 0)
     multi_frame = (integer(dataset, "NumberOfFrames") or 1) > 1
@@ -121,10 +123,10 @@ def _member(file: DicomFile) -> _Member:
         place.orientation and tuple(round(cosine, 2) for cosine in place.orientation),
         path if multi_frame else None,
     )
-    return _Member(
+    return _SeriesFile(
         path=path,
         series=uid(dataset, "SeriesInstanceUID"),
-        group=uid(dataset, "SeriesInstanceUID") or _without_series_uid(file),
+        series_key=uid(dataset, "SeriesInstanceUID") or _without_series_uid(file),
         instance=uid(dataset, "SOPInstanceUID"),
         image=uid(dataset, "ConcatenationUID") or str(path),
         shape=shape,
@@ -159,13 +161,13 @@ def _slide_pixels(file: DicomFile) -> int:
     return pixels if "VOLUME" in code(file.dataset, "ImageType").split("\\") else -pixels
 
 
-def _largest_levels(slides: list[_Member]) -> list[Series]:
+def _largest_levels(slides: list[_SeriesFile]) -> list[DicomSeries]:
     """Choose of each slide the finest level; coarser ones, label and overview are no input."""
-    groups: dict[str, list[_Member]] = defaultdict(list)
+    by_key: dict[str, list[_SeriesFile]] = defaultdict(list)
     for member in slides:
-        groups[member.group].append(member)
+        by_key[member.series_key].append(member)
     found = []
-    for levels in groups.values():
+    for levels in by_key.values():
         largest = max(levels, key=lambda member: member.slide_pixels)
         parts = sorted(
             (member for member in levels if member.image == largest.image),
@@ -174,7 +176,7 @@ def _largest_levels(slides: list[_Member]) -> list[Series]:
         others = len({member.image for member in levels}) - 1
         notice = f"the slide's {others} coarser or other images were left out"
         paths = tuple(member.path for member in parts)
-        found.append(Series(paths, (notice,) if others else ()))
+        found.append(DicomSeries(paths, (notice,) if others else ()))
     return found
 
 
@@ -192,20 +194,20 @@ def _without_series_uid(file: DicomFile) -> str:
     )
 
 
-def _group(members: list[_Member]) -> list[Series]:
-    groups: dict[str, list[_Member]] = defaultdict(list)
+def _by_series(members: list[_SeriesFile]) -> list[DicomSeries]:
+    by_key: dict[str, list[_SeriesFile]] = defaultdict(list)
     for member in members:
-        groups[member.group].append(member)
-    return [series for group in groups.values() for series in _split(group)]
+        by_key[member.series_key].append(member)
+    return [series for files in by_key.values() for series in _split(files)]
 
 
-def _split(group: list[_Member]) -> list[Series]:
+def _split(files: list[_SeriesFile]) -> list[DicomSeries]:
     """Split one series into stacks of images of one size, and files that cannot be read."""
-    stacks: dict[tuple[object, ...], list[_Member]] = defaultdict(list)
-    for member in group:
+    stacks: dict[tuple[object, ...], list[_SeriesFile]] = defaultdict(list)
+    for member in files:
         if not member.is_broken:
             stacks[member.shape].append(member)
-    found = [_broken(member.path) for member in group if member.is_broken]
+    found = [_broken(member.path) for member in files if member.is_broken]
     shared = []
     if found:
         shared.append(f"{counted(len(found), 'file')} of the series cannot be read")
@@ -220,11 +222,11 @@ def _split(group: list[_Member]) -> list[Series]:
             were = "was" if copies == 1 else "were"
             notices.append(f"{counted(copies, 'duplicate file')} {were} left out")
         paths = _ordered(unique)
-        found.append(Series(paths, tuple(notices), is_folder=len(paths) > 1))
+        found.append(DicomSeries(paths, tuple(notices), is_folder=len(paths) > 1))
     return found
 
 
-def _drop_copies(stack: list[_Member]) -> list[_Member]:
+def _drop_copies(stack: list[_SeriesFile]) -> list[_SeriesFile]:
     seen: set[tuple[object, ...]] = set()
     unique = []
     for member in sorted(stack, key=lambda member: member.path):
@@ -236,7 +238,7 @@ def _drop_copies(stack: list[_Member]) -> list[_Member]:
     return unique
 
 
-def _ordered(stack: list[_Member]) -> tuple[Path, ...]:
+def _ordered(stack: list[_SeriesFile]) -> tuple[Path, ...]:
     """Sort by position along the normal; by number where a position is missing."""
     if any(member.distance_mm is None for member in stack):
         stack = sorted(stack, key=lambda member: (member.number, member.path.name))

@@ -25,7 +25,7 @@ def is_slide(dataset: Dataset) -> bool:
     return uid(dataset, "SOPClassUID") == WHOLE_SLIDE
 
 
-class Tile(NamedTuple):
+class TilePlace(NamedTuple):
     """A place in the grid of tiles."""
 
     plane: int
@@ -48,7 +48,7 @@ class SlideGrid(TileGrid):
         """Tiles of all planes."""
         return self.planes * self.down * self.across
 
-    def number(self, tile: Tile) -> int:
+    def number(self, tile: TilePlace) -> int:
         """Return the frame of a tile where all tiles are there, row by row, plane by plane."""
         return (tile.plane * self.down + tile.down) * self.across + tile.across
 
@@ -66,7 +66,7 @@ class SlideGrid(TileGrid):
         return dataclasses.replace(self, height=height, width=width)
 
 
-def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[Tile, int]]:
+def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[TilePlace, int]]:
     """Read how a slide is tiled.
 
     Args:
@@ -103,13 +103,13 @@ def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[Tile, int]]
     return _sparse_index(grid, groups, name)
 
 
-def _full_index(grid: SlideGrid, frames: int, name: str) -> dict[Tile, int]:
+def _full_index(grid: SlideGrid, frames: int, name: str) -> dict[TilePlace, int]:
     if frames != grid.frames:
         raise UnreadableInputError(
             f"{name}: the slide has {frames} tiles, but its size asks for {grid.frames}"
         )
     return {
-        Tile(plane, down, across): grid.number(Tile(plane, down, across))
+        TilePlace(plane, down, across): grid.number(TilePlace(plane, down, across))
         for plane in range(grid.planes)
         for down in range(grid.down)
         for across in range(grid.across)
@@ -118,10 +118,10 @@ def _full_index(grid: SlideGrid, frames: int, name: str) -> dict[Tile, int]:
 
 def _sparse_index(
     grid: SlideGrid, groups: list[Dataset], name: str
-) -> tuple[SlideGrid, dict[Tile, int]]:
+) -> tuple[SlideGrid, dict[TilePlace, int]]:
     """Place tiles by their own positions; each optical path and depth is a plane."""
     planes: dict[tuple[str, str], int] = {}
-    index: dict[Tile, int] = {}
+    index: dict[TilePlace, int] = {}
     for frame, group in enumerate(groups):
         for place in items(group, "PlanePositionSlideSequence"):
             top = (integer(place, "RowPositionInTotalImagePixelMatrix") or 0) - 1
@@ -134,7 +134,7 @@ def _sparse_index(
             )
             depth = text(place, "ZOffsetInSlideCoordinateSystem")
             plane = planes.setdefault((path, depth), len(planes))
-            index[Tile(plane, top // grid.tile_rows, left // grid.tile_columns)] = frame
+            index[TilePlace(plane, top // grid.tile_rows, left // grid.tile_columns)] = frame
     grid = SlideGrid(
         grid.height, grid.width, grid.tile_rows, grid.tile_columns, max(1, len(planes))
     )

@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from ratcli.formats.dicom.codec import encode
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
 from ratcli.formats.dicom.pixels import FrameStore
-from ratcli.formats.dicom.slide import SlideGrid, Tile
+from ratcli.formats.dicom.slide import SlideGrid, TilePlace
 from ratcli.formats.pyramid import LARGEST_LAST, halve
 from ratcli.formats.tiling import TileAssembly, WholeTile
 from ratcli.scan import Box
@@ -80,7 +80,7 @@ class TileStore:
 
     def _finish(self, tile: WholeTile) -> None:
         data = encode(self._padded(tile.values), self._syntax, self.layout)
-        self.store.add(self.grid.number(Tile(tile.plane, tile.down, tile.across)), data)
+        self.store.add(self.grid.number(TilePlace(tile.plane, tile.down, tile.across)), data)
         if self.smaller is not None:
             small = halve(halve(self._samples(tile.values)))
             box = Box(tile.area.top // STEP, tile.area.left // STEP, *small.shape[:2])

@@ -14,9 +14,9 @@ from ratcli.formats.cache import DecodedCache
 from ratcli.formats.dicom.details import describe
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
+from ratcli.formats.dicom.frame_facts import geometry
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
-from ratcli.formats.dicom.groups import geometry
-from ratcli.formats.dicom.slide import Tile, read_grid
+from ratcli.formats.dicom.slide import TilePlace, read_grid
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.formats.limits import check_pixels
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
@@ -65,7 +65,7 @@ class SlideReader:
         channels = self.info.channels
         values = np.full((channels, box.height, box.width), 1 if channels > 1 else 0, np.float32)
         for down, across in self.grid.touched(box):
-            tile = Tile(plane, down, across)
+            tile = TilePlace(plane, down, across)
             if tile in self._index:
                 area = self.grid.area(down, across)
                 part = area.overlap(box)
@@ -89,7 +89,7 @@ class SlideReader:
     ) -> None:
         self._cache.clear()
 
-    def _tile(self, tile: Tile) -> FloatArray:
+    def _tile(self, tile: TilePlace) -> FloatArray:
         number = self._index[tile]
         part = bisect.bisect_right(self._ends, number)
         source, first = self.sources[part], self._ends[part] - self.sources[part].layout.frames

@@ -15,16 +15,16 @@ from typing_extensions import Self
 
 from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
-from ratcli.formats.dicom.deviation import refuse_colour
 from ratcli.formats.dicom.elements import integer, items, numbers, text
 from ratcli.formats.dicom.files import guarded
-from ratcli.formats.dicom.groups import geometry
+from ratcli.formats.dicom.frame_facts import geometry
 from ratcli.formats.dicom.identity import derived_uid
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
 from ratcli.formats.dicom.references import method_codes, referenced_series, source_item
 from ratcli.formats.dicom.slide import SlideGrid
 from ratcli.formats.dicom.slide_levels import STEP, TileStore, level_grids, make_levels
 from ratcli.formats.dicom.slide_reader import SlideReader
+from ratcli.formats.dicom.uncertainty import refuse_colour
 from ratcli.scan import Box, Derivation, FloatArray
 
 _MAX_NATIVE_BYTES = 1 << 31

@@ -15,21 +15,15 @@ from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors, refuse_input
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
-from ratcli.formats.dicom.deviation import (
-    describe_deviations,
-    holds_deviations,
-    refuse_colour,
-    shown_top,
-)
 from ratcli.formats.dicom.elements import quiet_pydicom
 from ratcli.formats.dicom.enhanced import is_enhanced, set_frame_slopes
 from ratcli.formats.dicom.files import guarded
+from ratcli.formats.dicom.frame_facts import value_map
 from ratcli.formats.dicom.frames import FrameFile
-from ratcli.formats.dicom.groups import value_map
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
-from ratcli.formats.dicom.realworld import follow_slopes
+from ratcli.formats.dicom.real_world_values import follow_slopes
 from ratcli.formats.dicom.restored import (
     StoredPlane,
     output_layout,
@@ -39,6 +33,12 @@ from ratcli.formats.dicom.restored import (
 )
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.slide_writer import SlideWriter
+from ratcli.formats.dicom.uncertainty import (
+    describe_uncertainty,
+    holds_uncertainty,
+    refuse_colour,
+    shown_as_white,
+)
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.formats.tiling import TileAssembly, TileGrid
 from ratcli.scan import Box, Derivation, FloatArray, ScanReader
@@ -114,8 +114,8 @@ class DicomWriter:
         stored = self._store(plane, whole, source)
         data = encode(stored.words, output_syntax(source.file.syntax), self._layout(source))
         self._slopes[plane] = stored.slope
-        if holds_deviations(self._derivation):
-            self._tops[plane] = shown_top(whole)
+        if holds_uncertainty(self._derivation):
+            self._tops[plane] = shown_as_white(whole)
         store = self._store_of(place.source, source)
         with output_errors(self._partial.final):
             store.add(place.frame, data)
@@ -147,7 +147,7 @@ class DicomWriter:
 
     def _is_rescaled(self, source: FrameFile) -> bool:
         """Tell whether planes get slopes of their own: activities, and standard deviations."""
-        fits = self._reader.info.modality == "PT" or holds_deviations(self._derivation)
+        fits = self._reader.info.modality == "PT" or holds_uncertainty(self._derivation)
         return fits and source.layout.samples == 1
 
     def _save(self, number: int, source: FrameFile) -> None:
@@ -158,8 +158,8 @@ class DicomWriter:
             dataset = derive_header(source, self._derivation)
             set_layout(dataset, self._layout(source))
             _set_slopes(dataset, source, [self._slopes[plane] for plane in planes])
-            if holds_deviations(self._derivation):
-                describe_deviations(dataset, max(self._tops[plane] for plane in planes))
+            if holds_uncertainty(self._derivation):
+                describe_uncertainty(dataset, max(self._tops[plane] for plane in planes))
             dataset.file_meta = file_meta(dataset, syntax)
         target = self._partial.path
         if isinstance(self._partial, PartialFolder):

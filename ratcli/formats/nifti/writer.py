@@ -40,7 +40,7 @@ class NiftiWriter:
         _refuse_input(reader.header, path)
         self._reader = reader
         self._scale = derivation.scale
-        self._holds_deviations = derivation.method == "uncertainty"
+        self._holds_uncertainty = derivation.method == "uncertainty"
         self._paired = path.name.lower().removesuffix(".gz").endswith((".hdr", ".img"))
         self._head = derived_head(reader.header, reader.layout, derivation, paired=self._paired)
         self._files = [PartialFile(name, overwrite=overwrite) for name in _names(path)]
@@ -114,7 +114,7 @@ class NiftiWriter:
 
     def _stored(self, plane: int, values: FloatArray, box: Box) -> StoredArray:
         header = self._reader.header
-        if self._holds_deviations:
+        if self._holds_uncertainty:
             return to_stored(values, self._dtype)
         stored = to_stored(values, header.dtype, header.slope, header.intercept)
         if self._scale > 1:
@@ -129,9 +129,11 @@ class NiftiWriter:
 
     @property
     def _dtype(self) -> np.dtype[Any]:
-        """Type of a written voxel: the source's own, float32 in its byte order for deviations."""
+        """Type of a written voxel: the source's own, float32 in its byte order for uncertainty."""
         header = self._reader.header
-        return np.dtype(f"{header.fields.endianness}f4") if self._holds_deviations else header.dtype
+        if self._holds_uncertainty:
+            return np.dtype(f"{header.fields.endianness}f4")
+        return header.dtype
 
     def _shape(self) -> tuple[int, ...]:
         shape = list(self._reader.header.shape)

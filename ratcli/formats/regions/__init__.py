@@ -171,7 +171,7 @@ def create_regions(
         UsageError: a DICOM SEG is wanted of a scan that is no DICOM.
         OutputError: the name is taken, or cannot be written.
     """
-    from ratcli.formats.regions import labels, segmentation
+    from ratcli.formats.regions import labels, segmentation_writer
 
     kind = kind or reader.info.format
     if kind == "dicom":
@@ -180,7 +180,7 @@ def create_regions(
                 f"a DICOM SEG needs a DICOM scan, but the input is {reader.info.format}",
                 hint="Choose --format nifti or tiff.",
             )
-        save = segmentation.saver(reader, derivation)
+        save = segmentation_writer.saver(reader, derivation)
     elif kind == "nifti":
         save = labels.nifti_saver(reader, derivation)
     elif kind == "tiff":

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from ratcli.formats import open_scan
 from ratcli.formats.atomic import output_errors
-from ratcli.formats.regions.world import LPS_TO_RAS, WorldReader, plane_affine
+from ratcli.formats.regions.placed_labels import LPS_TO_RAS, PlacedLabelReader, plane_affine
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, ScanReader
 
@@ -27,12 +27,12 @@ _LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL (nifti1.h)."""
 
 
-def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | WorldReader:
+def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | PlacedLabelReader:
     """Open a label map for a scan; see `ratcli.formats.regions.open_regions`."""
     reader = open_scan(path, max_pixels=max_pixels)
     placed = (reader.info.format, scan.info.format) == ("nifti", "dicom")
     if placed and _is_placed(reader) and _dicom_affine(scan) is not None:
-        return WorldReader(reader, scan)
+        return PlacedLabelReader(reader, scan)
     return LabelReader(reader)
 
 

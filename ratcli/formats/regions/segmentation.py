@@ -1,8 +1,8 @@
-"""Region maps as DICOM Segmentation: written by highdicom, read frame by frame."""
+"""Region maps in a DICOM Segmentation, read frame by frame and matched to the planes of a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,24 +12,20 @@ import numpy as np
 from pydicom.dataset import Dataset
 from typing_extensions import Self
 
-from ratcli.errors import OutputError, UnreadableInputError, UnsuitableInputError
-from ratcli.formats.atomic import output_errors
-from ratcli.formats.dicom.elements import integer, items, numbers, quiet_pydicom, text, uid
+from ratcli.errors import UnreadableInputError, UnsuitableInputError
+from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
 from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.geometry import normal
-from ratcli.formats.dicom.identity import derived_uid, sop_class
+from ratcli.formats.dicom.identity import sop_class
 from ratcli.formats.limits import check_pixels
-from ratcli.formats.regions.sources import check_placed, source_headers
 from ratcli.regions import LabelArray, Regions
-from ratcli.scan import Derivation, ScanReader
+from ratcli.scan import ScanReader
 
 if TYPE_CHECKING:
     from ratcli.formats.dicom.reader import DicomReader
-    from ratcli.formats.regions import FileLabels
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
-_SERIES_NUMBER = 9500
 _NEAR_MM = 0.5
 _NEAR_SHARE = 0.25
 """Largest distance of a segment's plane from the scan's, and its share of the planes' distance."""
@@ -46,82 +42,6 @@ def is_segmentation(path: Path) -> bool:
     except UnreadableInputError:
         return False
     return sop_class(file) in (_SEGMENTATION, _LABEL_MAP)
-
-
-def saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
-    """Return what writes labels as one SEG object, a segment for each number.
-
-    Raises:
-        OutputError: the scan has no geometry.
-    """
-    check_placed(reader)
-
-    def save(labels: FileLabels, path: Path) -> None:
-        sources = source_headers(reader)
-        with quiet_pydicom():
-            try:
-                seg = _build(sources, labels, derivation)
-            except (ValueError, TypeError, AttributeError, KeyError) as error:
-                # The cause is dropped: it may quote values of the header.
-                raise OutputError(
-                    f"the scan's header does not allow a DICOM SEG ({type(error).__name__})",
-                    hint="Choose --format nifti or tiff.",
-                ) from None
-            with output_errors(path):
-                seg.save_as(path, enforce_file_format=True)
-
-    return save
-
-
-def _build(sources: list[Dataset], labels: FileLabels, derivation: Derivation) -> Any:
-    from highdicom.seg import Segmentation, SegmentationTypeValues
-
-    first = sources[0]
-    instances = "\0".join(str(source.SOPInstanceUID) for source in sources)
-    return Segmentation(
-        source_images=sources,
-        pixel_array=labels,
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=_segments(int(labels.max()), derivation),
-        series_instance_uid=derived_uid(f"seg series\0{first.SeriesInstanceUID}", derivation),
-        series_number=_SERIES_NUMBER + (integer(first, "SeriesNumber") or 0) % 400,
-        sop_instance_uid=derived_uid(f"seg\0{instances}", derivation),
-        instance_number=1,
-        manufacturer="rat developers",
-        manufacturer_model_name="rat",
-        software_versions=derivation.version or "unknown",
-        device_serial_number="0",
-        content_label="REGIONS",
-        content_description=derivation.label[:64] or "Regions",
-        series_description=derivation.label[:64] or "Regions",
-        omit_empty_frames=True,
-    )
-
-
-def _segments(count: int, derivation: Derivation) -> list[Any]:
-    """Describe segments 1 to `count`: regions of tissue, found by an algorithm, unnamed."""
-    from highdicom import AlgorithmIdentificationSequence
-    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
-    from pydicom.sr.coding import Code
-
-    tissue = Code("85756007", "SCT", "Tissue")
-    family = Code("123110", "DCM", "Artificial Intelligence")
-    algorithm = AlgorithmIdentificationSequence(
-        name=derivation.task[:64], version=derivation.version or "unknown", family=family
-    )
-    return [
-        SegmentDescription(
-            segment_number=number,
-            segment_label=f"Region {number}",
-            segmented_property_category=tissue,
-            segmented_property_type=tissue,
-            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
-            tracking_id=f"Region {number}",
-            tracking_uid=derived_uid(f"segment {number}", derivation),
-        )
-        for number in range(1, count + 1)
-    ]
 
 
 @dataclass(frozen=True)
@@ -176,8 +96,8 @@ class SegReader:
         planes: dict[str, list[_SegFrame]] = {}
         for frame in frames:
             planes.setdefault(frame.source, []).append(frame)
-        ordered = sorted(planes.values(), key=lambda group: group[0].place)
-        self._planes = _matched(ordered, scan)
+        ordered = sorted(planes.values(), key=lambda frames: frames[0].place)
+        self._planes = _match_planes(ordered, scan)
         count = len(ordered) if self._planes is None else scan.info.planes
         self._ordered = ordered
         self.shape = (count, rows, columns)
@@ -234,20 +154,20 @@ class SegReader:
         self._planes = {}
 
 
-def _matched(
-    groups: Sequence[Sequence[_SegFrame]], scan: ScanReader
+def _match_planes(
+    planes: Sequence[Sequence[_SegFrame]], scan: ScanReader
 ) -> dict[int, Sequence[_SegFrame]] | None:
     """Return the frames of each plane of a scan by frame number or place; None: in order.
 
     Raises:
         UnsuitableInputError: the places are known, and none is one of the scan's.
     """
-    if len(groups) >= scan.info.planes or scan.info.format != "dicom":
+    if len(planes) >= scan.info.planes or scan.info.format != "dicom":
         return None
-    if all(group[0].frame for group in groups):
-        return {group[0].frame - 1: group for group in groups}
+    if all(frames[0].frame for frames in planes):
+        return {frames[0].frame - 1: frames for frames in planes}
     known = [_position(scan, plane) for plane in range(scan.info.planes)]
-    places = [group[0].position for group in groups]
+    places = [frames[0].position for frames in planes]
     if None in known or None in places:
         return None
     distances = np.linalg.norm(np.array(known)[:, None] - np.array(places)[None], axis=-1)
@@ -258,7 +178,7 @@ def _matched(
             "the region map lies elsewhere than the scan",
             hint="Give the region map that was made from this scan.",
         )
-    return {plane: groups[group] for plane, group in pairs.items()}
+    return {plane: planes[near] for plane, near in pairs.items()}
 
 
 def _position(scan: Any, plane: int) -> tuple[float, ...] | None:

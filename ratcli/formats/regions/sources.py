@@ -16,7 +16,7 @@ from ratcli.errors import OutputError
 from ratcli.formats.dicom.elements import number, text, uid
 from ratcli.formats.dicom.files import DicomFile
 from ratcli.formats.dicom.identity import instance_uid, series_uid, sop_class
-from ratcli.formats.regions.world import plane_affine
+from ratcli.formats.regions.placed_labels import plane_affine
 
 if TYPE_CHECKING:
     from ratcli.formats.dicom.reader import DicomReader

@@ -13,14 +13,14 @@ from ratcli.formats.tiff.directory import (
     RATIONAL,
     SHORT,
     Directory,
-    Encoder,
     Tag,
+    TagEncoder,
 )
 from ratcli.formats.tiff.levels import ADOBE_DEFLATE, JPEG, NONE, Encoding
 from ratcli.formats.tiff.metadata import Resolution, finer_description, floating_description
 from ratcli.formats.tiff.pages import raw_value
 from ratcli.formats.tiff.reader import TiffReader
-from ratcli.formats.tiff.samples import PALETTE, YCBCR, Samples, of_deviations
+from ratcli.formats.tiff.samples import PALETTE, YCBCR, Samples, of_uncertainty
 from ratcli.scan import Derivation
 
 _SLIDE_PIXELS = 1 << 25
@@ -53,7 +53,7 @@ def wants_pyramid(reader: TiffReader, scale: int) -> bool:
 def written_samples(reader: TiffReader, derivation: Derivation) -> Samples:
     """Return what is written for a pixel: the source's own, but float32 for deviations."""
     if derivation.method == "uncertainty":
-        return of_deviations(reader.samples)
+        return of_uncertainty(reader.samples)
     return reader.samples
 
 
@@ -117,7 +117,7 @@ class DerivedTags:
     """Makes the tags of every page that is written."""
 
     def __init__(self, reader: TiffReader, derivation: Derivation, encoding: Encoding) -> None:
-        self.encoder = Encoder(encoding.byte_order)
+        self.encoder = TagEncoder(encoding.byte_order)
         self.written = written_samples(reader, derivation)
         is_pyramid = wants_pyramid(reader, derivation.scale)
         is_planar = keeps_planes_apart(reader, self.written, is_pyramid=is_pyramid)

@@ -47,7 +47,7 @@ class Directory:
     levels: list[Directory] = field(default_factory=list)
 
 
-class Encoder:
+class TagEncoder:
     """Encodes tags in one byte order: `<` or `>`."""
 
     def __init__(self, byte_order: Literal["<", ">"]) -> None:
@@ -68,7 +68,7 @@ class Encoder:
 
 
 def write_directories(
-    file: IO[bytes], directories: Sequence[Directory], encoder: Encoder, *, big: bool
+    file: IO[bytes], directories: Sequence[Directory], encoder: TagEncoder, *, big: bool
 ) -> None:
     """Write all directories at the end of a file, and the header at its beginning.
 
@@ -91,7 +91,7 @@ def write_directories(
 class _Layout:
     """Sizes that differ between classic TIFF and BigTIFF."""
 
-    def __init__(self, encoder: Encoder, big: bool) -> None:
+    def __init__(self, encoder: TagEncoder, big: bool) -> None:
         self._encoder = encoder
         self._order = encoder.byte_order
         self._big = big

@@ -111,7 +111,7 @@ class Samples:
         return complement
 
 
-def of_deviations(samples: Samples) -> Samples:
+def of_uncertainty(samples: Samples) -> Samples:
     """Return how standard deviations of an image's values are stored: float32, without alpha."""
     return replace(
         samples,

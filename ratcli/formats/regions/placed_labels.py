@@ -40,7 +40,7 @@ def plane_affine(place: PlaneGeometry) -> Matrix | None:
     return placed if abs(np.linalg.det(placed)) > 1e-9 else None
 
 
-class WorldReader:
+class PlacedLabelReader:
     """Labels under the pixels of a DICOM scan; see `RegionReader`.
 
     Args:

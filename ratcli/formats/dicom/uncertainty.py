@@ -26,7 +26,7 @@ _WINDOW = (
 )
 
 
-def holds_deviations(derivation: Derivation) -> bool:
+def holds_uncertainty(derivation: Derivation) -> bool:
     """Tell whether an image holds standard deviations in place of values."""
     return derivation.method == "uncertainty"
 
@@ -37,20 +37,20 @@ def refuse_colour(derivation: Derivation, samples: int) -> None:
     Raises:
         OutputError: the image is to hold them.
     """
-    if holds_deviations(derivation) and samples > 1:
+    if holds_uncertainty(derivation) and samples > 1:
         raise OutputError(
             "DICOM has no place for the uncertainty of colours",
             hint="Leave --uncertainty out, or restore the image as TIFF.",
         )
 
 
-def shown_top(values: FloatArray) -> float:
+def shown_as_white(values: FloatArray) -> float:
     """Return the deviation that nearly all of a plane stay below; 0 where none is positive."""
     positive = values[values > 0]
     return float(np.percentile(positive, _SHOWN_PERCENT)) if positive.size else 0.0
 
 
-def describe_deviations(dataset: Dataset, top: float) -> None:
+def describe_uncertainty(dataset: Dataset, top: float) -> None:
     """Give an image of standard deviations its window, and its real-world maps no offset.
 
     Args:

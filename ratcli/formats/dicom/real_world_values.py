@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from ratcli.formats.dicom.elements import integer, items, number
-from ratcli.formats.dicom.groups import functional_items
+from ratcli.formats.dicom.frame_facts import functional_items
 from ratcli.formats.dicom.values import ValueMap
 
 _KEYWORD = "RealWorldValueMappingSequence"
