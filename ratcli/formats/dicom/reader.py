@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
-from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.cache import DecodedCache
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.codec import Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
@@ -45,7 +44,7 @@ class Plane:
     geometry: PlaneGeometry
 
 
-class DicomReader:
+class DicomReader(ClosingReader):
     """A series of single-frame files, or one multi-frame file.
 
     Args:
@@ -108,15 +107,8 @@ class DicomReader:
         """Return how a plane's samples are laid out."""
         return self.sources[self.planes[plane].source].layout
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget the decoded frames; files are open only while a frame is read."""
         self._cache.clear()
 
     def _decode(self, plane: int) -> Frame:

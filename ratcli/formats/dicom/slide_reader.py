@@ -5,12 +5,11 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Sequence
-from types import TracebackType
 
 import numpy as np
-from typing_extensions import Self
 
 from ratcli.formats.cache import DecodedCache
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.details import describe
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
@@ -22,7 +21,7 @@ from ratcli.formats.limits import check_pixels
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
 
-class SlideReader:
+class SlideReader(ClosingReader):
     """A tiled slide; a plane is the whole slide in one optical path and depth.
 
     Args:
@@ -78,15 +77,8 @@ class SlideReader:
         """Return `(H, W)`, false everywhere; it takes no memory."""
         return np.broadcast_to(np.bool_(False), (self.grid.height, self.grid.width))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget the decoded frames; files are open only while a frame is read."""
         self._cache.clear()
 
     def _tile(self, tile: TilePlace) -> FloatArray:

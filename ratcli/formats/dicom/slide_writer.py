@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
 from pydicom.valuerep import format_number_as_ds
-from typing_extensions import Self
 
 from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
+from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
 from ratcli.formats.dicom.elements import integer, items, numbers, text
 from ratcli.formats.dicom.files import guarded
@@ -52,7 +51,7 @@ class _Output:
     number: int
 
 
-class SlideWriter:
+class SlideWriter(FinishingWriter):
     """A derived slide being written, all tiles row by row (TILED_FULL).
 
     A finer grid gets coarser levels, each a file of the same series beside the finest, as
@@ -102,24 +101,14 @@ class SlideWriter:
         with output_errors(self._outputs[0].partial.final):
             self._finest.put(plane, box, words)
 
-    def __enter__(self) -> Self:
-        return self
+    def discard(self) -> None:
+        """Remove files that do not have their names yet, and tiles that wait."""
+        for output in self._outputs:
+            output.partial.discard()
+        self._finest.close()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if error is None:
-                self._finish()
-        finally:
-            for output in self._outputs:
-                output.partial.discard()
-            self._finest.close()
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Save all levels, and give them their names."""
         if not self._finest.is_whole:
             raise ValueError("a slide was closed before all of it was written")
         for output in self._outputs:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 from pydicom.dataset import Dataset
-from typing_extensions import Self
 
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors, refuse_input
+from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.dicom.codec import encode, output_syntax
 from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
 from ratcli.formats.dicom.elements import quiet_pydicom
@@ -44,7 +43,7 @@ from ratcli.formats.tiling import TileAssembly, TileGrid
 from ratcli.scan import Box, Derivation, FloatArray, ScanReader
 
 
-class DicomWriter:
+class DicomWriter(FinishingWriter):
     """A derived series, or a derived multi-frame object, being written.
 
     Args:
@@ -89,24 +88,17 @@ class DicomWriter:
         for whole in self._assembly.add(plane, box, values.transpose(1, 2, 0)):
             self._write_plane(plane, whole.values.transpose(2, 0, 1))
 
-    def __enter__(self) -> Self:
-        return self
+    def finish(self) -> None:
+        """Give the file or folder its name; every file in it was saved before."""
+        if not self._assembly.is_whole:
+            raise ValueError("a scan was closed before all of its planes were written")
+        self._partial.commit()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def discard(self) -> None:
+        """Remove what does not have its name yet, and frames that wait."""
         for store in self._stores.values():
             store.close()
-        if error is not None:
-            self._partial.discard()
-        elif not self._assembly.is_whole:
-            self._partial.discard()
-            raise ValueError("a scan was closed before all of its planes were written")
-        else:
-            self._partial.commit()
+        self._partial.discard()
 
     def _write_plane(self, plane: int, whole: FloatArray) -> None:
         place = self._reader.planes[plane]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import IO, Any
 
 import nibabel.orientations
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
-from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.nifti.header import NiftiHeader
 from ratcli.formats.nifti.layout import anatomical
 from ratcli.formats.nifti.streams import GZIP_MAGIC, copy_to_disk
@@ -18,7 +17,7 @@ from ratcli.formats.quantise import StoredArray, to_native
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
 
-class NiftiReader:
+class NiftiReader(ClosingReader):
     """An open NIfTI scan.
 
     Planes are axial, seen as a radiologist sees them, whatever the order of the voxel axes;
@@ -64,15 +63,8 @@ class NiftiReader:
         padded: BoolArray = ~np.isfinite(self.read(plane)[0])
         return padded
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file, or the copy of its voxels."""
         if self._file is not None:
             self._file.close()
             self._file = None

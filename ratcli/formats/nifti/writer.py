@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from typing_extensions import Self
 
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.nifti.derived import derived_head
 from ratcli.formats.nifti.header import NiftiHeader
 from ratcli.formats.nifti.reader import NiftiReader
@@ -27,7 +27,7 @@ from ratcli.scan import Box, Derivation, FloatArray
 _BLOCK = bytes(1 << 20)
 
 
-class NiftiWriter:
+class NiftiWriter(FinishingWriter):
     """A NIfTI scan being written; see `ScanWriter`.
 
     The voxels go to a file without a name in the target's folder, and from there, behind the
@@ -74,30 +74,23 @@ class NiftiWriter:
             stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._voxels is not None
-        with contextlib.closing(self._voxels) as voxels:
-            if error is None:
-                self._finish(voxels)
+    def discard(self) -> None:
+        """Remove files that do not have their names yet, and the voxels that wait."""
+        if self._voxels is not None:
+            self._voxels.close()
+        for file in self._files:
+            file.discard()
 
-    def _finish(self, voxels: IO[bytes]) -> None:
+    def finish(self) -> None:
+        """Write header and voxels, and give the files their names."""
         if self._missing.any():
             plane = int(np.flatnonzero(self._missing)[0])
             raise ValueError(f"plane {plane} was not written exactly once")
-        try:
-            with output_errors(self._files[0].final):
-                self._save(voxels)
-            for file in reversed(self._files):  # voxels first: a header must not stand alone
-                file.commit()
-        except BaseException:
-            for file in self._files:
-                file.discard()
-            raise
+        assert self._voxels is not None
+        with output_errors(self._files[0].final):
+            self._save(self._voxels)
+        for file in reversed(self._files):  # voxels first: a header must not stand alone
+            file.commit()
 
     def _save(self, voxels: IO[bytes]) -> None:
         head, body = self._files[0], self._files[-1]

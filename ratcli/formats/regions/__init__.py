@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.formats.atomic import PartialFile
+from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, ScanInfo, ScanReader
@@ -48,6 +49,9 @@ class RegionReader(Protocol):
         Raises:
             UnreadableInputError: the file is damaged.
         """
+
+    def close(self) -> None:
+        """Close the file; leaving the context does so, too."""
 
     def __enter__(self) -> Self: ...
 
@@ -87,7 +91,7 @@ def open_regions(
     try:
         _check_grid(reader, scan.info)
     except BaseException:
-        reader.__exit__(None, None, None)
+        reader.close()
         raise
     return reader
 
@@ -102,7 +106,7 @@ def _check_grid(reader: Any, info: ScanInfo) -> None:
         )
 
 
-class RegionWriter:
+class RegionWriter(FinishingWriter):
     """A region map being written; nothing stands under its name until it closes without error.
 
     Args:
@@ -133,21 +137,14 @@ class RegionWriter:
             self._labels = self._labels.astype(np.uint32)
         self._labels[plane] = labels + 1
 
-    def __enter__(self) -> Self:
-        return self
+    def finish(self) -> None:
+        """Write all labels, and give the file its name."""
+        self._save(self._labels, self._partial.path)
+        self._partial.commit()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._save(self._labels, self._partial.path)
-                self._partial.commit()
-        finally:
-            self._partial.discard()
+    def discard(self) -> None:
+        """Remove the file if it does not have its name yet."""
+        self._partial.discard()
 
 
 def create_regions(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from ratcli.formats import open_scan
 from ratcli.formats.atomic import output_errors
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.regions.placed_labels import LPS_TO_RAS, PlacedLabelReader, plane_affine
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, ScanReader
@@ -44,7 +43,7 @@ def _is_placed(labels: Any) -> bool:
     return any(codes) and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine)) > 1e-9
 
 
-class LabelReader:
+class LabelReader(ClosingReader):
     """Labels in a file that any scan might be in; see `RegionReader`.
 
     Args:
@@ -79,16 +78,9 @@ class LabelReader:
         labels: LabelArray = np.array(numbers, np.int32)[inverse.reshape(colours.shape)]
         return labels
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._reader.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.__exit__(None, None, None)
 
 
 def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:

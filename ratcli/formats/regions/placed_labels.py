@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from ratcli.errors import UnsuitableInputError
+from ratcli.formats.closing import ClosingReader
 from ratcli.regions import LabelArray, Regions
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def plane_affine(place: PlaneGeometry) -> Matrix | None:
     return placed if abs(np.linalg.det(placed)) > 1e-9 else None
 
 
-class PlacedLabelReader:
+class PlacedLabelReader(ClosingReader):
     """Labels under the pixels of a DICOM scan; see `RegionReader`.
 
     Args:
@@ -92,16 +91,9 @@ class PlacedLabelReader:
         indices: npt.NDArray[np.int64] = np.rint(placed[..., :3]).astype(np.int64)
         return indices
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._labels.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Close the file."""
+        self._labels.close()
 
 
 def _volume(labels: NiftiReader) -> npt.NDArray[Any]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from typing_extensions import Self
 
 from ratcli.errors import UnreadableInputError, UnsuitableInputError
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
 from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.geometry import normal
@@ -65,7 +64,7 @@ class _SegFrame:
     position: tuple[float, ...] | None
 
 
-class SegReader:
+class SegReader(ClosingReader):
     """Segments as labels, plane by plane; see `RegionReader`.
 
     As many planes as the scan has come in the order of a multi-frame source, else along their
@@ -141,15 +140,8 @@ class SegReader:
         frame = pixel_array(self._dataset, index=index)
         return frame.reshape(self.shape[1:])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Forget the frames."""
         self._ordered = []
         self._planes = {}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import numpy as np
-from typing_extensions import Self
 
 from ratcli.formats.cache import DecodedCache
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
 from ratcli.formats.tiff.metadata import Spacing, magnification_of, spacing_of
@@ -26,7 +25,7 @@ _KIND_NAMES = {
 }
 
 
-class TiffReader:
+class TiffReader(ClosingReader):
     """An open TIFF; its planes are its pages, in the order of the file."""
 
     def __init__(self, pages: TiffPages, max_pixels: int, assume_unit: str | None) -> None:
@@ -64,15 +63,8 @@ class TiffReader:
         measured = np.isfinite(self.read(plane))
         return np.asarray(~measured.all(axis=0), np.bool_)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self.pages.file.close()
 
     def _describe(self, assume_unit: str | None) -> ScanInfo:

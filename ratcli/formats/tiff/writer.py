@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from typing_extensions import Self
 
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.pyramid import level_sizes
 from ratcli.formats.quantise import StoredArray, keep_untouched
 from ratcli.formats.tiff.derived import DerivedTags, plan_encoding, wants_pyramid
@@ -25,7 +25,7 @@ from ratcli.formats.tiff.reader import TiffReader
 from ratcli.scan import Box, Derivation, FloatArray
 
 
-class TiffWriter:
+class TiffWriter(FinishingWriter):
     """A TIFF being written; see `ScanWriter`.
 
     Tiles and strips go to the file as soon as they are whole, so that boxes in row-major order
@@ -86,31 +86,25 @@ class TiffWriter:
         ]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._file is not None
-        try:
-            with self._file as file:
-                if error is None:
-                    self._finish(file)
-            if error is None:
-                self._partial.commit()
-        finally:
-            self._partial.discard()
+    def discard(self) -> None:
+        """Close the file, and remove it if it does not have its name yet."""
+        if self._file is not None:
+            self._file.close()
+        self._partial.discard()
 
-    def _finish(self, file: IO[bytes]) -> None:
+    def finish(self) -> None:
+        """Write the directories, and give the file its name."""
+        assert self._file is not None
         for plane, levels in enumerate(self._planes):
             if not all(level.is_whole for level in levels):
                 raise ValueError(f"plane {plane} was not written whole")
         with output_errors(self._partial.final):
-            directories = self._directories(file)
+            directories = self._directories(self._file)
             is_big = bool(self._reader.pages.file.is_bigtiff) or self._is_pyramid
-            is_big = is_big or file.tell() > CLASSIC_LIMIT
-            write_directories(file, directories, self._tags.encoder, big=is_big)
+            is_big = is_big or self._file.tell() > CLASSIC_LIMIT
+            write_directories(self._file, directories, self._tags.encoder, big=is_big)
+            self._file.close()
+        self._partial.commit()
 
     def _new_level(self) -> Level:
         """Make the level of a plane, and the smaller ones that it feeds."""
