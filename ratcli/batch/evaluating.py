@@ -26,7 +26,7 @@ from ratcli.evaluation.choices import Choices, settings_for
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.region_files import open_region_source
-from ratcli.evaluation.report import Provenance, render
+from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.stored import from_data, to_data
 from ratcli.formats import open_scan
@@ -187,4 +187,4 @@ def _page(job: EvaluationJob, found: Evaluation, how: str) -> str:
         **hashes(job.sources),
         **job.page_facts,
     }
-    return render(found, Provenance(job.name, __version__, facts))
+    return render(found, PageFacts(job.name, __version__, facts))

@@ -13,9 +13,8 @@ from ratcli import __version__
 from ratcli.batch.digest import files_digest
 from ratcli.batch.plan import IfExists
 from ratcli.errors import UsageError
-from ratcli.evaluation.patients import Figure
-from ratcli.evaluation.report import IndexEntry, Provenance, render_index
-from ratcli.evaluation.summary import Summary
+from ratcli.evaluation.patients import PatientFigures
+from ratcli.evaluation.report import IndexEntry, PageFacts, render_index
 from ratcli.formats import ScanSource
 from ratcli.formats.atomic import PartialFile, output_errors
 
@@ -68,7 +67,7 @@ def plan_pages(place: Path, names: Sequence[str]) -> Pages:
 def write_index(
     path: Path,
     entries: Sequence[IndexEntry],
-    over: Mapping[Figure, Summary] | None = None,
+    over: PatientFigures | None = None,
     *,
     overwrite: bool,
 ) -> None:
@@ -77,7 +76,7 @@ def write_index(
     Raises:
         OutputError: it exists and may not be replaced, or cannot be written.
     """
-    text = render_index(entries, Provenance("Reports", __version__), over)
+    text = render_index(entries, PageFacts("Reports", __version__), over)
     write_text(path, text, "overwrite" if overwrite else "error")
     LOG.info("index of %d -> %s", len(entries), path.name)
 

@@ -38,4 +38,4 @@ class FigureListener(ConsoleListener):
         if self.options.json:
             say(json.dumps({"summary": summary_rows(over.figures)}))
         if over.figures and not self.options.quiet:
-            print_summary(over.figures, over.patient)
+            print_summary(over)

@@ -114,9 +114,7 @@ class Results:
             over = PatientFigures(over_patients(scans), self.options.patient)
         if self.pages is not None and self.pages.index is not None and done:
             entries = [IndexEntry(one.name, job.output.name, one.found) for job, one in done]
-            figures = over.figures if over is not None else None
-            overwrite = self.if_exists != "error"
-            write_index(self.pages.index, entries, figures, overwrite=overwrite)
+            write_index(self.pages.index, entries, over, overwrite=self.if_exists != "error")
         return over
 
     def _patient(self, job: Job) -> str:

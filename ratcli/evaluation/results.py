@@ -35,7 +35,7 @@ class Sample:
         labels: `(H, W)`, -1 outside regions.
         z_map: of the residual check, or None.
         noise_map: of the restored image, or None.
-        uncertainty: told standard deviation, or None.
+        uncertainty: standard deviation of each pixel, or None.
         places: suspicious ones.
     """
 
@@ -70,7 +70,7 @@ class Evaluation:
         stain: H&E figures.
         phantoms: uniformity and linearity.
         agreement: of region means with the reference's, or None.
-        calibration: of the told uncertainty.
+        calibration: of the uncertainty.
         notes: what could not be measured and why; sentences.
         samples: planes for the report.
     """

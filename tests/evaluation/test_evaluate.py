@@ -229,23 +229,23 @@ def test_an_unknown_unit_needs_a_window() -> None:
         evaluate(_comparison(**scans))
 
 
-def test_told_uncertainty_is_set_beside_the_error() -> None:
-    told = np.full_like(CLEAN, 3.0)
-    result = evaluate(_comparison(uncertainty=ArrayReader(told)))
+def test_uncertainty_is_set_beside_the_error() -> None:
+    given = np.full_like(CLEAN, 3.0)
+    result = evaluate(_comparison(uncertainty=ArrayReader(given)))
     assert sum(row.pixels for row in result.calibration) == CLEAN.size
-    assert result.calibration[0].told == pytest.approx(3.0)
+    assert result.calibration[0].uncertainty == pytest.approx(3.0)
     assert result.calibration[0].error == pytest.approx(3.0, rel=0.02)
 
 
-def test_told_uncertainty_of_colours_is_that_of_all_channels() -> None:
+def test_uncertainty_of_colours_is_that_of_all_channels() -> None:
     fine = np.full((1, 3, 64, 64), 0.5)
-    wrong, told = (
+    wrong, given = (
         np.asarray(size)[None, :, None, None] for size in ((0, 0.03, 0.06), (0, 0, 0.06))
     )
-    readers = [ArrayReader(v, "RGB") for v in (fine + wrong, fine, np.zeros_like(fine) + told)]
+    readers = [ArrayReader(v, "RGB") for v in (fine + wrong, fine, np.zeros_like(fine) + given)]
     result = evaluate(Comparison(readers[0], readers[1], uncertainty=readers[2]))
     row = result.calibration[0]
-    assert row.told == pytest.approx(0.06 / 3**0.5, rel=1e-4)
+    assert row.uncertainty == pytest.approx(0.06 / 3**0.5, rel=1e-4)
     assert row.error == pytest.approx((0.0045 / 3) ** 0.5, rel=1e-4)
 
 

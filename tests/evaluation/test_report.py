@@ -12,12 +12,12 @@ from scipy.ndimage import gaussian_filter
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.given_regions import Disc, regions_from_json
-from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
+from ratcli.evaluation.report import IndexEntry, PageFacts, render, render_index
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
-from ratcli.evaluation.report.plots import Plot, Rule, Series, colours, draw, ticks
-from ratcli.evaluation.report.words import interval, number, signed
+from ratcli.evaluation.report.plots import Curve, Plot, Rule, colours, draw, ticks
 from ratcli.evaluation.results import Evaluation, Sample
+from ratcli.evaluation.tables.texts import interval, number, signed
 
 SIDE = 128
 
@@ -46,7 +46,7 @@ def found() -> Evaluation:
 @pytest.fixture(scope="module")
 def page(found: Evaluation) -> str:
     facts = {"weights, SHA-256": "0123456789abcdef", "settings": "strength 1 & <no> script"}
-    return render(found, Provenance("Phantom <script>alert(1)</script>", "9.9", facts))
+    return render(found, PageFacts("Phantom <script>alert(1)</script>", "9.9", facts))
 
 
 class _Tags(HTMLParser):
@@ -142,7 +142,7 @@ def test_pictures_shrink_until_they_fit_the_budget() -> None:
 def test_a_scan_without_samples_has_a_page_without_pictures(found: Evaluation) -> None:
     from dataclasses import replace
 
-    text = render(replace(found, samples=()), Provenance("bare", "9.9"))
+    text = render(replace(found, samples=()), PageFacts("bare", "9.9"))
     assert 'id="stage"' not in text
     assert "Figures" in text
 
@@ -162,7 +162,7 @@ def test_uptake_that_falls_is_judged(share: float, status: str) -> None:
 def test_slides_are_shown_in_colour() -> None:
     rgb = gaussian_filter(np.random.default_rng(0).uniform(0.3, 0.9, (1, 3, 64, 64)), (0, 0, 1, 1))
     scan = ArrayReader(rgb, "RGB", (None, None, None))
-    text = render(evaluate(Comparison(scan, scan)), Provenance("slide", "9.9"))
+    text = render(evaluate(Comparison(scan, scan)), PageFacts("slide", "9.9"))
     assert '"kind":"colour"' in text
     assert "Stain, colour and sharpness" in text
     assert '"kind":"heat"' not in text
@@ -171,28 +171,28 @@ def test_slides_are_shown_in_colour() -> None:
 def test_the_uncertainty_of_a_slide_is_shown_as_a_map() -> None:
     rgb = gaussian_filter(np.random.default_rng(0).uniform(0.3, 0.9, (1, 3, 64, 64)), (0, 0, 1, 1))
     scan, told = (ArrayReader(v, "RGB", (None, None, None)) for v in (rgb, 0.1 * rgb))
-    text = render(evaluate(Comparison(scan, scan, uncertainty=told)), Provenance("slide", "9.9"))
+    text = render(evaluate(Comparison(scan, scan, uncertainty=told)), PageFacts("slide", "9.9"))
     assert text.count('"kind":"heat"') == 1
     assert re.search(r'"uncertainty"[^{}]*"kind":"heat"|"kind":"heat"[^{}]*"uncertainty"', text)
 
 
 def test_the_index_links_every_report(found: Evaluation) -> None:
     entries = [IndexEntry(f"scan {n}", f"scan{n}.html", found) for n in range(2)]
-    text = render_index(entries, Provenance("Reports", "9.9"))
+    text = render_index(entries, PageFacts("Reports", "9.9"))
     links = [attributes.get("href") for tag, attributes in _Tags(text).tags if tag == "a"]
     assert links == ["scan0.html", "scan1.html"]
 
 
 def test_an_image_has_the_same_colour_in_every_plot() -> None:
     names = ("reference", "restored", "gaussian", "input")
-    plot = Plot("t", "x", "y", [Series(name, [0, 1], [1.0, 2.0]) for name in names])
+    plot = Plot("t", "x", "y", [Curve(name, [0, 1], [1.0, 2.0]) for name in names])
     assert colours(plot) == [2, 1, 3, 0]
-    assert colours(Plot("t", "x", "y", [Series("regions", [0, 1], [1.0, 2.0])])) == [1]
+    assert colours(Plot("t", "x", "y", [Curve("regions", [0, 1], [1.0, 2.0])])) == [1]
 
 
 def test_a_curve_and_its_legend_have_the_colour_of_its_image(page: str) -> None:
     plot = Plot(
-        "t", "x", "y", [Series("input", [0, 1], [2.0, 2.0]), Series("restored", [0, 1], [1.0, 1.0])]
+        "t", "x", "y", [Curve("input", [0, 1], [2.0, 2.0]), Curve("restored", [0, 1], [1.0, 1.0])]
     )
     curves = re.findall(r'class="line c(\d)" points="[\d.]+,([\d.]+) ', draw(plot))
     # Heights grow downwards in SVG: the input, twice as high, has the smaller one.
@@ -207,10 +207,10 @@ def test_ticks_are_round_and_span_the_range() -> None:
 
 
 def test_values_that_are_not_finite_are_left_out_of_plots() -> None:
-    plot = Plot("t", "x", "y", [Series("a", [0, 1, 2], [1.0, float("nan"), 3.0])], [Rule("r", 2.0)])
+    plot = Plot("t", "x", "y", [Curve("a", [0, 1, 2], [1.0, float("nan"), 3.0])], [Rule("r", 2.0)])
     assert "nan" not in draw(plot)
     with pytest.raises(ValueError, match="no finite point"):
-        draw(Plot("t", "x", "y", [Series("a", [0], [float("inf")])]))
+        draw(Plot("t", "x", "y", [Curve("a", [0], [float("inf")])]))
 
 
 def test_numbers_are_written_for_readers() -> None:

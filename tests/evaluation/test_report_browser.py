@@ -13,7 +13,7 @@ from test_report import _scans
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.patients import over_patients
-from ratcli.evaluation.report import IndexEntry, Provenance, render, render_index
+from ratcli.evaluation.report import IndexEntry, PageFacts, render, render_index
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = evaluate(Comparison(**_scans()), EvaluationSettings(phantom=True))  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(found, Provenance("Phantom", "9.9", {"task": "ct-denoise"})))
+    path.write_text(render(found, PageFacts("Phantom", "9.9", {"task": "ct-denoise"})))
     return path
 
 
@@ -262,11 +262,11 @@ def test_no_text_of_a_plot_covers_another_or_leaves_it(opened: _Opened) -> None:
 
 def test_the_index_opens_without_script_or_request(browser: Browser, tmp_path: Path) -> None:
     found = evaluate(Comparison(**_scans()), EvaluationSettings(shown=1))  # type: ignore[arg-type]
-    (tmp_path / "a #1.html").write_text(render(found, Provenance("a #1", "9.9")))
+    (tmp_path / "a #1.html").write_text(render(found, PageFacts("a #1", "9.9")))
     index = tmp_path / "index.html"
     over = over_patients([("a", found), ("b", found)])
     index.write_text(
-        render_index([IndexEntry("a #1", "a #1.html", found)], Provenance("Reports", "9.9"), over)
+        render_index([IndexEntry("a #1", "a #1.html", found)], PageFacts("Reports", "9.9"), over)
     )
     page, requests = browser.new_page(), []
     page.on("request", lambda request: requests.append(request.url))

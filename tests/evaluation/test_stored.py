@@ -13,7 +13,7 @@ from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
 from ratcli.evaluation.given_regions import Disc, regions_from_json
-from ratcli.evaluation.report import Provenance, render
+from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.stored import from_data, to_data
 
@@ -53,7 +53,7 @@ def test_all_figures_come_back(make: object) -> None:
     assert json.dumps(as_dict(again)) == json.dumps(as_dict(found))
     assert list(map(repr, as_rows(again))) == list(map(repr, as_rows(found)))
     bare = replace(found, samples=())
-    assert render(again, Provenance("scan", "9")) == render(bare, Provenance("scan", "9"))
+    assert render(again, PageFacts("scan", "9")) == render(bare, PageFacts("scan", "9"))
 
 
 def test_data_of_another_version_are_refused() -> None:

@@ -15,14 +15,14 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from markupsafe import Markup
 
-from ratcli.evaluation.patients import Figure
+from ratcli.evaluation.patients import PatientFigures
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.curves import plots
-from ratcli.evaluation.report.figures import patients_table, tables
 from ratcli.evaluation.report.pictures import Gallery, make_gallery
 from ratcli.evaluation.report.plots import colours, draw
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.summary import Summary
+from ratcli.evaluation.tables import tables
+from ratcli.evaluation.tables.patients import patients_table
 
 _WINDOWS: dict[str, dict[str, tuple[float, float]]] = {
     "HU": {
@@ -37,7 +37,7 @@ _WINDOWS: dict[str, dict[str, tuple[float, float]]] = {
 
 
 @dataclass(frozen=True)
-class Provenance:
+class PageFacts:
     """Where a report comes from.
 
     Attributes:
@@ -66,7 +66,7 @@ class IndexEntry:
     found: Evaluation
 
 
-def render(found: Evaluation, provenance: Provenance) -> str:
+def render(found: Evaluation, provenance: PageFacts) -> str:
     """Return the report as one HTML text, below 5 MB for 20 planes.
 
     Args:
@@ -92,8 +92,8 @@ def render(found: Evaluation, provenance: Provenance) -> str:
 
 def render_index(
     entries: Sequence[IndexEntry],
-    provenance: Provenance,
-    over: Mapping[Figure, Summary] | None = None,
+    provenance: PageFacts,
+    over: PatientFigures | None = None,
 ) -> str:
     """Return a page that lists reports with their verdicts and first figures.
 
@@ -109,7 +109,7 @@ def render_index(
     return _template("index.html.jinja").render(
         title=provenance.title,
         rows=rows,
-        over=patients_table(over) if over else None,
+        over=patients_table(over) if over is not None and over.figures else None,
         provenance=provenance,
         style=_text("report.css"),
     )

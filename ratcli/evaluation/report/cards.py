@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from ratcli.evaluation.comparison import INPUT, RESTORED
 from ratcli.evaluation.findings import LIMITS
-from ratcli.evaluation.report.words import digits_of, interval, number, plane_words, signed, unit_of
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.rows.regions import RegionRow
+from ratcli.evaluation.tables.texts import digits_of, in_plane, interval, number, signed, unit_of
 
 GOOD, LOOK, NEUTRAL = "good", "look", "neutral"
 # Of the order of SUV's repeatability between two scans of a patient (QIBA FDG-PET/CT profile).
@@ -57,7 +57,7 @@ def _bias_card(found: Evaluation) -> Card | None:
     bias, digits = worst.bias, digits_of(found)
     text = (
         f"{len(beyond)} of {len(rows)} region means moved beyond the limit; most, "
-        f"{worst.name}{plane_words(worst.plane)} by {signed(bias.bias, digits)} {unit_of(found)} "
+        f"{worst.name}{in_plane(worst.plane)} by {signed(bias.bias, digits)} {unit_of(found)} "
         f"against the {worst.against} (95 % interval {interval(bias.low, bias.high, digits)})."
     )
     return Card("Region means", LOOK, text)

@@ -18,22 +18,22 @@ _GROUPS = 10
 
 @dataclass(frozen=True)
 class CalibrationRow:
-    """Told uncertainty beside true error, over pixels of like uncertainty.
+    """Uncertainty beside the true error, over pixels of similar uncertainty.
 
     Attributes:
-        told: root mean square of the told standard deviations, in the scan's unit.
-        error: root mean square of restored less reference in the same pixels.
+        uncertainty: root mean square of the given standard deviations, in the scan's unit.
+        error: root mean square of restored minus reference in the same pixels.
         pixels: number of pixels.
     """
 
-    told: float
+    uncertainty: float
     error: float
     pixels: int
 
 
 @dataclass
 class CalibrationRows:
-    """Told uncertainty beside true error, in 200 steps of uncertainty 6 % apart."""
+    """Uncertainty beside the true error, in 200 steps of uncertainty 6 % apart."""
 
     _sums: RealArray = field(default_factory=lambda: np.zeros((3, 400)))
 
@@ -41,13 +41,13 @@ class CalibrationRows:
         """Add a plane that has both an uncertainty and a reference."""
         if compared.uncertainty is None or compared.reference is None:
             return
-        told = compared.uncertainty[compared.mask].astype(np.float64)
+        given = compared.uncertainty[compared.mask].astype(np.float64)
         apart = channels_rms(compared.images[RESTORED] - compared.reference)
         error = apart[compared.mask].astype(np.float64)
-        positive = told > 0.0
-        told, error = told[positive], error[positive]
-        step = np.clip(np.round(np.log(told) / 0.06) + 200, 0, 399).astype(np.int64)
-        for row, weights in enumerate((np.ones_like(told), told**2, error**2)):
+        positive = given > 0.0
+        given, error = given[positive], error[positive]
+        step = np.clip(np.round(np.log(given) / 0.06) + 200, 0, 399).astype(np.int64)
+        for row, weights in enumerate((np.ones_like(given), given**2, error**2)):
             self._sums[row] += np.bincount(step, weights, minlength=400)
 
     def rows(self) -> tuple[CalibrationRow, ...]:
@@ -59,7 +59,7 @@ class CalibrationRows:
         group = np.minimum((share * _GROUPS - 1e-9).astype(np.int64), _GROUPS - 1)
         rows = []
         for number in np.unique(group[counts > 0]):
-            pixels, told, error = self._sums[:, (group == number) & (counts > 0)].sum(axis=1)
-            told_rms, error_rms = math.sqrt(told / pixels), math.sqrt(error / pixels)
-            rows.append(CalibrationRow(told_rms, error_rms, int(pixels)))
+            pixels, given, error = self._sums[:, (group == number) & (counts > 0)].sum(axis=1)
+            given_rms, error_rms = math.sqrt(given / pixels), math.sqrt(error / pixels)
+            rows.append(CalibrationRow(given_rms, error_rms, int(pixels)))
         return tuple(rows)

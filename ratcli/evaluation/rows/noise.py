@@ -93,8 +93,8 @@ class NoiseRows:
     ) -> tuple[Box, ...]:
         """Find patches in the image that shows structure best.
 
-        A simulated one may have no noise, by which patches are told from structure: then in a
-        noisier one, where the first is flat.
+        A simulated image may have no noise, against which structure is judged: then patches are
+        found in a noisier image, where the first one is flat.
         """
         best = cleanest(compared)[0]
         others = [compared.images[RESTORED], *compared.images.values()]

@@ -1,4 +1,4 @@
-"""Numbers and names as the report writes them."""
+"""Numbers and units as tables and reports write them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def unit_of(found: Evaluation) -> str:
     return found.unit or "unknown unit"
 
 
-def plane_words(plane: int | None) -> str:
-    """Return in which plane something lies, nothing for all of them."""
+def in_plane(plane: int | None) -> str:
+    """Return in which plane something lies; nothing for all planes together."""
     return "" if plane is None else f" in plane {plane + 1}"

@@ -1,0 +1,149 @@
+"""Tables of physics: residual, noise, resolution, contrast, phantoms."""
+
+from __future__ import annotations
+
+import math
+
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.tables.table import Column, FigureTable
+from ratcli.evaluation.tables.texts import digits_of, number, signed, unit_of
+
+
+def residual_table(found: Evaluation) -> FigureTable:
+    """Return the figures of the residual check: the largest of all planes, and its limit."""
+    rows = []
+    names = [finding.name for finding in found.residual[0].check.findings] if found.residual else []
+    for index, name in enumerate(names):
+        findings = [(row.plane, row.check.findings[index]) for row in found.residual]
+        plane, worst = max(findings, key=lambda pair: abs(pair[1].value))
+        failed = sum(not finding.passed for _, finding in findings)
+        rows.append(
+            (
+                name,
+                f"{number(worst.value)} {worst.unit}".strip(),
+                str(plane + 1),
+                f"{number(worst.limit)} {worst.unit}".strip(),
+                f"{failed} of {len(findings)}",
+            )
+        )
+    return FigureTable(
+        "Residual check (input minus output)",
+        "A denoiser should remove noise only. An ideal one has an edge to flat ratio of 1 and no "
+        "correlation, nothing stands out by more than about 5 SD, and no region's mean moves.",
+        (
+            Column("figure"), Column("largest"), Column("in plane"), Column("limit"),
+            Column("planes beyond"),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def noise_table(found: Evaluation) -> FigureTable:
+    """Return the noise of each image, and figures of its power spectrum."""
+    digits, unit = digits_of(found), unit_of(found)
+    rows = []
+    for row in found.noise:
+        spectrum = row.spectrum
+        if spectrum is None:
+            cells = ("–",) * 6
+        else:
+            cells = (
+                number(math.sqrt(spectrum.integral), digits),
+                number(spectrum.integral / spectrum.variance, 4),
+                number(spectrum.peak_per_mm, 3),
+                number(spectrum.mean_per_mm, 3),
+                number(spectrum.anisotropy),
+                f"{spectrum.patches} × {spectrum.side_px} px",
+            )
+        rows.append((row.image, number(row.level, digits), *cells))
+    return FigureTable(
+        "Noise",
+        "Noise: the most frequent local standard deviation, median over planes. Spectrum: over "
+        "the same uniform patches in each image; its integral must equal their variance "
+        "about a plane fit. Anisotropy: power along horizontal over vertical frequencies.",
+        (
+            Column("image"), Column("noise", unit), Column("√ NPS integral", unit),
+            Column("integral / variance", is_main=False), Column("NPS peak", "1/mm"),
+            Column("NPS mean", "1/mm"), Column("anisotropy", is_main=False),
+            Column("patches", is_main=False),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def transfer_table(found: Evaluation) -> FigureTable:
+    """Return the resolution at edges."""
+    rows = tuple(
+        (
+            row.edge,
+            row.image,
+            number(row.transfer.contrast, 1),
+            number(abs(row.transfer.contrast) / max(row.transfer.noise, 1e-9), 0),
+            number(row.transfer.f50_per_mm, 3),
+            number(row.transfer.f10_per_mm, 3),
+        )
+        for row in found.transfers
+    )
+    return FigureTable(
+        "Resolution (task transfer function)",
+        "Frequencies at which contrast falls to a half and to a tenth. Denoisers are not linear: "
+        "the figures hold for this contrast and dose. f10 needs a contrast far above the noise.",
+        (
+            Column("edge"), Column("image"), Column("contrast", unit_of(found)),
+            Column("contrast / noise of the edge spread", is_main=False), Column("f50", "1/mm"),
+            Column("f10", "1/mm"),
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def contrast_table(found: Evaluation) -> FigureTable:
+    """Return contrast to noise of regions and inserts."""
+    digits, unit = digits_of(found), unit_of(found)
+    rows = tuple(
+        (
+            row.region,
+            row.image,
+            row.background,
+            number(row.contrast.inside - row.contrast.background, digits),
+            number(row.contrast.noise, digits),
+            number(row.contrast.cnr),
+        )
+        for row in sorted(found.contrasts, key=lambda row: row.region)
+    )
+    return FigureTable(
+        "Contrast to noise",
+        "Mean of the region minus that of its background, over the standard deviation of the "
+        "background. Ring: the pixels from 2 to 8 pixels around. A denoiser raises the ratio by "
+        "lowering the noise; the contrast itself should stay.",
+        (
+            Column("region"), Column("image"), Column("background"), Column("contrast", unit),
+            Column("noise", unit), Column("contrast to noise"),
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def phantom_table(found: Evaluation) -> FigureTable:
+    """Return uniformity and linearity of a phantom."""
+    rows = []
+    for row in found.phantoms:
+        if row.uniformity is not None:
+            flat = row.uniformity
+            figures = (number(flat.centre), signed(flat.deviation), number(flat.noise))
+            rows.append((row.image, "uniformity", *figures, "–"))
+        if row.linearity is not None:
+            line = row.linearity
+            text = f"{number(line.slope, 4)} · x {signed(line.intercept)}, R² {line.r_squared:.5f}"
+            rows.append((row.image, "linearity", "–", signed(line.largest_deviation), "–", text))
+    unit = unit_of(found)
+    return FigureTable(
+        "Phantom",
+        "Uniformity: the largest deviation of four discs 20 mm inside the edge from the centre. "
+        "Linearity: measured against nominal values.",
+        (
+            Column("image"), Column("test"), Column("centre", unit),
+            Column("largest deviation", unit), Column("noise", unit), Column("line"),
+        ),
+        tuple(rows),
+    )  # fmt: skip
