@@ -1,1 +1,1 @@
-"""What makes and checks the weights that rat ships, and what no user needs; in no wheel."""
+"""Makes and checks the weights that ship with rat; it is not part of the wheel."""

@@ -1,4 +1,4 @@
-"""Filtered back-projection, parallel and fan beam: slow, and what the gridding is checked against.
+"""Filtered back-projection, parallel and fan beam: the slow reference for the gridding.
 
 Coordinates and geometries are those of `ratcli.physics.projector`. The turned planes of all
 quadrants travel as channels over one grid, as there.

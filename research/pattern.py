@@ -1,4 +1,4 @@
-"""Patterns that enlarging leaves: errors that repeat with the pixels of the coarse image.
+"""Measures patterns of upsampling: errors that repeat with the pixels of the input.
 
 Transposed convolutions and pixel shuffles can leave a checkerboard of the period of the scale,
 which mean errors and SSIM hardly show. No torch here.

@@ -17,7 +17,7 @@ from ratcli.scan import FloatArray
 
 
 class Partitioner(Protocol):
-    """Something that labels every pixel of a plane, the same way each time."""
+    """Labels every pixel of a plane; the same plane always gets the same labels."""
 
     @property
     def name(self) -> str:
@@ -25,7 +25,7 @@ class Partitioner(Protocol):
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """All that changes the result, for cache keys and derived identifiers."""
+        """Everything that changes the result, for cache keys and derived identifiers."""
 
     def partition(self, plane: FloatArray) -> Regions:
         """Label every pixel of a plane.

@@ -1,8 +1,8 @@
-"""Partitions kept on disk by what they were made from, so that none is computed twice.
+"""A cache of partitions on disk, so that none is computed twice.
 
 The name of an entry is the SHA-256 of the plane's values and of the partitioner's settings; it
-tells nothing about a file or a patient. Several processes may share a folder: an entry appears
-whole or not at all, and two that make the same one write the same bytes.
+says nothing about a file or a patient. Several processes may share a folder: entries are written
+under a temporary name, and two processes that make the same entry write the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CachedPartitioner:
     """A partitioner that looks into a folder first.
 
     Attributes:
-        source: makes what is missing.
+        source: makes the partitions that are missing.
         folder: holds the entries; made when the first is kept.
     """
 
@@ -69,7 +69,7 @@ class CachedPartitioner:
 
 
 def _load(path: Path, shape: tuple[int, ...]) -> Regions | None:
-    """Read an entry; None where there is none or it is damaged."""
+    """Return an entry, or None if there is none or it is damaged."""
     try:
         # numpy leaves a damaged file open that it opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:

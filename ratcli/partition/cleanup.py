@@ -18,8 +18,9 @@ class Cleanup:
 
     Attributes:
         split: parts of a region that do not touch become regions of their own.
-        specks: pieces of fewer pixels join the nearest larger one; 0 leaves them.
-        holes: pieces of at most so many pixels that one region encloses join it; 0 leaves them.
+        specks: pieces with fewer pixels join the nearest larger one; with 0, none does.
+        holes: pieces of up to this many pixels join the one region that encloses them; with 0,
+            none does.
     """
 
     split: bool = False
@@ -27,11 +28,11 @@ class Cleanup:
     holes: int = 0
 
     def describe(self) -> tuple[str, ...]:
-        """All that changes the result."""
+        """Everything that changes the result."""
         return (f"split={self.split}", f"specks={self.specks}", f"holes={self.holes}")
 
     def apply(self, regions: Regions) -> Regions:
-        """Take the steps that are on."""
+        """Return the regions after the steps that are on."""
         if self.split:
             regions = split_unconnected(regions)
         if self.specks:
@@ -42,7 +43,7 @@ class Cleanup:
 
 
 def paint(masks: Iterable[BoolArray], height: int, width: int) -> Regions:
-    """Make regions of masks: the smaller over the larger, and what none covers is one more.
+    """Make regions of masks: smaller ones are painted over larger ones, the rest is one region.
 
     Args:
         masks: bool `(H, W)` each, in any order.

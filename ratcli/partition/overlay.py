@@ -9,7 +9,7 @@ from ratcli.regions import LabelArray
 
 Picture = npt.NDArray[np.uint8]
 
-# Told apart by people who do not tell red from green (Okabe and Ito 2008), and three more.
+# Colours that people with colour blindness can distinguish (Okabe and Ito 2008), and three more.
 _PALETTE = np.array(
     [
         (86, 180, 233),

@@ -1,4 +1,4 @@
-"""One number for a region through a stack: labels of neighbouring planes matched by overlap."""
+"""Gives a region the same number in all planes of a stack, by overlap between neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ratcli.regions import LabelArray
 
 @dataclass
 class Propagator:
-    """Renumbers planes in their order, so that what overlaps keeps its number.
+    """Renumbers planes in their order, so that regions that overlap keep their number.
 
     A region takes the number of the region of the plane before with which it shares the largest
     part of both (intersection over union); each number is taken once, the best pair first. What

@@ -47,8 +47,8 @@ def read_compact(path: Path) -> tuple[SamShape, dict[str, Tensor]]:
             return _shape(table), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} is damaged, or holds no compact SAM",
-            hint="Install rat again, or bring the file anew.",
+            f"{path.name} is damaged, or is not a compact SAM",
+            hint="Install rat again, or copy the file again.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The file of the compact SAM that ships with `rat`: where it is, and what is told of it.
+"""Finds the file of the compact SAM that ships with `rat`, and its entry in the registry.
 
 Needs no torch, so that listing what is installed stays quick.
 """
@@ -15,7 +15,7 @@ FILE = "sam-compact.safetensors"
 
 
 def find_compact() -> Path:
-    """Return the installed weights, verified where a registry has their hash.
+    """Return the installed weights, verified if a registry has their hash.
 
     Raises:
         WeightsError: there are none, or they are damaged.
@@ -36,13 +36,13 @@ def find_compact() -> Path:
 
 
 def installed_compact() -> Path | None:
-    """Return the file of the weights, not verified; None where there is none."""
+    """Return the file of the weights, not verified, or None if there is none."""
     files = [folder / FILE for folder in weights_folders()]
     return next((file for file in files if is_there(file)), None)
 
 
 def registered_facts(path: Path) -> dict[str, Any]:
-    """Return what the registry beside the weights tells of them; empty where it tells nothing.
+    """Return the entry of the weights in the registry beside them; empty if there is none.
 
     Raises:
         WeightsError: the registry is damaged.

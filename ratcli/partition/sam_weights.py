@@ -1,4 +1,4 @@
-"""SAM checkpoints: which there are, where they lie, how they are fetched and trusted.
+"""SAM checkpoints: finds, downloads, imports, verifies and reads them.
 
 Meta's checkpoints are not ours to ship. They are downloaded or imported once, verified by SHA-256
 before they get their final name, and verified again each time they are loaded. A checkpoint is
@@ -37,7 +37,7 @@ class SamCheckpoint:
         name: as on the command line.
         file: its file name.
         sha256: hash of its bytes.
-        size: bytes, or None where nobody has told.
+        size: bytes, or None if it is not known.
         url: where it is published.
     """
 
@@ -147,7 +147,7 @@ def download_checkpoint(
     Args:
         checkpoint: which.
         home: folder to keep it in.
-        progress: is told the bytes that arrive.
+        progress: hears how many bytes arrive.
         timeout_s: seconds without a byte after which the transfer is given up.
 
     Raises:
@@ -185,7 +185,7 @@ def _retrieve(checkpoint: SamCheckpoint, folder: Path, fetch: Any) -> Path:
 
 
 def _cause(error: Exception) -> str:
-    """Say why a transfer failed in a few words, without its address."""
+    """Return in a few words why a transfer failed, without its address."""
     import requests
 
     if isinstance(error, requests.exceptions.Timeout):
@@ -193,7 +193,7 @@ def _cause(error: Exception) -> str:
     if isinstance(error, requests.exceptions.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the transfer broke off"
+        return "the transfer was interrupted"
     return "there is no connection to the server"
 
 
@@ -202,7 +202,7 @@ def import_checkpoint(source: Path, home: Path | None = None) -> tuple[SamCheckp
 
     Raises:
         InputNotFoundError: there is no such file.
-        WeightsError: its hash is of no checkpoint in `CHECKPOINTS`.
+        WeightsError: no checkpoint in `CHECKPOINTS` has its hash.
         OutputError: the folder cannot be written.
     """
     if not source.is_file():
@@ -211,8 +211,8 @@ def import_checkpoint(source: Path, home: Path | None = None) -> tuple[SamCheckp
     known = {checkpoint.sha256: checkpoint for checkpoint in CHECKPOINTS.values()}
     if found not in known:
         raise WeightsError(
-            f"{source.name} is none of the published SAM checkpoints: its SHA-256 is {found}",
-            hint="It may be cut off; compare its size with the original's.",
+            f"{source.name} is not a published SAM checkpoint: its SHA-256 is {found}",
+            hint="It may be incomplete; compare its size with that of the original.",
         )
     checkpoint = known[found]
     try:
@@ -252,13 +252,13 @@ def load_state(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} is no whole checkpoint of tensors",
-            hint="It may be cut off, or hold code, which is never run.",
+            f"{path.name} is not a complete checkpoint of tensors",
+            hint="It may be incomplete, or contain code, which rat never runs.",
         ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(v, torch.Tensor) for v in state.values()
     ):
-        raise WeightsError(f"{path.name} holds other things than tensors by name")
+        raise WeightsError(f"{path.name} contains other things than named tensors")
     return dict(state)
 
 

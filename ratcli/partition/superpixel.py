@@ -1,4 +1,4 @@
-"""`superpixel`: regions of like intensity, without a network.
+"""`superpixel`: regions of similar intensity, without a network.
 
 Smooth, cut the histogram into classes by Otsu's criterion, take connected components and give
 components too small for attention to their nearest neighbour. On clean and noisy (30 HU) real CT
@@ -21,7 +21,7 @@ from ratcli.partition.otsu import otsu_thresholds
 from ratcli.regions import Regions
 from ratcli.scan import FloatArray
 
-# What lies beyond (metal, -1040 HU and less) must not decide where soft tissue is cut.
+# Values outside (metal, -1040 HU and less) must not influence the thresholds in soft tissue.
 _RANGE = (-2.7, 2.0)
 # Eight-bit light plus this much, so that black has a finite optical density.
 _DARK = 8.0 / 255.0

@@ -16,7 +16,7 @@ class Whole:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Nothing but the name changes the result."""
+        """Only the name."""
         return (self.name,)
 
     def partition(self, plane: FloatArray) -> Regions:

@@ -1,4 +1,4 @@
-"""The physics of each task: how a scanner would have degraded a plane.
+"""The physics of each task: degrades a plane as a scanner would.
 
 A task's degradation is a module with a function `degrader` and one line in `DEGRADERS`.
 """
@@ -25,10 +25,10 @@ DEGRADERS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Degradation:
-    """How a scan is degraded; what a task has no use for is ignored.
+    """How a scan is degraded; a task ignores the values that it does not need.
 
     Attributes:
-        dose: share of the dose or the counts that is left.
+        dose: dose fraction, or count fraction for PET.
         seed: of the noise; each plane has its own.
         noise_hu: standard deviation of the noise that a CT scan has already; None to measure it.
         kernel: reconstruction kernel of a CT scan, a key of `scan_ct.KERNELS`.
@@ -51,14 +51,14 @@ class Degrader(Protocol):
 
     @property
     def facts(self) -> Mapping[str, float]:
-        """What was measured or assumed, to be told and recorded."""
+        """What was measured or assumed; it is shown and recorded."""
 
     def __call__(self, values: FloatArray, padding: BoolArray, plane: int) -> FloatArray:
         """Degrade a plane.
 
         Args:
             values: `(C, H, W)` in the task's first unit, or one proportional to it.
-            padding: `(H, W)`, true where a pixel holds no measurement; those do not change.
+            padding: `(H, W)`, true for pixels without a measurement; they do not change.
             plane: its number; seeds its noise.
         """
 

@@ -6,8 +6,8 @@ For the line integral p of a ray, photons I0, dose fraction d, bowtie b and tube
     q' = ln(I0 d b m / max(y, 1))
 
 The noise (1 + 2 beta q)(q' - q) is reconstructed with the scan's kernel and added to the image, so
-anatomy keeps its sharpness. Its mean is taken off, as scanners correct for it. An input that is a
-scan of dose 1 has noise of its own: only the missing variance is added.
+anatomy keeps its sharpness. Its mean is subtracted, as scanners correct for it. An input that is a
+scan of dose 1 already has noise, so only the missing variance is added.
 
 Sources: Zeng et al., IEEE Trans. Nucl. Sci. 62(5):2226, 2015; Yu et al., J. Comput. Assist. Tomogr.
 36(4):477, 2012 (bowtie, tube current, electronic noise, adding to a scan).
@@ -54,7 +54,7 @@ def low_dose_noise(
         spacing_mm: pixel pitch.
         dose: how to degrade.
         generator: source of randomness, on the device of `hu`. Planes draw one after another, so
-            that a batch gives the noise of single planes.
+            that a batch gives the same noise as single planes.
 
     Returns:
         Noise in HU, of the shape of `hu`; zero in padding (below -1500 HU).

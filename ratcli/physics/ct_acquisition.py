@@ -1,4 +1,4 @@
-"""What a CT scanner would have read of a plane, and the noise of its readings."""
+"""Simulates what a CT scanner reads of a plane, and the noise of its readings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CtAcquisition:
         raw: attenuation q before the water correction, `(B, views, bins)`.
         flux: photons without patient over I0, `(B, views, bins)`.
         photons: I0 of each plane, `(B,)`.
-        merged: readings of the scanner that one ray of the grid stands for.
+        merged: number of readings of the scanner that one ray of the grid represents.
     """
 
     dose: CtDose
@@ -52,7 +52,7 @@ class CtAcquisition:
 
     @classmethod
     def of(cls, hu: Tensor, spacing_mm: float, grid: RadialGrid, dose: CtDose) -> CtAcquisition:
-        """Project square planes coarsely: readings vary slowly beside their noise."""
+        """Project square planes on a coarse grid, since readings vary slowly."""
         coarse, pitch_mm, geometry = _coarse(hu, spacing_mm, grid)
         raw = _soften(forward_project(coarse, pitch_mm, geometry), dose.hardening)
         flux = _flux(raw, geometry.bin_positions(hu.device), dose)
@@ -136,11 +136,11 @@ def _flux(raw: Tensor, positions_mm: Tensor, dose: CtDose) -> Tensor:
 
 
 def _tissue_weights(coarse: Tensor, pitch_mm: float, geometry: Geometry) -> Tensor:
-    """Return how much each ray's variance counts in soft tissue's; sums to 1 for each plane."""
+    """Return the weight of each ray's variance in that of soft tissue; sums to 1 for each plane."""
     hu = mu_to_hu(coarse)
     low, high = _SOFT_TISSUE_HU
     tissue = ((hu > low) & (hu < high)).float()
-    # A plane without any (air alone, a bare lung): everything that attenuates, else everything.
+    # A plane without soft tissue: use everything that attenuates, or else the whole plane.
     for threshold in (-900.0, -math.inf):
         empty = tissue.sum((1, 2)) < 16
         tissue[empty] = (hu[empty] > threshold).float()
@@ -149,7 +149,7 @@ def _tissue_weights(coarse: Tensor, pitch_mm: float, geometry: Geometry) -> Tens
 
 
 def _solve_photons(scan: CtAcquisition, weights: Tensor, variance: float) -> Tensor:
-    """Find I0 of each plane such that its weighted mean variance is the wanted one (bisection)."""
+    """Return the I0 that gives each plane the wanted weighted mean variance, by bisection."""
     low = torch.full_like(scan.photons, math.log(1e1))
     high = torch.full_like(scan.photons, math.log(1e9))
     for _ in range(32):

@@ -2,7 +2,7 @@
 
 A view's spectrum is a radial line of the plane's (the central slice theorem). Spreading all lines
 with a Kaiser-Bessel kernel onto a grid of twice the density and one inverse FFT give the same plane
-as back-projection, some forty times sooner: what endless noise needs. Everything is in pixels, so
+as back-projection, about forty times faster, which training needs. Everything is in pixels, so
 one matrix serves every spacing.
 
 Source: Jackson et al., IEEE TMI 10(3):473, 1991; Beatty et al., IEEE TMI 24(6):799, 2005.

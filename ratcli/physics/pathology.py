@@ -1,4 +1,4 @@
-"""Slides at a quarter of the resolution: optics' blur, antialiased bicubic, sensor noise, JPEG.
+"""Slides at a quarter of the resolution: blur of the optics, bicubic, sensor noise, JPEG.
 
 With blur, noise and compression off, this is the degradation of the literature: MATLAB's
 `imresize(image, 1/4)`, bicubic with antialiasing.

@@ -1,4 +1,4 @@
-"""Low-count PET: a sinogram of fewer coincidences, reconstructed as scanners do.
+"""Low-count PET: simulates a sinogram of fewer coincidences and reconstructs it by OSEM.
 
 With the system matrix A, attenuation a, sensitivity k and detector blur G, expected prompts are
 
@@ -6,8 +6,8 @@ With the system matrix A, attenuation a, sensitivity k and detector blur G, expe
 
 with scatter s (trues blurred widely) and randoms r (uniform). Counts are Poisson; a fraction d of
 them is kept (thinning). OSEM with the same model reconstructs noisy and expected prompts alike, and
-the difference is the noise: added to a scan, its anatomy is not blurred again. A scan has noise of
-its own, so only the missing part is added.
+the difference is the noise. Adding it to a scan does not blur the anatomy again. A scan already has
+noise, so only the missing part is added.
 
 Sources: Hudson and Larkin, IEEE TMI 13(4):601, 1994 (OSEM); Wang et al., PET Clin. 16(4), 2021.
 """
@@ -71,7 +71,7 @@ def simulate_low_count(
     generator: torch.Generator | None = None,
     attenuation_per_mm: Tensor | None = None,
 ) -> Tensor:
-    """Return the plane as fewer counts would show it; never below zero, as OSEM's images.
+    """Return the plane with the noise of fewer counts; never below zero, like images of OSEM.
 
     Arguments as for `low_count_noise`.
     """
@@ -85,7 +85,7 @@ def expected_image(
     counts: PetCounts,
     attenuation_per_mm: Tensor | None = None,
 ) -> Tensor:
-    """Return what endless counts would show of true activity `(N, N)`: blurred, without noise.
+    """Return the image of true activity `(N, N)` without noise: blurred by the scanner and OSEM.
 
     Raises:
         ValueError: the plane is not square, or larger than 160 pixels.
@@ -103,7 +103,7 @@ def _missing(counts: PetCounts) -> float:
 
 
 def _body(plane: Tensor) -> Tensor:
-    """Return soft tissue's attenuation wherever there is uptake, and in what it encloses."""
+    """Return the attenuation of soft tissue for pixels with uptake and those that they enclose."""
     level = 0.02 * torch.quantile(plane[plane > 0], 0.95) if bool((plane > 0).any()) else 1.0
     solid = binary_fill_holes((gaussian_blur(plane[None], 2.0)[0] > level).cpu().numpy())
     return torch.from_numpy(solid).to(plane) * TISSUE_PER_MM

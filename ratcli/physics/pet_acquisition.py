@@ -1,4 +1,4 @@
-"""What a PET scanner counts of a plane, and OSEM, which reconstructs it."""
+"""Simulates what a PET scanner counts of a plane, and reconstructs it by OSEM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The square of a plane that holds what is active, shrunk to what OSEM can reconstruct soon."""
+"""Cuts the active square out of a plane, and shrinks it so that OSEM stays fast."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ActiveSquare:
 
     @classmethod
     def around(cls, plane: Tensor) -> ActiveSquare:
-        """Return the square around what is active in a plane `(H, W)`."""
+        """Return the square around the active pixels of a plane `(H, W)`."""
         active = plane > 0.01 * plane.max()
         rows, columns = active.any(1).nonzero()[:, 0], active.any(0).nonzero()[:, 0]
         low = (int(rows[0]), int(columns[0]))
@@ -45,7 +45,7 @@ class ActiveSquare:
         return cls(factor, top, left, side, (plane.shape[0], plane.shape[1]))
 
     def cut(self, plane: Tensor) -> Tensor:
-        """Cut the square out, zero where it leaves the plane, and pool it."""
+        """Cut the square out, with zeros outside the plane, and average it to its shrunk size."""
         height, width = self.shape
         low_y, low_x = max(0, self.top), max(0, self.left)
         part = plane[low_y : self.top + self.side, low_x : self.left + self.side]

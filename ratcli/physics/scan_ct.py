@@ -1,4 +1,4 @@
-"""Low-dose CT of a whole scan: its own noise tells how many photons it had."""
+"""Simulates a lower dose of a whole CT scan; its noise shows how many photons it had."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LEAST_HU = 0.3
 
 @dataclass(frozen=True)
 class CtDegrader:
-    """Adds the noise that a scan of lower dose would have more; see `Degrader`."""
+    """Adds the additional noise of a lower dose; see `Degrader`."""
 
     dose: CtDose
     spacing_mm: float
@@ -43,7 +43,7 @@ class CtDegrader:
 
     @property
     def shrinks(self) -> int:
-        """The grid stays."""
+        """The grid does not change."""
         return 1
 
     @property
@@ -63,7 +63,7 @@ class CtDegrader:
 def degrader(
     degradation: Degradation, samples: Sequence[FloatArray], spacing_mm: float
 ) -> CtDegrader:
-    """Find the photons that explain a scan's noise; where none is found, a usual number."""
+    """Find the photons that explain the noise of a scan; if none is found, use a usual number."""
     dose = CtDose(fraction=degradation.dose, original=1.0, kernel=KERNELS[degradation.kernel])
     noise = degradation.noise_hu
     if noise is None:
@@ -77,8 +77,8 @@ def degrader(
 def _photons(
     dose: CtDose, samples: Sequence[FloatArray], spacing_mm: float, noise_hu: float
 ) -> float:
-    """Return the photons with which the full dose has a scan's noise, the median of its planes."""
-    # A scan lacks (1/d - 1) times the variance that it has.
+    """Return the photons that explain the noise of a scan of full dose, a median over planes."""
+    # The variance to add is (1/d - 1) times the variance that the scan has.
     missing = noise_hu * math.sqrt(1 / dose.fraction - 1)
     planes = [torch.from_numpy(values[0].astype(np.float32)) for values in samples]
     found = [calibrate_photons(plane, spacing_mm, dose, missing).photons for plane in planes]

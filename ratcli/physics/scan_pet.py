@@ -1,4 +1,4 @@
-"""Low-count PET of a whole scan: hot planes have more counts than cold ones."""
+"""Simulates fewer counts of a whole PET scan; planes with more activity have more counts."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class PetDegrader:
 
     @property
     def shrinks(self) -> int:
-        """The grid stays."""
+        """The grid does not change."""
         return 1
 
     @property
     def facts(self) -> dict[str, float]:
-        """Prompts that are left in a mean plane."""
+        """Prompts of a mean plane after the reduction."""
         return {"counts": self.counts.counts * self.counts.fraction}
 
     def __call__(self, values: FloatArray, padding: BoolArray, plane: int) -> FloatArray:
@@ -48,7 +48,7 @@ class PetDegrader:
         activity = np.where(padding, 0, values[0]).astype(np.float32)
         share = float(np.maximum(activity, 0).sum(dtype=np.float64)) / self.mean_activity
         counts = self.counts.counts * share
-        if counts * self.counts.fraction < _FEWEST:  # nothing there to count
+        if counts * self.counts.fraction < _FEWEST:  # too few counts to simulate
             return values
         own = replace(self.counts, counts=counts)
         generator = plane_generator(self.seed, plane)
@@ -59,7 +59,7 @@ class PetDegrader:
 def degrader(
     degradation: Degradation, samples: Sequence[FloatArray], spacing_mm: float
 ) -> PetDegrader:
-    """Share a scan's counts out by the activity of its planes."""
+    """Distribute the counts of a scan over its planes, by their activity."""
     sums = [float(np.maximum(values, 0).sum(dtype=np.float64)) for values in samples]
     counts = PetCounts(counts=degradation.counts, fraction=degradation.dose, original=1.0)
     return PetDegrader(counts, spacing_mm, degradation.seed, max(float(np.mean(sums)), 1e-12))

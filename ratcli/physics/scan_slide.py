@@ -1,4 +1,4 @@
-"""Slides four times as coarse, as the literature of super-resolution makes them."""
+"""Simulates slides with pixels four times as large, as is usual in super-resolution."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SlideDegrader:
         return {}
 
     def __call__(self, values: FloatArray, padding: BoolArray, plane: int) -> FloatArray:
-        """Degrade a piece `(C, H, W)`, sides multiples of the scale; see `Degrader`."""
+        """Degrade a part of a slide `(C, H, W)`, sides multiples of the scale; see `Degrader`."""
         low: FloatArray = degrade_slide(torch.from_numpy(values), self.scan).numpy()
         return low
 
@@ -37,5 +37,5 @@ class SlideDegrader:
 def degrader(
     degradation: Degradation, samples: Sequence[FloatArray], spacing_mm: float
 ) -> SlideDegrader:
-    """Return the literature's degradation: bicubic alone."""
+    """Return the degradation of the literature: only bicubic interpolation."""
     return SlideDegrader(SlideScan())

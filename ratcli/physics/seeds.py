@@ -1,4 +1,4 @@
-"""Seeds: each plane of a scan has its own, whatever the order of work."""
+"""Seeds: each plane of a scan has its own, so that the order of work does not matter."""
 
 from __future__ import annotations
 

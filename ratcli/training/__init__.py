@@ -1,1 +1,1 @@
-"""Training: material, loss, and the loop."""
+"""Training: examples, loss, and the loop."""

@@ -18,7 +18,7 @@ CURVE = "curve.csv"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint under its name only when it is whole.
+    """Write a checkpoint under a temporary name, and rename it when it is complete.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
@@ -37,7 +37,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read a checkpoint; code inside it is never run.
+    """Read a checkpoint without running any code that it may hold.
 
     Raises:
         UsageError: there is none.
@@ -53,10 +53,10 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 class Curve:
-    """Figures of every step, one row each, as CSV.
+    """The figures of all steps in a CSV file, one row for each step.
 
     Args:
-        path: the file; rows are added to what is there.
+        path: the file; new rows are appended.
         columns: names of the figures, `step` first.
     """
 
@@ -65,7 +65,7 @@ class Curve:
         self._columns = tuple(columns)
 
     def cut_after(self, step: int) -> None:
-        """Drop the rows beyond a step: they were not kept by a checkpoint and come again."""
+        """Drop the rows after a step: no checkpoint has them, so these steps will run again."""
         if not self._path.is_file():
             return
         with self._path.open(newline="", encoding="utf-8") as stream:
@@ -74,7 +74,7 @@ class Curve:
         self._write(rows[:1] + kept, "w")
 
     def add(self, step: int, figures: Sequence[float]) -> None:
-        """Add a row.
+        """Append the figures of a step.
 
         Raises:
             OutputError: the file cannot be written.

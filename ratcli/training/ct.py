@@ -1,10 +1,11 @@
-"""Material for CT denoising: real and procedural slices, degraded as a scanner would.
+"""Examples for CT denoising: real and procedural slices with the noise of a lower dose.
 
-A real slice has noise of its own, and a network that is asked for that very slice learns to keep
-it. So the target is made independent of the input's noise: with added noise e, the network sees
-`x + e` and is asked for `x - c e`, where c is the variance of the slice's own noise over that of e.
-Own noise and added noise cancel in their correlation, and the target is right on average. Where c
-would be large, e is drawn stronger. e has about the reach of the slice's own noise.
+A real slice x already has noise. A network that learned to return x would learn to keep this
+noise, so the target must not share noise with the input. We add noise e: the network sees `x + e`
+and learns to return `x - c e`, where c is the variance of the noise in x divided by the variance of
+e. Then the noise of the input and the noise of the target are uncorrelated, and the target is right
+on average. If c would be large, a stronger e is drawn. The kernel of e is chosen so that its
+correlation length is about that of the noise in x.
 
 Source: Pang et al., Recorrupted-to-Recorrupted, CVPR 2021 (recorrupted pairs).
 """
@@ -30,18 +31,18 @@ from ratcli.training.recipe import Recipe
 # Scanners store whole HU from -1024 up; most low-dose air is cut there.
 _LOWEST_HU = -1024.0
 _PROCEDURAL_SIZE = 384
-# Added noise is at least this share of a slice's own, so that the target's noise stays bounded.
+# The added noise is at least this share of the noise in the slice: it bounds c.
 _LEAST_ADDED = 0.7
 _HIGHEST_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
 class _OwnNoise:
-    """What a real slice has of its own.
+    """The noise that a real slice already has.
 
     Attributes:
-        patches: where it is measured.
-        kernels: whose noise reaches as far.
+        patches: the flat patches in which it is measured.
+        kernels: kernels whose noise has about the same correlation length.
     """
 
     patches: FlatPatches
@@ -49,13 +50,13 @@ class _OwnNoise:
 
 
 class CtExamples:
-    """Slices with the noise of a lower dose; patients are drawn evenly, whatever their slices.
+    """Slices with the noise of a lower dose; each patient is drawn equally often.
 
     Args:
         task: `ct-denoise`.
         recipe: seed, noise range, share of procedural slices, partitioner.
-        planes: slices of usual dose. Slices without flat soft tissue are used where there is no
-            other.
+        planes: slices of full dose. Slices without flat soft tissue are used only if there are no
+            others.
     """
 
     def __init__(self, task: Task, recipe: Recipe, planes: Sequence[TargetPlane]) -> None:
@@ -76,7 +77,7 @@ class CtExamples:
         return make_example(self._task, self._partitioner, noisy[None], target)
 
     def _procedural(self, rng: np.random.Generator) -> tuple[FloatArray, TargetPlane]:
-        """Draw a slice that is free of noise; return it noisy `(H, W)`, and as it is."""
+        """Draw a procedural slice; return it with noise `(H, W)`, and as the target."""
         spacing = float(rng.uniform(0.6, 1.0)) * 512 / _PROCEDURAL_SIZE
         hu, _ = ct_slice(rng, size=_PROCEDURAL_SIZE, spacing_mm=spacing)
         dose = sample_dose(rng, self._recipe.noise_hu)
@@ -84,7 +85,7 @@ class CtExamples:
         return _stored(rng, plane.values[0], _noise(rng, plane, dose)), plane
 
     def _real(self, rng: np.random.Generator) -> tuple[FloatArray, TargetPlane]:
-        """Draw a scanned slice; return it noisier `(H, W)`, and a target without that noise."""
+        """Choose a scanned slice; return it with added noise `(H, W)`, and its target."""
         plane = self._patients.draw_evenly(rng)
         own = self._own[id(plane)]
         low, high = self._recipe.noise_hu
@@ -107,7 +108,7 @@ def _own_noise(plane: TargetPlane) -> _OwnNoise | None:
 
 
 def _target_weight(own: _OwnNoise | None, noise: FloatArray) -> float:
-    """Return c: the variance of a slice's own noise over that of the added noise."""
+    """Return c: the variance of the noise in a slice over the variance of the added noise."""
     if own is None:
         return 0.0
     added = own.patches.deviation(noise)
@@ -122,7 +123,7 @@ def _noise(rng: np.random.Generator, plane: TargetPlane, dose: CtDose) -> FloatA
 
 
 def _stored(rng: np.random.Generator, hu: FloatArray, noise: FloatArray) -> FloatArray:
-    """Return a noisy slice as scanners store it: whole HU, mostly cut at -1024."""
+    """Return a noisy slice as scanners store it: whole HU, and in most cases none below -1024."""
     noisy: FloatArray = (hu + noise).round()
     if rng.random() < 0.7:
         noisy = np.maximum(noisy, np.minimum(_LOWEST_HU, hu))
@@ -130,6 +131,6 @@ def _stored(rng: np.random.Generator, hu: FloatArray, noise: FloatArray) -> Floa
 
 
 def _as_reconstructed(plane: TargetPlane, dose: CtDose) -> TargetPlane:
-    """Show a drawn plane through the kernel that its noise will have."""
+    """Blur a procedural plane with the kernel that its noise will have."""
     hu = torch.from_numpy(plane.values)
     return replace(plane, values=blur_with_kernel(hu, plane.spacing_mm, dose.kernel).numpy())

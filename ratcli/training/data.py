@@ -1,4 +1,4 @@
-"""Scans to learn from: found in folders, told apart by patient, read plane by plane."""
+"""Scans to learn from: finds them in folders, assigns them to patients, and reads their planes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 @dataclass(frozen=True)
 class FoundScan:
-    """A scan or picture, not yet read.
+    """A scan or picture that was found but not yet read.
 
     Attributes:
-        patient: what may not be split over training and validation.
-        key: path below the folder without a suffix; finds its partner.
+        patient: all scans of one patient are used either for training or for validation.
+        key: path below the folder without the suffix; the two scans of a pair have the same key.
         source: the scan, or the path of a picture.
     """
 
@@ -39,11 +39,11 @@ class FoundScan:
 
 @dataclass(frozen=True)
 class PlacedPlane:
-    """A plane and where it lies.
+    """A plane and its position.
 
     Attributes:
         plane: its values.
-        position_mm: along the normal, for DICOM; None elsewhere.
+        position_mm: along the normal of the planes; None if the format does not give it.
     """
 
     plane: TargetPlane
@@ -55,25 +55,24 @@ def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[Target
 
     Args:
         root: folder that the entries are relative to.
-        entries: a file or folder each, searched with the folders inside; one entry is one
-            patient, slide or source, which is never split over training and validation.
-            For tasks in colour, PNG and JPEG files are read too.
+        entries: files, or folders that are searched with all folders inside. Each entry is one
+            patient, slide or source. For tasks in colour, PNG and JPEG files are read, too.
         task: checks that the scans fit.
 
     Raises:
         InputNotFoundError: an entry is missing.
         UnreadableInputError: a scan is damaged.
-        UnsuitableInputError: a scan is of another kind, or does not tell its pixel spacing.
+        UnsuitableInputError: a scan does not fit the task, or has no pixel spacing.
     """
     return read_scans(find_entries(root, entries, task), task)
 
 
 def read_scans(scans: Sequence[FoundScan], task: Task) -> list[TargetPlane]:
-    """Read every plane of some scans; what memory does not hold is kept on disk.
+    """Read every plane of some scans; planes that do not fit into memory are kept on disk.
 
     Raises:
         UnreadableInputError: a scan is damaged.
-        UnsuitableInputError: a scan is of another kind, or does not tell its pixel spacing.
+        UnsuitableInputError: a scan does not fit the task, or has no pixel spacing.
     """
     store = PlaneStore()
     return [
@@ -84,7 +83,7 @@ def read_scans(scans: Sequence[FoundScan], task: Task) -> list[TargetPlane]:
 
 
 def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[FoundScan]:
-    """List the scans of named entries, one patient each; see `read_patients`.
+    """List the scans of named entries; each entry is one patient, see `read_patients`.
 
     Raises:
         InputNotFoundError: an entry is missing or holds no scan.
@@ -93,7 +92,7 @@ def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[FoundSc
 
 
 def find_patients(root: Path, task: Task) -> list[FoundScan]:
-    """List all scans in a folder and tell patients apart.
+    """List all scans in a folder, each with its patient.
 
     A DICOM scan's patient is its PatientID. Elsewhere each file or folder directly in `root` is
     one patient; files `sub-NAME_...` of the same NAME are one. Links to folders are followed.
@@ -119,7 +118,7 @@ def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
 
     Raises:
         UnreadableInputError: it is damaged.
-        UnsuitableInputError: it is of another kind, or does not tell its pixel spacing.
+        UnsuitableInputError: it does not fit the task, or has no pixel spacing.
     """
     if isinstance(scan.source, Path):
         yield PlacedPlane(TargetPlane(scan.patient, read_picture(scan.source), 1.0), None)
@@ -135,7 +134,7 @@ def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
 
 def _find_entry(root: Path, entry: str, task: Task) -> list[FoundScan]:
     if not (root / entry).exists():
-        raise InputNotFoundError(f"training data lack '{entry}'")
+        raise InputNotFoundError(f"there is no '{entry}' in the training data")
     return [replace(scan, patient=entry) for scan in _scans_below(root / entry, root, entry, task)]
 
 
@@ -183,7 +182,7 @@ def _patient(scan: FoundScan) -> str:
 
 
 def _dicom_patient(scan: ScanSource) -> str | None:
-    """Return a hash of the PatientID, which is kept nowhere; None where it is blank."""
+    """Return a hash of the PatientID, or None if it is blank; the PatientID itself is not kept."""
     from ratcli.formats.dicom.elements import text
     from ratcli.formats.dicom.files import read_header
 
@@ -202,7 +201,7 @@ def _checked(reader: ScanReader, scan: FoundScan, task: Task) -> tuple[float, fl
             raise UnsuitableInputError(f"{name}: {error}") from error
     spacing = info.spacing_mm[2]
     if spacing is None and task.scale == 1:
-        raise UnsuitableInputError(f"{name} does not tell its pixel spacing")
+        raise UnsuitableInputError(f"{name} has no pixel spacing")
     try:
         return spacing or 1.0, task.unit_factor(info)
     except UnsuitableInputError as error:
@@ -210,7 +209,7 @@ def _checked(reader: ScanReader, scan: FoundScan, task: Task) -> tuple[float, fl
 
 
 def _values(reader: ScanReader, plane: int, task: Task) -> FloatArray:
-    """Read a plane; padding and what is not finite becomes the task's lowest value."""
+    """Read a plane; padding and values that are not finite become the task's lowest value."""
     values = reader.read(plane)
     hidden = np.broadcast_to(reader.padding(plane), values.shape) | ~np.isfinite(values)
     return np.where(hidden, np.float32(task.window[0]), values)

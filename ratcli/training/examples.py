@@ -16,10 +16,11 @@ from ratcli.task import Task
 
 @dataclass(frozen=True)
 class TargetPlane:
-    """A plane of full quality, of which training makes targets.
+    """A plane of full quality, from which training makes targets.
 
     Attributes:
-        patient: what may not be split over training and validation; never a name.
+        patient: all planes of one patient are used either for training or for validation. A hash,
+            a folder or a file, never the name of a person.
         values: float32 `(C, H, W)` in the task's unit.
         spacing_mm: pixel pitch.
     """
@@ -35,7 +36,7 @@ class Example:
 
     Attributes:
         degraded: float32 `(C, H, W)`, what the network sees.
-        target: float32 `(C, s*H, s*W)`, what it is asked for; s is the task's scale.
+        target: float32 `(C, s*H, s*W)`, what it should return; s is the task's scale.
         labels: int32 `(s*H, s*W)`, regions of the degraded plane.
         name: where it comes from, for logs; never a patient's name.
     """
@@ -54,7 +55,7 @@ class ExampleSource(Protocol):
 
 
 class PatientPlanes:
-    """Planes of several patients, from which one is drawn patient by patient.
+    """Planes of several patients: draws first a patient, then one of the planes.
 
     Args:
         planes: of any number of patients.
@@ -73,11 +74,11 @@ class PatientPlanes:
         return bool(self._names)
 
     def draw_evenly(self, rng: np.random.Generator) -> TargetPlane:
-        """Draw a patient, each with the same chance, and one of the planes."""
+        """Draw a patient, each with the same probability, and one of the planes."""
         return self._one_of(rng, int(rng.integers(len(self._names))))
 
     def draw_by_size(self, rng: np.random.Generator) -> TargetPlane:
-        """Draw a patient with a chance as the square root of all pixels, and one of the planes.
+        """Draw a patient with a probability proportional to the square root of the pixels.
 
         For scans of very different sizes: a whole body beside a few centimetres of a leg.
         """

@@ -42,7 +42,7 @@ class StepDone:
         loss: of the last step.
         rate: learning rate of the last step.
         psnr_db: of the last validation, over the scored range; NaN before.
-        seconds: since this run began or went on.
+        seconds: since this run was started or resumed.
         is_validated: whether this step ended with a validation and a checkpoint.
     """
 
@@ -71,10 +71,10 @@ class Trainer(Generic[AnyBatch]):
         network: being trained.
         average: its averaged parameters, which are what ships.
         step: steps done.
-        best_db: PSNR of the best validation so far; NaN before the first.
+        best_db: PSNR in dB of the best validation so far; NaN before the first.
         workers: processes that make examples ahead; they do not change the result.
         listeners: told after every step, in this order.
-        watch: counts where the time goes.
+        watch: measures how long the parts of a step take.
         stop: set to true to end after the running step, with a checkpoint.
     """
 
@@ -98,7 +98,7 @@ class Trainer(Generic[AnyBatch]):
         folder.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
-        """Go on from the folder's last checkpoint.
+        """Continue from the last checkpoint in the folder.
 
         Raises:
             UsageError: there is none.
@@ -116,7 +116,7 @@ class Trainer(Generic[AnyBatch]):
             self.best_db = float(state.get("best_db", math.nan))
         except Exception as error:
             raise UnreadableInputError(
-                f"{CHECKPOINT} is damaged, or of another recipe: it cannot be resumed"
+                f"{CHECKPOINT} cannot be resumed: it is damaged, or belongs to another recipe"
             ) from error
         self._warn_of_changes(state.get("recipe", "{}"))
         if parallel.rank() == 0:
@@ -132,7 +132,7 @@ class Trainer(Generic[AnyBatch]):
 
         Args:
             listener: told after every step, besides those in `listeners`.
-            until: step to stop at, with a checkpoint from which to go on.
+            until: step to stop at, with a checkpoint from which the run can be continued.
 
         Raises:
             DivergedError: the loss is not a number.
@@ -191,7 +191,7 @@ class Trainer(Generic[AnyBatch]):
         self._optimiser = torch.optim.AdamW(groups, lr=self._recipe.learning_rate)
 
     def _enter_stage(self) -> bool:
-        """Where a stage begins, fit the parameters to its network; return whether one does."""
+        """If a new stage begins, fit the parameters to its network; return whether one begins."""
         stage = self._objective.stage(self.step)
         if stage == self._stage:
             return False
@@ -247,7 +247,7 @@ class Trainer(Generic[AnyBatch]):
         return torch.autocast(self._device.type, torch.bfloat16, enabled=half)
 
     def _keep(self, *, is_best: bool) -> None:
-        """Write the last checkpoint, and the best one if it is."""
+        """Write the last checkpoint, and also the best one if `is_best`."""
         if is_best:
             self.best_db = self._psnr
         if parallel.rank() != 0:
@@ -267,7 +267,7 @@ class Trainer(Generic[AnyBatch]):
             save(self._folder / BEST, best)
 
     def _warn_of_changes(self, before: str) -> None:
-        """Warn of settings that are not those of the checkpoint."""
+        """Warn of settings that differ from those in the checkpoint."""
         now: dict[str, Any] = json.loads(json.dumps(_values(self._recipe)))
         then: dict[str, Any] = json.loads(before)
         changed = sorted(key for key in then.keys() & now.keys() if then[key] != now[key])

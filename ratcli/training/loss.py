@@ -55,16 +55,17 @@ def focal_region_loss(
     return (error * (1 + beta * weight[:, None])).mean()
 
 
-def degradation_size(degraded: Tensor, clean: Tensor, least: float = 0.004) -> Tensor:
-    """Return what degrading changed in each example, root mean square, `(B, 1, 1, 1)`.
+def degradation_size(degraded: Tensor, target: Tensor, least: float = 0.004) -> Tensor:
+    """Return the root mean square difference of each example from its target, `(B, 1, 1, 1)`.
 
-    Errors over it weigh a quiet example like a noisy one; a mean of plain errors is decided by the
-    noisiest, and lets a network blur the quiet ones.
+    If errors are divided by it, an example with little noise counts as much as one with strong
+    noise. Without the division, the noisiest examples decide the mean, and the network learns to
+    blur the others.
 
     Args:
         degraded: `(B, C, H, W)` in the network's units.
-        clean: of the same shape.
-        least: what is taken for an example that was hardly changed.
+        target: of the same shape.
+        least: lower bound, in the network's units, for examples that hardly differ.
     """
-    squared = (degraded.float() - clean.float()).square().mean((1, 2, 3), keepdim=True)
+    squared = (degraded.float() - target.float()).square().mean((1, 2, 3), keepdim=True)
     return (squared + least**2).sqrt()

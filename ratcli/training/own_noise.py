@@ -1,7 +1,7 @@
-"""The noise that a CT slice has of its own: how strong it is, and how far it reaches.
+"""The noise that a CT slice already has: its standard deviation and its correlation length.
 
-Measured in square patches of flat soft tissue, after a fitted plane is taken off each. The quietest
-quarter of the patches counts, since texture and edges raise the others.
+Both are measured in square patches of flat soft tissue. A fitted plane is subtracted from each
+patch. Only the quarter with the lowest variance is used, since texture and edges raise the rest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STEP_PX = 7
 _SOFT_TISSUE_HU = (-160.0, 240.0)
 _QUIETEST = 0.25
 _FEWEST = 6
-# Kernels whose noise reaches about as far as the slice's own: within this lag-one correlation.
+# A kernel fits a slice if the lag-one correlations of their noise differ by less than this.
 _LIKE = 0.06
 
 # Name, and the cutoffs in 1/mm from smooth to sharp.
@@ -44,7 +44,7 @@ class FlatPatches:
     Attributes:
         corners: `(N, 2)`, row and column of each patch's first pixel.
         noise_hu: standard deviation in them.
-        lag_one: correlation of pixels beside each other, mean over rows and columns.
+        lag_one: correlation of neighbouring pixels, mean over rows and columns.
     """
 
     corners: npt.NDArray[np.intp]
@@ -57,7 +57,7 @@ class FlatPatches:
 
 
 def find_flat_patches(hu: FloatArray) -> FlatPatches | None:
-    """Find the flattest patches of soft tissue in a slice `(H, W)` in HU; None where few are."""
+    """Return the flattest patches of soft tissue in a slice `(H, W)` in HU, or None if few."""
     corners = _in_soft_tissue(hu)
     if len(corners) < _FEWEST:
         return None
@@ -74,7 +74,7 @@ def find_flat_patches(hu: FloatArray) -> FlatPatches | None:
 
 
 def kernels_like(lag_one: float, spacing_mm: float) -> list[Kernel]:
-    """Return kernels whose noise reaches about as far as a slice's own; at least three."""
+    """Return the kernels whose noise has about a given lag-one correlation; at least three."""
     pairs = [
         (abs(lag_one_of(kernel, round(spacing_mm, 2)) - lag_one), n, kernel)
         for n, kernel in enumerate(_kernels())
@@ -85,7 +85,7 @@ def kernels_like(lag_one: float, spacing_mm: float) -> list[Kernel]:
 
 @lru_cache(maxsize=4096)
 def lag_one_of(kernel: Kernel, spacing_mm: float) -> float:
-    """Return the correlation of pixels beside each other in the noise of a kernel.
+    """Return the correlation of neighbouring pixels in the noise of a kernel.
 
     The noise power of filtered back-projection rises with the frequency, `P(f) ~ f A(f)^2`.
     """
@@ -102,7 +102,7 @@ def _kernels() -> Iterator[Kernel]:
 
 
 def _in_soft_tissue(hu: FloatArray) -> npt.NDArray[np.intp]:
-    """Return the corners of all patches on a grid that hold soft tissue alone."""
+    """Return the corners of all patches on a grid that contain only soft tissue."""
     low, high = _SOFT_TISSUE_HU
     smooth = _box_mean(hu)
     inside = (smooth > low) & (smooth < high)
@@ -120,7 +120,7 @@ def _box_mean(hu: FloatArray) -> FloatArray:
 
 
 def _residuals(plane: FloatArray, corners: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Cut patches `(N, L, L)` and take a fitted plane off each."""
+    """Cut patches `(N, L, L)` and subtract a fitted plane from each."""
     rows = corners[:, 0, None, None] + np.arange(_SIDE_PX)[:, None]
     columns = corners[:, 1, None, None] + np.arange(_SIDE_PX)[None, :]
     patches = plane[rows, columns].astype(np.float64)
@@ -134,6 +134,6 @@ def _residuals(plane: FloatArray, corners: npt.NDArray[np.intp]) -> npt.NDArray[
 
 
 def _deviation(residuals: npt.NDArray[np.float64]) -> float:
-    """Return the standard deviation; the fitted plane took three degrees of freedom a patch."""
+    """Return the standard deviation; each fitted plane costs three degrees of freedom."""
     freedom = len(residuals) * (_SIDE_PX**2 - 3)
     return float(np.sqrt((residuals**2).sum() / freedom))

@@ -1,4 +1,4 @@
-"""Pairs: scans of low quality in `low/`, the same ones of full quality in `full/`."""
+"""Pairs of scans: low quality in the folder `low/`, the same scan in full quality in `full/`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ratcli.training.recipe import Recipe
 
 LOW, FULL = "low", "full"
 
-# Planes of one position, in mm: tables and rounding differ by less.
+# Planes whose positions differ by less than this, in mm, show the same plane.
 _SAME_MM = 0.2
-# Full and low dose of one plane correlate far above this; of different planes below.
+# Full and low dose of the same plane correlate far more than this, different planes less.
 _LEAST_CORRELATION = 0.5
 
 
@@ -35,7 +35,7 @@ class Pair:
 
     @property
     def patient(self) -> str:
-        """What may not be split over training and validation."""
+        """All scans of one patient are used either for training or for validation."""
         return self.full.patient
 
     @property
@@ -53,13 +53,13 @@ class PairedPlane:
 
 
 class PairExamples:
-    """Examples from pairs; patients are drawn evenly.
+    """Examples from pairs; each patient is drawn equally often.
 
     Args:
         task: the task.
         recipe: its seed.
         planes: at least one.
-        partitioner: finds the regions of the low planes, every time the same.
+        partitioner: finds the regions of the low planes.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ def is_paired(root: Path) -> bool:
 
 
 def find_pairs(root: Path, task: Task) -> list[Pair]:
-    """Match the scans of `low/` and `full/`: by name, else by the positions of DICOM planes.
+    """Match the scans of `low/` and `full/` by name, or else by the positions of DICOM planes.
 
     Raises:
-        InputNotFoundError: a folder holds no scan.
+        InputNotFoundError: a folder has no scan.
         UnsuitableInputError: a scan has no partner.
     """
     low, full = (find_patients(root / part, task) for part in (LOW, FULL))
@@ -132,13 +132,13 @@ def _read_pair(pair: Pair, task: Task) -> Iterator[PairedPlane]:
 def _match_planes(
     pair: Pair, low: list[PlacedPlane], full: list[PlacedPlane]
 ) -> list[tuple[PlacedPlane, PlacedPlane]]:
-    """Match planes by position where both scans tell it, else by number."""
+    """Match planes by position if both scans have positions, or else by number."""
     at = {round(read.position_mm / _SAME_MM): read for read in full if read.position_mm is not None}
     if len(at) == len(full) and all(read.position_mm is not None for read in low):
         matched = [(read, other) for read in low if (other := _nearest(at, read)) is not None]
         if not matched:
             raise UnsuitableInputError(
-                f"no plane of {pair.name} in low/ lies where one of full/ does"
+                f"no plane of {pair.name} in low/ has the position of a plane in full/"
             )
         return matched
     if len(low) != len(full):
@@ -162,13 +162,13 @@ def _check_sizes(pair: Pair, low: TargetPlane, full: TargetPlane, task: Task) ->
     found = full.values.shape[1:]
     if found != wanted:
         raise UnsuitableInputError(
-            f"{pair.name} is {found[0]} x {found[1]} in full/, but low/ asks for "
-            f"{wanted[0]} x {wanted[1]}"
+            f"{pair.name} has planes of {found[0]} x {found[1]} pixels in full/, but those in low/ "
+            f"need {wanted[0]} x {wanted[1]}"
         )
 
 
 def _check_likeness(pair: Pair, low: PlacedPlane, full: PlacedPlane, task: Task) -> None:
-    """Refuse two scans that are the same, or that do not show the same."""
+    """Refuse two scans that are identical, or that show different anatomy."""
     scale = task.scale
     seen = task.normalise(low.plane.values)
     clean = task.normalise(full.plane.values)[:, scale // 2 :: scale, scale // 2 :: scale]
@@ -179,14 +179,14 @@ def _check_likeness(pair: Pair, low: PlacedPlane, full: PlacedPlane, task: Task)
     likeness = float(np.corrcoef(seen.ravel(), clean.ravel())[0, 1])
     if likeness < _LEAST_CORRELATION:
         raise UnsuitableInputError(
-            f"{pair.name} shows one thing in low/ and another in full/ "
+            f"{pair.name} does not show the same in low/ and in full/ "
             f"(correlation {likeness:.2f}, expected above {_LEAST_CORRELATION:g})",
-            hint="Give partners the same name, and the same order of planes.",
+            hint="Give both scans of a pair the same name, and the same order of planes.",
         )
 
 
 def _match_by_position(low: list[FoundScan], full: list[FoundScan]) -> list[Pair]:
-    """Match DICOM scans whose planes lie at the same places."""
+    """Match DICOM scans whose planes have the same positions."""
     places = {piece.key: _places(piece) for piece in (*low, *full)}
     pairs = []
     for piece in low:
@@ -208,7 +208,7 @@ def _is_match(low: FoundScan, full: FoundScan, places: dict[str, frozenset[int]]
 
 
 def _places(piece: FoundScan) -> frozenset[int]:
-    """Return positions in whole mm; none for scans that do not tell them."""
+    """Return positions in whole mm; none for scans without positions."""
     if not isinstance(piece.source, ScanSource) or piece.source.format != "dicom":
         return frozenset()
     with open_scan(piece.source) as reader:

@@ -1,7 +1,7 @@
-"""Several processes train one network, each on its part of every batch; `torchrun` starts them.
+"""Training by several processes, started by `torchrun`: each takes its part of every batch.
 
-A step of W processes equals a step of one process whose batch is W times as large: gradients are
-averaged, and what the loss takes from the whole batch is taken over all processes.
+A step of W processes equals a step of one process with a batch that is W times as large: gradients
+are averaged over the processes, and so is whatever the loss needs of the whole batch.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from torch import Tensor
 
 
 def is_started() -> bool:
-    """Tell whether `torchrun` started this process as one of several."""
+    """Return whether `torchrun` started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes.
+    """Connect to the other processes.
 
     Args:
-        device: where this process computes; NCCL connects GPUs, gloo all else.
+        device: where this process computes; NCCL connects GPUs, gloo anything else.
     """
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def leave() -> None:
-    """Part from the other processes."""
-    if _together():
+    """Disconnect from the other processes."""
+    if _is_connected():
         dist.destroy_process_group()
 
 
 def rank() -> int:
-    """Return the number of this process; 0 where it is alone."""
-    return dist.get_rank() if _together() else 0
+    """Return the number of this process; 0 if it is the only one."""
+    return dist.get_rank() if _is_connected() else 0
 
 
 def world() -> int:
     """Return the number of processes."""
-    return dist.get_world_size() if _together() else 1
+    return dist.get_world_size() if _is_connected() else 1
 
 
 def local_device(name: str) -> str:
@@ -57,7 +57,7 @@ def local_device(name: str) -> str:
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace gradients by their mean over all processes."""
-    if not _together():
+    if not _is_connected():
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -70,7 +70,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 def mean(value: Tensor) -> Tensor:
     """Return the mean of a number over all processes."""
-    if not _together():
+    if not _is_connected():
         return value
     total = value.detach().clone()
     dist.all_reduce(total)
@@ -79,7 +79,7 @@ def mean(value: Tensor) -> Tensor:
 
 def total(value: Tensor) -> Tensor:
     """Return the sum of a tensor over all processes."""
-    if not _together():
+    if not _is_connected():
         return value
     summed = value.clone()
     dist.all_reduce(summed)
@@ -88,7 +88,7 @@ def total(value: Tensor) -> Tensor:
 
 def largest(value: Tensor) -> Tensor:
     """Return the largest of a number over all processes."""
-    if not _together():
+    if not _is_connected():
         return value
     most = value.clone()
     dist.all_reduce(most, dist.ReduceOp.MAX)
@@ -96,11 +96,11 @@ def largest(value: Tensor) -> Tensor:
 
 
 def any_of(flag: bool, device: torch.device) -> bool:
-    """Tell whether a flag is set in any process, so that all of them act alike."""
-    if not _together():
+    """Return whether a flag is set in any process, so that all of them do the same."""
+    if not _is_connected():
         return flag
     return bool(total(torch.tensor(float(flag), device=device)) > 0)
 
 
-def _together() -> bool:
+def _is_connected() -> bool:
     return dist.is_available() and dist.is_initialized()

@@ -14,7 +14,7 @@ from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.training.examples import Example
 
-# A patch whose standard deviation is below this shows air or glass alone; another is tried.
+# A patch with a lower standard deviation shows only air or glass; another place is tried.
 _LEAST_DEVIATION = 0.05
 _TRIES = 4
 
@@ -112,9 +112,9 @@ def _inside(planes: FloatArray, part: tuple[slice, slice]) -> FloatArray:
 
 
 class _Symmetry:
-    """A mirroring, and now and then a transposition, of the last two axes.
+    """A random mirroring, and sometimes a transposition, of the last two axes.
 
-    Transposing is rare: noise of a body that is wider than tall has a direction.
+    Transposing is rare, since the noise of a body that is wider than tall has a direction.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:

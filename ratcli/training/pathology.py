@@ -1,4 +1,4 @@
-"""Material for pathology: real and procedural slides, seen at a quarter of the resolution."""
+"""Examples for pathology: real and procedural slides, degraded to a quarter of the resolution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHRINK = 2
 
 
 class PathologyExamples:
-    """Fields of slides, coarse and fine; slides are drawn by the square root of their pixels.
+    """Fields of slides; a slide is drawn in proportion to the square root of its pixels.
 
     Args:
         task: `pathology-sr`.
@@ -45,12 +45,12 @@ class PathologyExamples:
             field = _field(rng, self._slides.draw_by_size(rng), self._task.scale)
         scan = replace(sample_slide_scan(rng, self._recipe.realistic), scale=self._task.scale)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        coarse = degrade_slide(torch.from_numpy(field.values), scan, generator).numpy()
-        return make_example(self._task, self._partitioner, coarse, field)
+        degraded = degrade_slide(torch.from_numpy(field.values), scan, generator).numpy()
+        return make_example(self._task, self._partitioner, degraded, field)
 
 
 def _field(rng: np.random.Generator, slide: TargetPlane, scale: int) -> TargetPlane:
-    """Cut a field out of a slide, now and then at half its magnification, and vary its stain."""
+    """Cut a field out of a slide, sometimes at half its magnification, and vary its stain."""
     whole = slide.values.shape[1:]
     shrink = _SHRINK if min(whole) >= _SHRINK * _SIZE and rng.random() < 0.3 else 1
     sides = [min(side // shrink, _SIZE) // scale * scale * shrink for side in whole]

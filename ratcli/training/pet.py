@@ -1,4 +1,4 @@
-"""Material for PET synthesis: real and procedural planes, counted more briefly."""
+"""Examples for PET synthesis: real and procedural planes with the noise of fewer counts."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ _REGIONS: dict[str, tuple[float, tuple[float, float]]] = {
     "pelvis": (0.12, (450, 700)),
     "limbs": (0.08, (350, 600)),
 }
-# Uptake of a trunk's plane; the counts of a protocol are meant for about that much.
+# Uptake of a plane through the trunk, for which the counts of a protocol are meant.
 _TRUNK_SUV_MM2 = 50_000.0
-# Scans cut out around a lesion are mirrored to about a thigh: what lies beyond attenuates too.
+# Scans cut out around a lesion are mirrored to the size of a thigh, since tissue outside the cut
+# attenuates, too.
 _LEAST_SIDE = 68
 
 
 class PetExamples:
-    """Planes with fewer counts; patients are drawn by the square root of their pixels.
+    """Planes with fewer counts; a patient is drawn in proportion to the square root of the pixels.
 
     Args:
         task: `pet-synthesis`.
@@ -62,7 +63,7 @@ class PetExamples:
     def _procedural(
         self, rng: np.random.Generator, generator: torch.Generator
     ) -> tuple[TargetPlane, FloatArray]:
-        """Draw true uptake; return what endless counts show of it, and noise `(1, N, N)`."""
+        """Draw true uptake; return its noise-free image, and noise `(1, N, N)`."""
         drawn, spacing_mm = _draw(rng)
         suv, attenuation = (
             torch.from_numpy(part) for part in (drawn.suv, drawn.attenuation_per_mm)
@@ -75,7 +76,7 @@ class PetExamples:
     def _real(
         self, rng: np.random.Generator, generator: torch.Generator
     ) -> tuple[TargetPlane, FloatArray]:
-        """Draw a real plane, and the noise `(1, H, W)` that it would have beyond its own."""
+        """Choose a real plane; return it, and the noise `(1, H, W)` that fewer counts would add."""
         plane = self._patients.draw_by_size(rng)
         values = plane.values * np.float32(rng.uniform(0.7, 1.4))
         plane = replace(plane, values=values)
@@ -88,7 +89,7 @@ class PetExamples:
     def _counts(
         self, rng: np.random.Generator, suv: FloatArray, spacing_mm: float, original: float | None
     ) -> PetCounts:
-        """Draw a protocol; planes of little uptake get fewer of its counts, more or less."""
+        """Draw a protocol; a plane with little uptake gets fewer counts."""
         low, high = self._recipe.reduction
         fraction = float(np.exp(-rng.uniform(np.log(low), np.log(high))))
         uptake = float(suv.sum()) * spacing_mm**2

@@ -1,4 +1,4 @@
-"""Pictures in PNG and JPEG: what fields of slides are often kept in; for training alone."""
+"""PNG and JPEG pictures, in which fields of slides are often kept; read for training only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_picture(path: Path) -> FloatArray:
     except Exception as error:
         raise UnreadableInputError(f"{path.name} is damaged") from error
     if samples.ndim == 2 or samples.shape[-1] < 3:
-        raise UnsuitableInputError(f"{path.name} is gray, but colours are to be learned")
+        raise UnsuitableInputError(f"{path.name} is gray, but the task needs colour pictures")
     if samples.shape[0] * samples.shape[1] > _MOST_PIXELS:
         raise UnreadableInputError(f"{path.name} has more than {_MOST_PIXELS} pixels")
     peak = np.float32(np.iinfo(samples.dtype).max)

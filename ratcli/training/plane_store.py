@@ -1,4 +1,4 @@
-"""Planes kept in memory while there is room, and beyond that in a file without a name."""
+"""A store of planes: in memory while there is room, and beyond that in an unnamed file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ROOM_BYTES = 4 << 30
 
 
 class PlaneStore:
-    """Keeps planes. The file vanishes with the process, so that no scan stays behind.
+    """Keeps planes. The file disappears when the process ends, so that no scan is left on disk.
 
     Args:
-        room_bytes: kept in memory; what comes later goes to the disk of temporary files.
+        room_bytes: how much is kept in memory; the rest goes to the folder of temporary files.
     """
 
     def __init__(self, room_bytes: int = _ROOM_BYTES) -> None:
@@ -26,7 +26,7 @@ class PlaneStore:
         self._file: IO[bytes] | None = None
 
     def keep(self, values: FloatArray) -> FloatArray:
-        """Return the same values, from wherever they are kept now.
+        """Store values, and return them as an array that reads from the store.
 
         Raises:
             OutputError: the disk of temporary files is full.

@@ -58,7 +58,7 @@ def _ahead(make: Callable[[int], T], first: int, workers: int) -> Iterator[T]:
 
 
 class _WorkerStream(IterableDataset[T]):
-    """The examples that are this worker's to make."""
+    """The examples that this worker has to make."""
 
     def __init__(self, make: Callable[[int], T], first: int) -> None:
         self._make, self._first = make, first

@@ -1,4 +1,4 @@
-"""From a recipe and a folder of scans to a run that is ready to start."""
+"""Prepares a run from a recipe and a folder of scans."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def prepare(
 
     Args:
         recipe: what to do.
-        data: folder of the scans that the recipe names; where it names none, all scans there.
-            With folders `low/` and `full/` in it, pairs are learned from.
+        data: folder of the scans that the recipe names; if it names none, all scans are used.
+            If it contains folders `low/` and `full/`, the run learns from pairs.
         folder: of the run.
         device: where the network runs.
         cache: folder of the partitions of pairs; None for one in the run's folder.
@@ -58,7 +58,7 @@ def prepare(
     Raises:
         InputNotFoundError: scans are missing.
         UnreadableInputError: a scan is damaged.
-        UnsuitableInputError: a scan is not what the task learns from.
+        UnsuitableInputError: a scan does not fit the task.
         UsageError: the recipe does not fit its task.
     """
     task = get_task(recipe.task)
@@ -75,12 +75,12 @@ def prepare(
 
 
 def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
-    """Take over the network of installed weights.
+    """Return a recipe with the network of installed weights.
 
     Args:
         recipe: what to do.
         name: of the weights.
-        is_network_given: whether the recipe's network was asked for, and must be the same.
+        is_network_given: whether the recipe names its network, which must then be the same.
 
     Raises:
         WeightsError: there are none of that name, or they are of another task or network.
@@ -90,7 +90,7 @@ def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
         raise WeightsError(f"the weights '{name}' are for {entry.task}, not for {recipe.task}")
     network = settings_from(entry.network)
     if is_network_given and network != recipe.network:
-        raise WeightsError(f"the weights '{name}' are of another network than the recipe's")
+        raise WeightsError(f"the weights '{name}' do not fit the network of the recipe")
     return replace(recipe, network=network, tuned_from=name)
 
 
@@ -105,20 +105,20 @@ def begin_from(trainer: RestorationTrainer, name: str) -> None:
     try:
         trainer.initialise({key: value.float() for key, value in read_state(entry.file).items()})
     except RuntimeError as error:
-        raise WeightsError(f"the weights '{name}' are of another network") from error
+        raise WeightsError(f"the weights '{name}' do not fit the network of the run") from error
 
 
 def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:
-    """Hold whole patients out: about every seventh, at least one where there are two.
+    """Hold out whole patients: about one in seven, and at least one if there are two or more.
 
-    Which ones follows from seed and names alone, so that a patient more moves few others.
+    The choice depends only on the seed and the names: one more patient changes few others.
 
     Args:
         parts: scans or pairs.
         recipe: its seed.
 
     Returns:
-        What is learned from, and what is held out.
+        The parts to learn from, and the parts that are held out.
     """
 
     def lot(patient: str) -> bytes:
@@ -139,7 +139,7 @@ def _from_scans(task: Task, recipe: Recipe, data: Path) -> tuple[ExampleSource, 
         held_out = find_entries(data, recipe.held_out, task)
     else:
         train, held_out = split(find_patients(data, task), recipe)
-    _tell(train, held_out)
+    _check_split(train, held_out)
     source = make_source(task, recipe, read_scans(train, task))
     return source, held_out_examples(task, recipe, read_scans(held_out, task), _HELD_OUT_PLANES)
 
@@ -152,7 +152,7 @@ def _from_pairs(
         train, held_out = (_named(pairs, names) for names in (recipe.train, recipe.held_out))
     else:
         train, held_out = split(pairs, recipe)
-    _tell(train, held_out)
+    _check_split(train, held_out)
     partitioner = CachedPartitioner(get_partitioner(recipe.partition), cache)
     source = PairExamples(task, recipe, read_pairs(train, task), partitioner)
     kept = spread(read_pairs(held_out, task), _HELD_OUT_PLANES)
@@ -161,12 +161,12 @@ def _from_pairs(
 
 
 def _named(pairs: Sequence[Pair], names: Sequence[str]) -> list[Pair]:
-    """Pick pairs by names: paths below `low/`, with or without a suffix."""
+    """Return the pairs with given names: paths below `low/`, with or without a suffix."""
     found = []
     for name in names:
         of_name = [pair for pair in pairs if _is_named(pair.low.key, name)]
         if not of_name:
-            raise InputNotFoundError(f"training data lack '{name}'")
+            raise InputNotFoundError(f"there is no '{name}' in the training data")
         found += of_name
     return found
 
@@ -183,16 +183,16 @@ def _check_network(task: Task, recipe: Recipe) -> None:
             f"but {task.name} takes {task.channels} and {task.scale}"
         )
     if recipe.balance and task.scale != 1:
-        raise UsageError(f"{task.name} changes the grid: its recipe cannot set balance")
+        raise UsageError(f"{task.name} changes the grid, so its recipe cannot set balance")
 
 
-def _tell(train: Sequence[FoundScan | Pair], held_out: Sequence[FoundScan | Pair]) -> None:
-    """Log how much there is; refuse to train on nothing or on held-out patients."""
+def _check_split(train: Sequence[FoundScan | Pair], held_out: Sequence[FoundScan | Pair]) -> None:
+    """Log the numbers of scans and patients; refuse patients that are on both sides."""
     mine, others = ({part.patient for part in parts} for parts in (train, held_out))
     if mine & others:
         raise UnsuitableInputError(
-            f"{len(mine & others)} patients are both to be learned from and held out",
-            hint="Name all scans of a patient on one side.",
+            f"{len(mine & others)} patients are used both for training and for validation",
+            hint="List all scans of a patient either in train or in held_out.",
         )
     LOG.info(
         "to learn from: %d scans of %d patients; held out: %d of %d",

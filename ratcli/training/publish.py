@@ -1,4 +1,4 @@
-"""From a run's checkpoint to weights that `rat restore` takes: a file and its registry entry."""
+"""Makes weights for `rat restore` from a checkpoint: a file and its entry in the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ratcli.weightfiles import REGISTRY, hash_file, read_registry, write_whole
 
 @dataclass(frozen=True)
 class About:
-    """What the registry tells of weights besides what their file does.
+    """What the registry says about weights that their file does not.
 
     Attributes:
         name: as on the command line.
@@ -53,7 +53,7 @@ def publish(
     """
     average = load(run / checkpoint, torch.device("cpu")).get("average")
     if not isinstance(average, dict):
-        raise UnreadableInputError(f"{checkpoint} is no checkpoint of a training run")
+        raise UnreadableInputError(f"{checkpoint} is not a checkpoint of a training run")
     build_network(recipe.network, average, torch.device("cpu"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{about.name}.safetensors"
@@ -72,7 +72,7 @@ def publish(
 
 
 def _data(recipe: Recipe) -> list[str]:
-    """Name what a network has learned from."""
+    """Return the names of the scans that a network has learned from."""
     named = sorted(recipe.train) or ["scans that the recipe does not name"]
     procedural = ["procedural"] if recipe.procedural > 0 else []
     tuned = [f"weights {recipe.tuned_from}"] if recipe.tuned_from else []

@@ -24,7 +24,7 @@ class Recipe:
         steps: optimiser steps.
         batch: patches of a step.
         patch: side of a patch in pixels.
-        late_steps: last steps, which see fewer and larger patches; what a whole plane looks like.
+        late_steps: number of last steps, which see fewer and larger patches.
         late_batch: patches of a late step.
         late_patch: side of a late patch in pixels.
         learning_rate: highest rate, reached after `warmup` steps, then cosine to `final_rate`.
@@ -35,20 +35,21 @@ class Recipe:
         ema: decay of the averaged parameters, which are what ships.
         beta: weight of hard regions in the focal region loss.
         epsilon: Charbonnier's epsilon; 0 for absolute differences.
-        balance: errors are divided by what degrading changed in each example, to this power: 0
-            leaves them, 1 lets quiet examples count like noisy ones; epsilon is a share of that,
-            then. Must be 0 where the task changes the grid.
+        balance: power to which the degradation of each example is raised before errors are divided
+            by it (see `loss.degradation_size`). With 0 the errors stay as they are; with 1 examples
+            of little noise count as much as those of strong noise, and epsilon is relative. Must
+            be 0 for a task that changes the grid.
         pool: prepared planes from which patches are cut.
         refresh: planes of the pool replaced after each step.
         procedural: share of procedural planes among the examples.
         noise_hu: range of the noise's standard deviation in soft tissue, log-uniform (CT).
-        reduction: by how much counts are reduced, lowest and highest, log-uniform (PET).
-        realistic: share of fields with blur, noise and JPEG besides the coarser grid (pathology).
+        reduction: lowest and highest factor by which counts are reduced, log-uniform (PET).
+        realistic: share of fields that also get blur, noise and JPEG compression (pathology).
         partition: partitioner of the examples.
         validate: steps between validations.
         precision: `fp32` or `bf16`.
-        train: scans to learn from, relative to the data folder; an entry is one patient. Empty:
-            all scans there, of which some patients are held out.
+        train: scans to learn from, relative to the data folder; each entry is one patient. If it
+            is empty, all scans in the folder are used, and some patients are held out.
         held_out: scans of patients that only validation sees.
         tuned_from: name of the weights that the run began with; empty for none.
     """
@@ -96,7 +97,8 @@ def default_recipe(task: Task, *, is_tuning: bool = False) -> Recipe:
 
     Args:
         task: what the network is to restore.
-        is_tuning: whether the run begins with installed weights; few steps at a low rate, then.
+        is_tuning: whether the run begins with installed weights; it then takes few steps at a low
+            rate.
     """
     is_pet = task.name == "pet-synthesis"
     network = NetworkSettings(
@@ -144,7 +146,7 @@ def recipe_from(table: dict[str, Any], name: str) -> Recipe:
 
 
 def _check_kinds(recipe: Recipe, name: str) -> None:
-    """Refuse values that are not of their default's kind, or that no run can have."""
+    """Refuse values of the wrong type, and values with which no run can work."""
     for item in dataclasses.fields(Recipe):
         value, usual = getattr(recipe, item.name), item.default
         if usual is dataclasses.MISSING:
@@ -152,7 +154,7 @@ def _check_kinds(recipe: Recipe, name: str) -> None:
         kinds = (int, float) if isinstance(usual, float) else type(usual)
         if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(usual, bool):
             raise UsageError(
-                f"the recipe {name} sets {item.name} to {value!r}, but it is like {usual!r}"
+                f"the recipe {name} sets {item.name} to {value!r}, expected one such as {usual!r}"
             )
     scale = recipe.network.scale
     for key in ("steps", "batch", "patch", "late_batch", "late_patch", "pool", "validate"):
@@ -160,7 +162,7 @@ def _check_kinds(recipe: Recipe, name: str) -> None:
             raise UsageError(f"the recipe {name} sets {key} below 1")
     for key in ("patch", "late_patch"):
         if getattr(recipe, key) % scale:
-            raise UsageError(f"the recipe {name} sets {key} to no multiple of the scale, {scale}")
+            raise UsageError(f"the recipe {name} sets {key}, which is not a multiple of {scale}")
     if not 0 <= recipe.balance <= 1:
         raise UsageError(f"the recipe {name} sets balance outside 0 to 1")
     if recipe.precision not in ("fp32", "bf16"):

@@ -1,4 +1,4 @@
-"""Recipes as TOML: found by name, read, changed by words, and written."""
+"""Recipes as TOML files: finds them by name, reads, changes and writes them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_recipe(name: str) -> Path:
 
 
 def kept_recipe(folder: Path) -> Path | None:
-    """Return the recipe that a run was begun with, or None."""
+    """Return the recipe with which a run was started, or None."""
     kept = folder / KEPT
     return kept if kept.is_file() else None
 
@@ -56,7 +56,7 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UsageError: the file is missing, no TOML, or has an unknown setting.
+        UsageError: the file is missing, is not TOML, or has an unknown setting.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -73,10 +73,14 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Change a recipe by words such as `beta=0.001`; values as in TOML.
+    """Return a recipe with some settings changed.
+
+    Args:
+        recipe: to change.
+        settings: texts such as `beta=0.001`, with values as in TOML.
 
     Raises:
-        UsageError: no such setting, or no such value.
+        UsageError: there is no such setting, or the value does not fit it.
     """
     table = dataclasses.asdict(recipe)
     for words in settings:

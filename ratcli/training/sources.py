@@ -1,4 +1,4 @@
-"""What each task learns from: its source of examples, and how validation sees it."""
+"""Each task's source of examples, and the range over which validation measures."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrainableTask:
-    """A task's way to degrade clean scans.
+    """How a task makes examples of scans of full quality.
 
     Attributes:
-        source: makes examples of a task, a recipe and clean planes.
+        source: makes the source of examples from task, recipe and planes of full quality.
         scored: range of the network's units over which validation measures.
     """
 
@@ -46,13 +46,13 @@ def make_source(task: Task, recipe: Recipe, planes: Sequence[TargetPlane]) -> Ex
 def held_out_examples(
     task: Task, recipe: Recipe, planes: Sequence[TargetPlane], count: int
 ) -> list[Example]:
-    """Degrade planes for validation, each in a way of its own, the same at every call.
+    """Degrade planes for validation, each differently, in the same way at every call.
 
     Args:
         task: the task.
         recipe: partitioner and seed.
         planes: of patients that no training sees.
-        count: most planes to use, spread evenly.
+        count: number of planes to use, spread evenly.
     """
     usual = replace(recipe, procedural=0.0, noise_hu=(20.0, 40.0))
     return [
@@ -62,7 +62,7 @@ def held_out_examples(
 
 
 def spread(planes: Sequence[T], count: int) -> list[T]:
-    """Take so many planes, evenly; some twice where there are fewer."""
+    """Return `count` planes, spread evenly; some twice if there are fewer."""
     if not planes:
         return []
     return [planes[i] for i in np.linspace(0, len(planes) - 1, count).round().astype(int)]

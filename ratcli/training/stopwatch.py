@@ -1,4 +1,4 @@
-"""Where the time of training goes, part by part."""
+"""Measures how long the parts of a training step take."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ class Stopwatch:
     """Adds up the seconds of named parts.
 
     Args:
-        device: waited for at the end of each part, so that its work counts where it was asked
-            for.
+        device: a GPU is synchronised at the end of each part, so that its work is counted there.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -23,7 +22,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what runs inside towards a part."""
+        """Add the time of the block to a part."""
         began = time.perf_counter()
         yield
         if self._device.type == "cuda":
@@ -31,14 +30,14 @@ class Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def reset(self) -> None:
-        """Forget what was counted."""
+        """Set all times to zero."""
         self.seconds.clear()
 
 
 class NoStopwatch(Stopwatch):
-    """Counts nothing and waits for nothing."""
+    """Measures nothing and does not synchronise."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Run what is inside."""
+        """Run the block."""
         yield

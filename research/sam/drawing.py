@@ -1,8 +1,8 @@
 """Pictures drawn from a seed: random regions in random contrasts, for training a SAM.
 
 Shapes are the argmax of smooth random fields (large organs), and blobs and ellipses over them
-(lesions, nuclei, vessels); contrasts, blur, texture and stain are drawn anew each time, so that
-what a network learns is where things end, not what they are.
+(lesions, nuclei, vessels). Contrasts, blur, texture and stain are drawn again each time, so that
+a network learns where structures end, not what they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ratcli.scan import FloatArray
 
 @dataclass(frozen=True)
 class DrawnPlane:
-    """A picture and the regions that are to be found in it.
+    """A picture and its regions.
 
     Attributes:
         values: float32 `(1 or 3, H, W)` in the network's units.

@@ -53,7 +53,7 @@ class SamExamples:
         return self._degraded(rng, TargetPlane("procedural", hu[None], spacing), labels, None)
 
     def _real_ct(self, rng: np.random.Generator, side: int) -> DrawnPlane:
-        """A real plane; its regions are those of classes of intensity, at a random scale."""
+        """Return a real plane; its regions are classes of intensity, at a random scale."""
         plane = _cropped(self._patients.draw_evenly(rng), side, rng)
         classical = Superpixel(
             sigma_gray=float(rng.uniform(1.2, 2.5)),

@@ -1,4 +1,4 @@
-"""What a SAM says of prompts, and how wrong it is."""
+"""Runs a SAM on prompts, and measures how wrong its masks are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points and boxes that ask a SAM for regions, and the masks that are its answers."""
+"""Prompts for a SAM: points and boxes, and the masks that it should return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SMALLEST = 64
 
 @dataclass(frozen=True)
 class Prompted:
-    """Prompts of I images, P each, and what they ask for.
+    """Prompts of I images, P for each, and the masks that belong to them.
 
     Attributes:
         pictures: uint8 `(I, 3, S, S)`.
@@ -42,7 +42,7 @@ class Prompted:
 
 
 def draw_prompts(rng: np.random.Generator, planes: Sequence[DrawnPlane], count: int) -> Prompted:
-    """Draw prompts: half from pixels, half from regions, so that small ones are asked for too.
+    """Draw prompts: half from pixels, half from regions, so that small regions occur, too.
 
     Args:
         rng: source of randomness.
@@ -67,7 +67,7 @@ def _prompt(
     areas = np.bincount(labels.ravel())
     large = np.flatnonzero(areas >= min(_SMALLEST, areas.max()))
     weights = areas[large] / areas[large].sum()
-    # In a random order: which are asked for by points, and which by boxes, follows from the place.
+    # In a random order, since the place decides whether a prompt is a point or a box.
     asked = rng.permutation(
         [*rng.choice(large, count // 2), *rng.choice(large, count - count // 2, p=weights)]
     )

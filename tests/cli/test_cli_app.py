@@ -200,7 +200,7 @@ def test_only_a_published_checkpoint_is_imported(
     monkeypatch.setenv("RAT_HOME", str(tmp_path / "home"))
     (tmp_path / "sam.pth").write_bytes(b"cut off")
     assert main(["weights", "import", str(tmp_path / "sam.pth")]) == 7
-    assert "sam.pth is none of the published SAM checkpoints" in capsys.readouterr().err
+    assert "sam.pth is not a published SAM checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
 
 

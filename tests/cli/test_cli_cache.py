@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from training_scans import write_pairs, write_recipe
 
 from ratcli.cli.app import main
 from ratcli.tasks import get_task
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-from training_scans import write_pairs, write_recipe
 
 
 def entries(cache: Path) -> set[str]:

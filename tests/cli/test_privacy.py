@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from training_scans import write_recipe
 
 from ratcli.cli.app import COMMANDS as EVERY_COMMAND
 from ratcli.cli.app import main
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-from training_scans import write_recipe
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SECRETS = ("SECRETNAME", "SECRETID", "19330303", "SECRETSITE", "SECRETDOCTOR", "secretfolder")

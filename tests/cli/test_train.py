@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from training_scans import body, write_nifti, write_pairs, write_recipe
 
 import ratcli
 from ratcli.cli import app
@@ -19,9 +20,6 @@ from ratcli.commands.train import TrainListener
 from ratcli.training.checkpoints import CURVE
 from ratcli.training.loop import StepDone
 from ratcli.training.restoration import PatchFeed
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-from training_scans import body, write_nifti, write_pairs, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -201,7 +199,7 @@ def test_a_recipe_that_comes_with_rat_is_found_by_its_name(
     words = ("--data", scans, "-o", tmp_path / "run")
     # It names scans that are not here: it was found and read.
     assert train("--recipe", "ct-denoise", *words) == 3
-    assert "training data lack 'ct/" in capsys.readouterr().err
+    assert "there is no 'ct/lidc_idri_0314' in the training data" in capsys.readouterr().err
     assert train("--recipe", "ct-denoize", *words) == 2
     assert "Did you mean ct-denoise?" in capsys.readouterr().err
     assert train("--recipe", "sam-compact", *words) == 2

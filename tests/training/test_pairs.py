@@ -92,7 +92,7 @@ def test_another_number_of_planes_is_a_clear_error(tmp_path: Path) -> None:
 def test_another_matrix_is_a_clear_error(tmp_path: Path) -> None:
     write_nifti(tmp_path / "low" / "a.nii.gz", noisy(body(side=48)))
     write_nifti(tmp_path / "full" / "a.nii.gz", body(side=56))
-    assert "56 x 56 in full/, but low/ asks for 48 x 48" in refusal(tmp_path)
+    assert "56 x 56 pixels in full/, but those in low/ need 48 x 48" in refusal(tmp_path)
 
 
 def test_the_same_scan_twice_is_a_clear_error(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_scans_of_different_things_are_a_clear_error(tmp_path: Path) -> None:
     hu = body()
     write_nifti(tmp_path / "low" / "a.nii.gz", np.where(hu > -500, -1000, 40))
     write_nifti(tmp_path / "full" / "a.nii.gz", hu)
-    assert "one thing in low/ and another in full/" in refusal(tmp_path)
+    assert "does not show the same in low/ and in full/" in refusal(tmp_path)
 
 
 def test_another_unit_is_a_clear_error(tmp_path: Path) -> None:

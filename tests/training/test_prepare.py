@@ -89,7 +89,7 @@ def test_a_run_on_pairs_uses_named_patients(tmp_path: Path) -> None:
 def test_a_name_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     write_pairs(tmp_path / "data", 2)
     recipe = replace(RECIPE, train=("p0",), held_out=("nobody",))
-    with pytest.raises(InputNotFoundError, match="lack 'nobody'"):
+    with pytest.raises(InputNotFoundError, match="no 'nobody' in the training data"):
         prepare(recipe, tmp_path / "data", tmp_path / "run", CPU)
 
 
@@ -98,7 +98,7 @@ def test_a_dicom_patient_on_both_sides_is_refused(tmp_path: Path) -> None:
         write_series(tmp_path / "low" / name, body() + 5, "A")
         write_series(tmp_path / "full" / name, body(), "A")
     recipe = replace(RECIPE, train=("a",), held_out=("b",))
-    with pytest.raises(UnsuitableInputError, match="both to be learned from and held out"):
+    with pytest.raises(UnsuitableInputError, match="both for training and for validation"):
         prepare(recipe, tmp_path, tmp_path / "run", CPU)
 
 
@@ -128,7 +128,10 @@ def test_tuning_begins_with_installed_weights(tiny_weights: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("task", "is_given", "message"),
-    [("pet-synthesis", False, "are for ct-denoise"), ("ct-denoise", True, "another network")],
+    [
+        ("pet-synthesis", False, "are for ct-denoise"),
+        ("ct-denoise", True, "do not fit the network"),
+    ],
 )
 def test_weights_that_do_not_fit_are_refused(
     tiny_weights: Path, task: str, is_given: bool, message: str

@@ -50,7 +50,7 @@ def test_a_setting_that_cannot_be_is_a_clear_error(words: str, message: str) -> 
 
 
 def test_a_patch_that_the_scale_does_not_divide_is_a_clear_error() -> None:
-    with pytest.raises(UsageError, match="no multiple of the scale, 4"):
+    with pytest.raises(UsageError, match="sets patch, which is not a multiple of 4"):
         with_settings(default_recipe(TASKS["pathology-sr"]), ["patch=98"])
 
 

@@ -184,5 +184,5 @@ def test_a_gray_picture_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_missing_scans_are_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(InputNotFoundError, match="lack 'nobody'"):
+    with pytest.raises(InputNotFoundError, match="no 'nobody' in the training data"):
         read_patients(tmp_path, ["nobody"], get_task("ct-denoise"))

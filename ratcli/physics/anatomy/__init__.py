@@ -1,1 +1,1 @@
-"""Procedural anatomy: endless seeded planes whose truth is known."""
+"""Procedural anatomy: draws planes from a seed, without noise and with known structures."""

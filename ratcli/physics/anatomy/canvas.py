@@ -1,4 +1,4 @@
-"""The sheet anatomy is drawn on: warped coordinates, textures, shapes with soft edges."""
+"""The canvas for anatomy: warped coordinates, textures, shapes with soft edges."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Canvas:
         return slice(0, self.size), slice(0, self.size)
 
     def box(self, shape: Ellipse, margin_mm: float = 0.0) -> Slices:
-        """Return rows and columns that hold an ellipse wherever the warp puts it."""
+        """Return rows and columns that contain an ellipse, however the warp moves it."""
         reach = max(shape.rx, shape.ry) + self._reach + margin_mm
         low = np.searchsorted(self._axis, (shape.y - reach, shape.x - reach))
         high = np.searchsorted(self._axis, (shape.y + reach, shape.x + reach))
@@ -101,7 +101,7 @@ class Canvas:
         return depth
 
     def wobble(self, box: Slices, name: str = "smooth") -> FloatArray:
-        """Return a box of a texture from a random place: no two structures share theirs."""
+        """Return a box of a texture from a random place, so that each structure has another."""
         field = self.textures[name]
         top, left = self.rng.integers(0, self.size, 2)
         rows = np.arange(box[0].start, box[0].stop) + top

@@ -67,7 +67,7 @@ def draw_body(
     widths, ratios, _ = _SIZES[region]
     a = rng.uniform(*widths)
     b = a * rng.uniform(*ratios)
-    # Anatomical mm for each real one: the body fills the field, now and then more than that.
+    # Anatomical mm for each mm of the plane: the body fills the field, and sometimes exceeds it.
     fill = (
         rng.uniform(0.66, 1.2 if rng.random() < 0.1 else 0.93) * size * spacing_mm / 2 / max(a, b)
     )
@@ -139,7 +139,7 @@ def _inside(c: Canvas, shape: Ellipse, tissue: str, hu: float, wobble_mm: float)
 
 
 def _inserts(c: Canvas, contrast: float) -> None:
-    """Draw ellipses of low contrast, of any size: edges that anatomy alone would teach by heart."""
+    """Draw ellipses of low contrast and any size, so that a network sees edges of any shape."""
     rng = c.rng
     for x, y, hu in _places(c, int(rng.integers(3, 24)), -140, 250):
         r = float(np.exp(rng.uniform(np.log(1.0), np.log(22)))) * (0.5 + 0.5 * contrast)
