@@ -29,7 +29,7 @@ from held_out.told import Fit, Row, Sample, fit, groups, together
 from scipy.ndimage import uniform_filter
 
 from ratcli.network.engine import load_engine
-from ratcli.network.rat import typical_level
+from ratcli.network.rat import typical_value
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.network.settings import EngineSettings
 from ratcli.pipeline import RestoreSettings
@@ -79,7 +79,7 @@ def _pet_body(reference: FloatArray) -> BoolArray:
 
 
 def _pet_level(low: FloatArray) -> float:
-    return float(typical_level(torch.from_numpy(np.maximum(low, 0))[None]))
+    return float(typical_value(torch.from_numpy(np.maximum(low, 0))[None]))
 
 
 BENCHES = {

@@ -1,7 +1,7 @@
-"""Files of weights: the folders they lie in, the registry beside them, hashes, writing.
+"""Files of weights: their folders, the registry beside them, hashes, and writing.
 
-Networks that restore and those that find regions are installed alike. Needs no torch, so that
-listing what is installed stays quick.
+The same holds for networks that restore and for those that find regions. This module needs no
+torch, so that listing the installed weights is quick.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def weights_folders() -> list[Path]:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether a file is there; what another account hides is not."""
+    """Return whether a file exists and this account may see it."""
     try:
         return path.is_file()
     except PermissionError:
@@ -76,7 +76,7 @@ def read_registry(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name, then rename it: one of that name is replaced whole."""
+    """Write a file under a temporary name, then rename it, so that it is never half written."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(data)
     partial.replace(path)

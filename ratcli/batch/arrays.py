@@ -1,4 +1,4 @@
-"""Scans in memory: a reader of an array, and a writer into one."""
+"""Arrays as scans: a reader that reads from an array, and a writer that fills one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ArrayReader(Closing):
 
 
 class ArrayWriter(Closing):
-    """Collects planes in an array, as `ScanWriter` does.
+    """Writes planes into an array, as `ScanWriter` does into a file.
 
     Args:
         info: facts about the scan that was read.

@@ -20,7 +20,7 @@ from ratcli.batch.work import PendingOutput, PlaneProgress
 
 @dataclass(frozen=True)
 class Opened:
-    """A scan whose headers are read and whose first planes are on their way."""
+    """A scan that is open: its headers are read, and its first planes are being read."""
 
     reader: ReadAhead
     digest: str
@@ -33,7 +33,7 @@ class Opened:
 class Attempt:
     """One try at a job whose scan is open. Enter it, claim the outputs, and compute.
 
-    An exception inside costs this job alone; `finish` tells of it.
+    An exception inside makes this job fail and no other one; `finish` returns the outcome.
 
     Args:
         job: the job.

@@ -1,4 +1,4 @@
-"""A claim on an output: two processes never write the same scan, and no leftovers stay."""
+"""Claims on outputs: two processes never write the same scan, and unfinished files are removed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def claim_path(output: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed(output: Path) -> Iterator[None]:
-    """Hold an output for this process; its folder is made if need be.
+    """Hold an output for this process. Its folder is made if it does not exist.
 
-    The lock goes with the process that holds it, however that ends. What a killed process left
-    of this output is removed, and so is a folder that was made in vain.
+    The lock ends with the process that holds it, even if that is killed. Unfinished files that a
+    killed process left are removed, and so is a new folder if it stays empty.
 
     Raises:
         BusyError: another process is writing that output.
@@ -55,7 +55,7 @@ def claimed(output: Path) -> Iterator[None]:
 
 
 def is_free(output: Path) -> bool:
-    """Whether no process is writing an output."""
+    """Return whether no process is writing an output."""
     try:
         handle = os.open(claim_path(output), os.O_RDWR)
     except OSError:
@@ -88,7 +88,7 @@ def remove_partials(output: Path) -> None:
 
 @contextlib.contextmanager
 def _folder(folder: Path) -> Iterator[None]:
-    """Make a folder, and remove what was made if nothing stands in it at the end."""
+    """Make a folder, and remove it at the end if it was made here and is empty."""
     made = [part for part in (folder, *folder.parents) if not part.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -100,7 +100,7 @@ def _folder(folder: Path) -> Iterator[None]:
 
 
 def _lock(path: Path) -> int | None:
-    """Open and lock a file; None where another process holds it."""
+    """Open and lock a file; return None if another process holds it."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if not _try_lock(handle):

@@ -1,4 +1,4 @@
-"""Working through jobs on a Dask cluster; each of its processes loads the work once."""
+"""Runs jobs on a Dask cluster; each of its processes loads the work once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def run_cluster(
     jobs: Sequence[Job], work: Work, settings: RunSettings, listener: BatchListener, address: str
 ) -> None:
-    """Send jobs to a scheduler; it gives the job of a worker that is lost to another.
+    """Send jobs to a scheduler. If a worker is lost, the scheduler gives its job to another one.
 
     Inputs and outputs are paths: they must mean the same on every machine of the cluster.
 
@@ -33,7 +33,7 @@ def run_cluster(
         jobs: the jobs.
         work: what to do with each scan.
         settings: how.
-        listener: hears of outcomes; planes are not told over the network.
+        listener: hears of outcomes, not of single planes.
         address: of the scheduler, as `tcp://host:8786`.
 
     Raises:
@@ -42,8 +42,8 @@ def run_cluster(
         WeightsError: the weights are missing or damaged.
     """
     with _connect(address) as client:
-        # A result can be lost with its worker after the output is written: its job comes again,
-        # and must not stumble over what it wrote itself. The plan found the names free.
+        # A worker can be lost after it wrote the output: then its job comes again and must be
+        # allowed to replace that output. The plan has checked that the names were free.
         ours = [replace(job, overwrite=True) for job in jobs]
         futures = {client.submit(work_on, job, work, settings, pure=False): job for job in ours}
         try:
@@ -61,11 +61,11 @@ def run_cluster(
 def _listen(
     futures: dict[Future[Any], Job], settings: RunSettings, listener: BatchListener
 ) -> list[Job]:
-    """Pass outcomes on as they come.
+    """Pass outcomes on as they come in.
 
     Returns:
-        Jobs whose workers were lost, one after another. What waited beside the one that ends its
-        workers is lost with it every time: each of several must be tried alone.
+        Jobs that lost several workers, one after another. One job that ends its workers takes
+        the jobs that wait on them with it, so each of these must be tried alone.
     """
     from distributed import KilledWorker, as_completed
 
@@ -105,7 +105,7 @@ def _lost(job: Job) -> Outcome:
 
 
 def work_on(job: Job, work: Work, settings: RunSettings) -> Outcome:
-    """Work through one job on a worker of the cluster."""
+    """Run one job on a worker of the cluster."""
     with _ONE_AT_A_TIME:
         return _runner(work, settings).run_one(job, lambda done, total: None)
 

@@ -10,7 +10,7 @@ from ratcli.weightfiles import hash_file
 
 
 def files_digest(paths: Iterable[Path]) -> str:
-    """Return one SHA-256 for several files, whatever their names and order.
+    """Return one SHA-256 for several files. It does not depend on their names and order.
 
     A single file has its own SHA-256, as `sha256sum` prints it.
     """

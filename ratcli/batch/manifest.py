@@ -1,4 +1,4 @@
-"""The manifest of a batch: what was asked, with what, and what became of each scan."""
+"""The manifest of a batch: its settings, the versions used, and the outcome of each scan."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Header:
     """What holds for the whole batch.
 
     Attributes:
-        settings: all that changes the result; `--resume` asks for the same.
-        facts: versions and device, for the reader of the manifest.
+        settings: all that changes the result; `--resume` needs the same values.
+        facts: versions and device, for whoever reads the manifest.
     """
 
     settings: Mapping[str, Fact] = field(default_factory=dict)
@@ -118,7 +118,7 @@ def check_new(path: Path) -> None:
 
 
 def read(path: Path, header: Header) -> list[Outcome]:
-    """Return what a manifest tells of each scan; nothing where it is not there.
+    """Return the outcomes in a manifest; none if there is no such file.
 
     Raises:
         UnreadableInputError: it is no manifest.
@@ -151,7 +151,7 @@ def resume(plan: Plan, before: Sequence[Outcome]) -> Plan:
 
     Args:
         plan: all jobs of the batch.
-        before: what the manifest tells.
+        before: the outcomes in the manifest.
     """
     jobs: list[Job] = []
     skipped: list[Outcome] = []
@@ -179,7 +179,7 @@ def _is_ours(job: Job, outcome: Outcome) -> bool:
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome without the folders of its output, which may tell of a patient."""
+    """Return an outcome without the folders of its output, which may name a patient."""
     if outcome.status == "skipped" and outcome.input_sha256:
         outcome = replace(outcome, status="done", error="")
     record = vars(replace(outcome, output=Path(outcome.output).name))

@@ -10,9 +10,9 @@ from ratcli.errors import DeviceError, UsageError
 from ratcli.network.registry import find_weights
 from ratcli.scan import ScanInfo
 
-# Measured on CPU, one thread, as the peak of the resident size: 0.8 GB for the interpreter, torch
-# and the network; 0.65 kB for each pixel that goes through a network of width 32, in proportion to
-# the width; 0.12 kB for each pixel of a plane, which is partitioned, read ahead, written behind.
+# Measured on one CPU thread as peak resident size: 0.8 GB for the interpreter, torch and the
+# network; 0.65 kB for each pixel that goes through a network of width 32, in proportion to the
+# width; 0.12 kB for each pixel of a plane, which is partitioned, read ahead and written behind.
 _BASE_BYTES = 850_000_000
 _NETWORK_BYTES = 720
 _NETWORK_WIDTH = 32

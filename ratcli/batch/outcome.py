@@ -1,4 +1,4 @@
-"""What became of one scan of a batch."""
+"""The outcome of one job of a batch, and the error that a batch ends with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ratcli.errors import DeviceError, OutputError, PartialFailureError, RatErro
 LOG = logging.getLogger("ratcli.batch")
 
 TRACE = 5
-"""Level of tracebacks: below all that is told without `--debug`, since they may quote a header."""
+"""Logging level of tracebacks. They may quote a header, so only `--debug` shows them."""
 
 Status = Literal["planned", "done", "skipped", "failed", "busy"]
 Fact = str | int | float | bool | None | Sequence["Fact"] | Mapping[str, "Fact"]
@@ -53,8 +53,8 @@ class Outcome:
     @classmethod
     def failure(cls, name: str, error: BaseException, *, output: str = "") -> Outcome:
         """Return the outcome of a scan that an error ended."""
-        told = as_rat_error(error)
-        message = str(told)
+        known = as_rat_error(error)
+        message = str(known)
         if name not in message:
             message = f"{name}: {message}"
         return cls(
@@ -62,13 +62,13 @@ class Outcome:
             "failed",
             output=output,
             error=message,
-            hint=told.hint,
-            exit_code=told.exit_code,
+            hint=known.hint,
+            exit_code=known.exit_code,
         )
 
 
 def as_rat_error(error: BaseException) -> RatError:
-    """Return an error as one that can be told: its text holds nothing of a patient or a path."""
+    """Return an error as a RatError, with a text that holds nothing of a patient and no path."""
     if isinstance(error, RatError):
         return error
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
@@ -85,15 +85,15 @@ def as_rat_error(error: BaseException) -> RatError:
 
 
 def _is_torch_out_of_memory(error: BaseException) -> bool:
-    """Tell whether torch's CPU allocator gave up, for which it has no class of its own."""
+    """Return whether torch's CPU allocator failed; torch has no class of its own for that."""
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:
-    """Return the error that a run ends with, or None where nothing failed.
+    """Return the error that a batch ends with, or None if nothing failed.
 
-    One input of one gives its own error; if nothing else was done and all failed alike, their
-    exit code; else the code for a partial failure.
+    A single input gives its own error. If every input fails for the same reason, the exit code is
+    that of the reason. Otherwise it is the one for a partial failure.
     """
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if not failed:

@@ -1,4 +1,4 @@
-"""What a batch will read and write, settled before anything is computed."""
+"""The plan of a batch: what it reads and writes, decided before anything is computed."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Found:
 
     @property
     def holder(self) -> Path:
-        """The folder in which the scan stands, as a file or as a folder."""
+        """The folder that holds the scan, which is a file or itself a folder."""
         return self.source.folder.parent if self._is_folder_on_disk else self.source.folder
 
     @property
@@ -126,7 +126,7 @@ class Found:
         return (self.holder.relative_to(root) / own).as_posix()
 
     def is_own_output(self, selection: Selection) -> bool:
-        """Tell whether an earlier run wrote this scan into the folder that is searched."""
+        """Return whether an earlier run wrote this scan into the folder that is searched."""
         if not self.is_in_folder:
             return False
         file, root = self.source.files[0].resolve(), self.root.resolve()
@@ -145,7 +145,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a batch, and what became of inputs that give none."""
+    """The jobs of a batch, and the outcomes of inputs that give no job."""
 
     jobs: tuple[Job, ...]
     outcomes: tuple[Outcome, ...] = ()
@@ -257,7 +257,7 @@ def _job(found: Found, selection: Selection, *, alone: bool) -> Job:
 
 
 def _is_file_name(wanted: Path, source: ScanSource) -> bool:
-    """Tell whether the output that was named is a file; a folder has no suffix, or is there.
+    """Return whether the output that was named is a file. A folder exists or has no suffix.
 
     Raises:
         UsageError: its suffix is that of another format.

@@ -1,4 +1,4 @@
-"""Working through jobs in several processes of this machine; each loads the work once."""
+"""Runs jobs in several processes of this machine; each process loads the work once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ratcli.batch.work import Work
 from ratcli.errors import DeviceError, WeightsError
 
 CHECK_S = 0.3
-"""How often the pool asks whether it is to end."""
+"""Seconds between two looks whether the user wants an end."""
 
 TRIES = 2
-"""How often a job is given to a process before it counts as the one that ends processes."""
+"""How often a job is tried if its process dies."""
 
 
 @dataclass
 class _Process:
-    """A process, the line to it, and the job it has."""
+    """A process, the pipe to it, and the job that it works on."""
 
     process: BaseProcess
     line: Connection
@@ -40,7 +40,7 @@ class _Process:
 def run_pool(
     jobs: Iterable[Job], work: Work, settings: RunSettings, listener: BatchListener, processes: int
 ) -> None:
-    """Work through jobs in several processes; a process that dies costs one job one more try.
+    """Run jobs in several processes. If a process dies, its job is tried once more.
 
     Raises:
         WeightsError: the weights are missing or damaged.
@@ -95,9 +95,9 @@ class _Pool:
         self._assign(member)
 
     def _assign(self, member: _Process) -> None:
-        """Give a process its next job, or let it go."""
+        """Give a process its next job, or end it if there is none."""
         member.job = self._left.popleft() if self._left else None
-        with contextlib.suppress(BrokenPipeError):  # heard of when the line is read
+        with contextlib.suppress(BrokenPipeError):  # noticed when the pipe is read
             member.line.send(member.job)
         if member.job is None:
             self._members.remove(member)
@@ -125,7 +125,7 @@ class _Pool:
         self._members.remove(member)
         self._tries[job.name] = self._tries.get(job.name, 0) + 1
         if self._tries[job.name] < TRIES:
-            # It may have died between writing the output and telling so.
+            # It may have died after it wrote the output and before it said so.
             self._left.appendleft(replace(job, overwrite=True))
         else:
             error = DeviceError(
@@ -143,22 +143,23 @@ class _Pool:
 
 
 def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
-    """Work through jobs as they come, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; one decides
+    """Run the jobs that come through the pipe; this is what a process does."""
+    # The terminal sends Ctrl-C to all processes; the one that started them decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     runner = Runner(work, settings)
     with (
-        Interrupt((signal.SIGTERM,), tell=False) as interrupt,
+        Interrupt((signal.SIGTERM,), announce=False) as interrupt,
         contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt),
     ):
 
-        def tell(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             interrupt.check()
             line.send((done, total))
 
         while (job := line.recv()) is not None:
             try:
-                line.send(runner.run_one(job, tell))
+                line.send(runner.run_one(job, progress))
             except (WeightsError, DeviceError) as error:
                 line.send(error)
             except Exception as error:
@@ -166,6 +167,7 @@ def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
 
 
 def _end_with_parent() -> None:
+    """End this process, even in the middle of a job, when the one that started it has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

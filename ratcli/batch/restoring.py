@@ -37,12 +37,12 @@ class RestoreWork:
 
     Attributes:
         settings: of the restoration.
-        unit: unit of the values where a file does not tell one, or None.
+        unit: unit of the values if the file does not say, or None.
         regions: a region map to use instead of computing one, or None.
         max_pixels: most pixels to decode at once.
         cache: folder of partitions that were computed before, or None.
         memory_bytes: budget that pane and batch have to fit into; 0 for none.
-        jpeg_quality: 1 to 100 where TIFF in 8-bit RGB is written as JPEG, or None.
+        jpeg_quality: 1 to 100 to write TIFF in 8-bit RGB as JPEG, or None.
     """
 
     settings: RestoreSettings
@@ -145,14 +145,14 @@ class RestoreWorker:
         return Outputs(restored, residual, uncertainty)
 
     def _facts(self, summary: RestoreSummary) -> dict[str, Fact]:
-        """Return figures in four digits; the time is that of the whole job, told elsewhere."""
+        """Return figures in four digits, without the time, which the outcome has."""
         figures = {name: value for name, value in asdict(summary).items() if name != "seconds"}
         rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
         return {**rounded, "planes": summary.planes, "device": self._model.device_name}
 
 
 def jpeg_quality(compression: str, quality: int | None) -> int | None:
-    """Return the quality of JPEG, None where nothing is to be lost.
+    """Return the quality of JPEG; None if the compression is lossless.
 
     Raises:
         UsageError: no such compression or quality, or a quality without JPEG.

@@ -37,16 +37,16 @@ class RunSettings:
 
 
 class BatchListener(Protocol):
-    """Whoever wants to know how a batch goes; called from one thread."""
+    """Hears how a batch is getting on; called from one thread."""
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if the work is to end; called where it can be left."""
+        """Raise KeyboardInterrupt if the user wants an end; called where the work can end."""
 
     def planes(self, name: str, done: int, total: int) -> None:
-        """Tell how far one scan has come."""
+        """Hear how many planes of a scan are done."""
 
     def finished(self, outcome: Outcome) -> None:
-        """Tell what became of one scan."""
+        """Hear the outcome of one scan."""
 
 
 class Runner:
@@ -158,7 +158,7 @@ class _Opening(Closing):
 
 
 class _Finishing(Closing):
-    """Closes outputs in a thread, and tells of them in the order of the jobs."""
+    """Finishes outputs in a thread, and reports outcomes in the order of the jobs."""
 
     def __init__(self, listener: BatchListener) -> None:
         self._listener = listener
@@ -167,27 +167,27 @@ class _Finishing(Closing):
         self.failed = False
 
     def add(self, finish: Finish) -> None:
-        """Hand over what finishes a job; waits where too many are unfinished."""
+        """Hand over what finishes a job. If too many are unfinished, wait."""
         self._waiting.append(self._thread.submit(finish))
-        self._tell(most=AHEAD)
+        self._report(most=AHEAD)
 
     def progress_of(self, job: Job) -> PlaneProgress:
-        """Return what is called after each plane: tells of it, and of what has been finished."""
+        """Return what is called after each plane: it reports progress and finished outputs."""
 
         def progress(done: int, total: int) -> None:
             self._listener.check()
-            self._tell(most=AHEAD)
+            self._report(most=AHEAD)
             self._listener.planes(job.name, done, total)
 
         return progress
 
-    def _tell(self, most: int) -> None:
+    def _report(self, most: int) -> None:
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
             outcome = self._waiting.popleft().result()
             self.failed = self.failed or outcome.status == "failed"
             self._listener.finished(outcome)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Let what is computed reach the disk, and tell of it."""
-        self._tell(most=0)
+        """Wait until all outputs are on the disk, and report them."""
+        self._report(most=0)
         self._thread.shutdown(wait=True)

@@ -36,9 +36,10 @@ class SegmentWork:
 
     Attributes:
         partition: name of the partitioner.
-        task: name of the task whose units the partitioner sees; None for that of the scan.
+        task: name of the task that maps the values for the partitioner; None for the one that
+            fits the scan.
         kind: format of the region maps; None for the scan's own.
-        unit: unit of the values where a file does not tell one, or None.
+        unit: unit of the values if the file does not say, or None.
         device: where a network runs.
         threads: CPU threads; 0 for all.
         cache: folder of partitions that were computed before, or None.
@@ -71,10 +72,10 @@ class SegmentWork:
         return reader
 
     def task_of(self, reader: ScanReader) -> Task:
-        """Return the task whose intensity map fits a scan.
+        """Return the task that maps the values of a scan for the partitioner.
 
         Raises:
-            UnsuitableInputError: none does, or the scan does not tell what it is.
+            UnsuitableInputError: no task fits, or the scan does not say what it is.
         """
         if self.task is not None:
             return get_task(self.task)
@@ -125,7 +126,7 @@ class LabelledPlane(NamedTuple):
 def labelled_planes(
     reader: ScanReader | ReadAhead, task: Task, partitioner: Partitioner
 ) -> Iterator[LabelledPlane]:
-    """Find the regions of each plane; where nothing was measured, they see the window's low end.
+    """Find the regions of each plane. Padding gets the lowest value of the task's window.
 
     Raises:
         UnsuitableInputError: the header does not have what SUV needs.

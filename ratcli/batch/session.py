@@ -1,4 +1,4 @@
-"""A whole batch: from what was named on the command line to what became of each scan."""
+"""A whole batch: from what the user named to the outcome of each scan."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class BatchSettings:
 
 
 class Batch:
-    """Jobs whose outputs are settled; nothing is computed or written before `run`.
+    """The jobs of a batch. Nothing is computed or written before `run`.
 
     Args:
         plan: from `find_jobs`.
-        header: what the manifest tells of the whole batch.
+        header: what the manifest says about the whole batch.
         settings: how to run it.
 
     Attributes:
-        every_job: those of the plan, with those whose outputs are there already.
-        plan: what is left.
+        every_job: all jobs of the plan, also those that are done already.
+        plan: what is left to do.
 
     Raises:
         OutputError: outputs or the manifest are there already.
@@ -84,7 +84,7 @@ class Batch:
         """Work through the jobs.
 
         Returns:
-            What became of every scan, in the order in which it was known.
+            The outcome of every scan, in the order in which they came.
 
         Raises:
             WeightsError: the weights are missing or damaged.
@@ -108,7 +108,7 @@ class Batch:
 
     @contextmanager
     def _recorded(self, listener: BatchListener) -> Iterator[_Record]:
-        """Begin the manifest, remove what killed processes left, and keep what is heard."""
+        """Begin the manifest, remove what killed processes left, and record outcomes."""
         with ExitStack() as stack:
             manifest = None
             if self._settings.manifest is not None:
@@ -128,10 +128,10 @@ class Batch:
             record.close(finished=True)
 
     def _rounds(self, record: _Record) -> Iterator[tuple[Job, ...]]:
-        """Yield the jobs, then those again whose outputs another process was writing.
+        """Yield the jobs, then again those with an output that another process was writing.
 
-        If outputs that exist are skipped, wait for the other process; what it has written is
-        skipped then, and what it gave up is done here.
+        If existing outputs are skipped, wait for the other process. What it has written is then
+        skipped; what it did not finish is done here.
         """
         yield self.jobs
         while self._settings.if_exists == "skip" and record.busy:
@@ -172,7 +172,7 @@ class Batch:
 
 
 class _Record:
-    """Passes on what is heard, and keeps it."""
+    """A listener that passes outcomes on, keeps them, and writes the manifest."""
 
     def __init__(self, listener: BatchListener, manifest: Manifest | None) -> None:
         self._listener = listener

@@ -36,8 +36,8 @@ class SimulateWork:
     Attributes:
         task: the task that restores such scans.
         degradation: how much.
-        unit: unit of the values where a file does not tell one, or None.
-        spacing_mm: pixel pitch where a file does not tell it, or None.
+        unit: unit of the values if the file does not say, or None.
+        spacing_mm: pixel pitch if the file does not say, or None.
         max_pixels: most pixels to decode at once.
         threads: of each process; 0 for all.
     """
@@ -127,7 +127,7 @@ class SimulateWorker:
 
 
 def _samples(reader: ReadAhead) -> list[FloatArray]:
-    """Read a few planes, evenly spread; the first and last are no good sample."""
+    """Read a few planes, evenly spread; the first and last ones are often unlike the rest."""
     planes = reader.info.planes
     count = min(_SAMPLES, planes)
     numbers = [(2 * k + 1) * planes // (2 * count) for k in range(count)]
@@ -144,13 +144,16 @@ def _degraded(reader: ReadAhead, degrade: Degrader, plane: int) -> FloatArray:
 def _derivation(work: SimulateWork, facts: dict[str, float]) -> Derivation:
     how = work.degradation
     if work.task.scale > 1:
-        label, told = f"RAT simulated 1/{work.task.scale}", f"shrunk by {work.task.scale}, bicubic"
+        label, text = (
+            f"RAT simulated 1/{work.task.scale}",
+            f"shrunk by {work.task.scale}, bicubic",
+        )
     else:
-        label, told = f"RAT simulated dose {how.dose:g}", f"dose {how.dose:g}, seed {how.seed}"
+        label, text = f"RAT simulated dose {how.dose:g}", f"dose {how.dose:g}, seed {how.seed}"
     found = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in facts.items())
     return Derivation(
         task=work.task.name,
-        description=f"rat {__version__}, simulated degradation for {work.task.name}: {told}{found}",
+        description=f"rat {__version__}, simulated degradation for {work.task.name}: {text}{found}",
         label=label,
         method="simulate",
         version=__version__,

@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind, so that neither waits for the network."""
+"""Reads planes ahead and writes them behind, so that the network does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ratcli.formats import create_scan
 from ratcli.scan import BoolArray, Box, Derivation, FloatArray, ScanInfo, ScanReader, ScanWriter
 
 DEPTH = 3
-"""Planes held on either side of the network."""
+"""Planes kept in memory before the network, and after it."""
 
 MOST_BYTES = 1 << 28
-"""Planes larger than this are not read ahead: they come in boxes."""
+"""Planes larger than this are not read ahead, because they are read in boxes."""
 
 
 class ReadAhead(Closing):
-    """A reader whose next planes are read while one is worked on.
+    """A reader that reads the next planes while one is worked on.
 
-    All calls reach the inner reader from one thread, and so do those of a writer that is made
-    from it, which may look things up in it. Planes asked for whole and in order come
-    from memory; boxes are read when they are asked for.
+    One thread makes all calls to the inner reader, and all calls to a writer that is made from it,
+    because a writer may use its reader. Whole planes that are read in order come from memory; boxes
+    are read when they are asked for.
 
     Args:
         inner: an open reader; closed with this one.
         depth: planes read ahead.
 
     Attributes:
-        inner: the open reader, which formats know.
+        inner: the open reader.
         thread: the thread that calls it.
     """
 
@@ -85,9 +85,9 @@ class ReadAhead(Closing):
 
 
 class WriteBehind(Closing):
-    """A writer that hands planes to a thread and goes on; a full queue makes the caller wait.
+    """A writer that hands planes to a thread. If too many planes wait, the caller waits as well.
 
-    Arrays must not change after they were handed over. An error shows at the next call.
+    Arrays must not change after they were handed over. An error is raised by the next call.
 
     Args:
         inner: a writer; entered with this one, and closed with it.
@@ -114,7 +114,7 @@ class WriteBehind(Closing):
             self._room.release()
 
     def _raise_errors(self) -> None:
-        """Raise what went wrong, and forget what went well."""
+        """Raise the first error of the writes that are done."""
         finished = [future for future in self._waiting if future.done()]
         self._waiting = [future for future in self._waiting if not future.done()]
         for future in finished:

@@ -1,4 +1,4 @@
-"""What a batch does with each scan: restoring is one kind of work, others plug in alike."""
+"""What a batch does with each scan: restoring is one kind of work, and there are others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PlaneProgress = Callable[[int, int], None]
 
 
 class PendingOutput:
-    """An output that is computed; its planes may still be on their way to the disk.
+    """An output that is computed; some of its planes may not be on the disk yet.
 
     Args:
         facts: figures about the work.

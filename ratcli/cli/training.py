@@ -37,7 +37,7 @@ class TrainConsole(TrainListener):
     def __init__(self, options: ConsoleOptions) -> None:
         is_follower = int(os.environ.get("RANK", "0")) > 0
         self._options = replace(options, quiet=options.quiet or is_follower)
-        self._interrupt = Interrupt(tell=False)
+        self._interrupt = Interrupt(announce=False)
         self._bar: Progress | None = None
         self._first = self._told = 0.0
         self.last: StepDone | None = None

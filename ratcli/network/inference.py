@@ -34,7 +34,7 @@ from ratcli.network.fold import (
 )
 from ratcli.network.nafblock import NAFBlock
 from ratcli.network.plan import RegionPlan, make_plan
-from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple, typical_level
+from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple, typical_value
 from ratcli.network.tiles import Tiles, token_tiles
 from ratcli.scan import Box
 
@@ -180,9 +180,9 @@ class InferenceRAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        level = typical_level(image) if settings.equivariant else None
+        typical = typical_value(image) if settings.equivariant else None
         image, labels = pad_to_multiple(
-            image if level is None else image / level, labels, settings.multiple
+            image if typical is None else image / typical, labels, settings.multiple
         )
         latent = labels[:, :: settings.stride, :: settings.stride]
         plan = make_plan(latent, settings.window, settings.max_region_tokens).to(self.device)
@@ -192,7 +192,7 @@ class InferenceRAT(nn.Module):
             pixels = image.permute(0, 2, 3, 1).to(tiles.store)
             restored = self._restore(pixels.contiguous(), plan, tiles)
             restored = restored[:, :height, :width].permute(0, 3, 1, 2).cpu()
-        return restored if level is None else restored * level
+        return restored if typical is None else restored * typical
 
     def _restore(self, image: Tensor, plan: RegionPlan, tiles: Tiles) -> Tensor:
         """Map `(B, H, W, C)` to the same shape, on the device that stores whole maps."""

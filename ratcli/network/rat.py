@@ -17,7 +17,7 @@ from ratcli.network.attention import (
 from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
 from ratcli.network.plan import RegionPlan, make_plan
 
-_LEAST_LEVEL = 1e-9
+_LEAST_VALUE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class NetworkSettings:
         window: side of the attention windows on the latent grid.
         mlp_ratio: inner width of the MLPs over the token width.
         scale: output pixels for each input pixel and axis.
-        equivariant: planes are scaled by their own level before and after, so that twice the
-            input gives twice the output; for images of any unit and dynamic range (PET).
+        equivariant: planes are divided by their typical value before the network, and multiplied
+            by it after, so that twice the input gives twice the output; for images of any unit
+            and dynamic range (PET).
         max_region_tokens: regions larger than this on the latent grid are split along a grid; 0
             never splits. The default leaves every plane of up to 1024 x 1024 pixels whole.
     """
@@ -177,15 +178,15 @@ class RAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        level = typical_level(image) if self.settings.equivariant else None
+        typical = typical_value(image) if self.settings.equivariant else None
         image, labels = pad_to_multiple(image, labels, self.settings.multiple)
         stride = self.settings.stride
         plan = make_plan(
             labels[:, ::stride, ::stride], self.settings.window, self.settings.max_region_tokens
         )
-        restored = self.restore(image if level is None else image / level, plan)
+        restored = self.restore(image if typical is None else image / typical, plan)
         restored = restored[..., :height, :width]
-        return restored if level is None else restored.float() * level
+        return restored if typical is None else restored.float() * typical
 
     def restore(self, image: Tensor, plan: RegionPlan) -> Tensor:
         """Restore planes that need no padding, with a plan made before.
@@ -210,18 +211,19 @@ class RAT(nn.Module):
         return image + self.ending(x)
 
 
-def typical_level(image: Tensor) -> Tensor:
+def typical_value(image: Tensor) -> Tensor:
     """Return `(sum |x| / sum sqrt|x|)^2` of each plane, `(B, 1, 1, 1)`, above 0.
 
-    Empty surroundings do not change it, and a few hot spots hardly: a square root's weights.
+    Empty surroundings do not change it, and a few hot spots change it little, because values are
+    weighted by their square roots.
 
     Args:
         image: `(B, C, H, W)`.
     """
     size = image.float().abs()
     total, roots = size.sum((1, 2, 3), keepdim=True), size.sqrt().sum((1, 2, 3), keepdim=True)
-    level = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
-    return level.clamp_min(_LEAST_LEVEL)
+    value = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
+    return value.clamp_min(_LEAST_VALUE)
 
 
 def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:

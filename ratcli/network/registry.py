@@ -71,7 +71,7 @@ class WeightsEntry:
 
     @property
     def card(self) -> Path:
-        """The file that tells what the weights are, and where they fail."""
+        """The file that says what the weights are, and where they fail."""
         return self.file.with_suffix(".md")
 
 
@@ -136,7 +136,7 @@ def _entries(folder: Path) -> list[WeightsEntry]:
 
 
 def _is_partition(facts: dict[str, Any]) -> bool:
-    """Tell weights that find regions, which `ratcli.partition` loads, from those that restore."""
+    """Return whether weights find regions (`ratcli.partition` loads those) and do not restore."""
     return facts.get("use") == "partition"
 
 

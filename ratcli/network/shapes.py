@@ -16,7 +16,7 @@ _HINT = "Only networks of the Region Attention Transformer can be imported."
 
 @dataclass(frozen=True)
 class Unseen:
-    """What no parameter's shape tells.
+    """Settings of a network that do not follow from the shapes of its parameters.
 
     Attributes:
         scale: output pixels for each input pixel and axis.

@@ -92,7 +92,7 @@ class Cut:
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """What the provenance tells of it, in pixels of the input; nothing for whole planes."""
+        """What the provenance records, in pixels of the input; nothing for whole planes."""
         return (f"pane={self.step + 2 * self.margin},{self.margin}",) if self.step else ()
 
     @property

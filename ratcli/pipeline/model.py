@@ -56,8 +56,8 @@ class Model:
     Args:
         settings: how to restore.
         engines: the loaded networks. Their results are averaged.
-        entries: the weights of each. What a result keeps of residual and mean is told by the
-            first ones; the largest numbers of the uncertainty count.
+        entries: the weights of each. The first ones decide what a result keeps of the residual and
+            the mean. Of the numbers of the uncertainty, the largest count.
         partitioner: labels planes.
     """
 

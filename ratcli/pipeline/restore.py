@@ -68,7 +68,7 @@ class RestoreSummary:
 def check(task: Task, reader: ScanReader) -> None:
     """Refuse a scan that the task is not for, before any weights load.
 
-    If the format does not tell the unit, the values of the middle plane must be plausible.
+    If the file does not state the unit, the values of the middle plane must be plausible.
 
     Raises:
         UnsuitableInputError: other modality, unit, channels or range.

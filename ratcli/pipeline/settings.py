@@ -63,4 +63,4 @@ class RestoreSettings:
         if self.pane < 0 or self.pane_overlap < 0:
             raise UsageError("the side and the overlap of panes must be 0 or more pixels")
         if len(set(self.weights_names)) < len(self.weights_names):
-            raise UsageError("the same weights are named twice, which tells nothing more")
+            raise UsageError("the same weights are named twice; averaging them changes nothing")

@@ -3,7 +3,7 @@
 Eight views show a pixel's variance within a factor of two only, so it is averaged over neighbours.
 On held-out CT the true error is then 4 to 9 times that standard deviation, more where it is low.
 A factor, and a floor or a share of the value that is added in quadrature, make up for this. They
-are fitted to given weights (benchmarks/calibration.py) and stand in the registry beside them.
+are fitted to given weights (benchmarks/calibration.py); the registry beside the weights holds them.
 """
 
 from __future__ import annotations

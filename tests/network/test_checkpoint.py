@@ -20,11 +20,15 @@ from ratcli.network.checkpoint import (
     settings_from,
 )
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.network.registry import ResidualKept, WeightsEntry, find_weights, list_weights
-from ratcli.weightfiles import hash_file, read_registry
+from ratcli.network.registry import WeightsEntry
+from ratcli.weightfiles import hash_file
 
 CPU = torch.device("cpu")
+
+
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "rat_gray.npz"
+
+
 SMALL = NetworkSettings(
     width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4
 )
@@ -43,6 +47,11 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "small.safetensors"
     save_state(path, RAT(SMALL).state_dict(), torch.float32)
     return path
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(Path(os.environ["RAT_TEST_TARGET"])),)
 
 
 def test_parameters_come_back_from_a_file(small: Path) -> None:
@@ -88,11 +97,6 @@ def test_the_authors_file_loads_through_the_key_map(tmp_path: Path) -> None:
     assert isinstance(build_network(settings, read_state(path), CPU), RAT)
 
 
-class _Payload:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(Path(os.environ["RAT_TEST_TARGET"])),)
-
-
 def test_a_pickle_with_code_is_refused_and_its_code_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,74 +107,3 @@ def test_a_pickle_with_code_is_refused_and_its_code_not_run(
     with pytest.raises(WeightsError, match="refused"):
         read_state(path)
     assert not target.exists()
-
-
-def test_a_damaged_registry_is_a_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAT_HOME", str(tmp_path))
-    (tmp_path / "registry.toml").write_text("[ct-denoise\n")
-    with pytest.raises(WeightsError, match="registry"):
-        list_weights()
-
-
-PLAIN = """[small]
-task = "ct-denoise"
-file = "small.safetensors"
-sha256 = ""
-summary = ""
-licence = ""
-data = []
-network = {}
-"""
-
-
-def registered(folder: Path, more: str, monkeypatch: pytest.MonkeyPatch) -> WeightsEntry:
-    monkeypatch.setenv("RAT_HOME", str(folder))
-    (folder / "registry.toml").write_text(PLAIN + more)
-    return list_weights()[0]
-
-
-def test_an_older_registry_without_fitted_numbers_loads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = registered(tmp_path, "", monkeypatch)
-    assert (entry.residual_kept, entry.mean_kept_px) == (None, 0.0)
-    fitted = (entry.uncertainty_scale, entry.uncertainty_floor, entry.uncertainty_share)
-    assert fitted == (1.0, 0.0, 0.0)
-
-
-def test_fitted_numbers_stand_beside_the_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    numbers = "{least = 0.03, error = 1.3, slope = 0.03, along_px = 4}"
-    entry = registered(tmp_path, f"mean_kept_px = 4\nresidual_kept = {numbers}", monkeypatch)
-    assert entry.mean_kept_px == 4.0
-    assert entry.residual_kept == ResidualKept(least=0.03, error=1.3, slope=0.03, along_px=4.0)
-
-
-@pytest.mark.parametrize("wrong", ["3", "{least = 0.03}", "{least = 1, other = 2}"])
-def test_fitted_numbers_of_another_form_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
-    with pytest.raises(WeightsError, match="registry"):
-        registered(tmp_path, f"residual_kept = {wrong}", monkeypatch)
-
-
-def test_unknown_weights_are_refused_with_the_nearest_name() -> None:
-    with pytest.raises(WeightsError) as caught:
-        find_weights("ct-denoize")
-    assert "ct-denoise" in caught.value.hint
-
-
-def test_every_shipped_file_has_its_hash_and_a_card() -> None:
-    entries = list_weights()
-    assert entries
-    for shipped in entries:
-        assert hash_file(shipped.file) == shipped.sha256
-        assert shipped.card.is_file()
-    folder = entries[0].file.parent
-    compact = read_registry(folder / "registry.toml")["sam-compact"]
-    assert hash_file(folder / compact["file"]) == compact["sha256"]
-    assert (folder / compact["file"]).with_suffix(".md").is_file()
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 80e6

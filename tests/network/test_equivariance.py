@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ratcli.network.inference import InferenceRAT
-from ratcli.network.rat import RAT, NetworkSettings, typical_level
+from ratcli.network.rat import RAT, NetworkSettings, typical_value
 
 SETTINGS = NetworkSettings(
     width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, equivariant=True
@@ -38,4 +38,4 @@ def test_an_empty_plane_stays_empty(network: RAT) -> None:
 def test_empty_surroundings_do_not_change_the_level() -> None:
     image = torch.zeros(1, 1, 64, 64)
     image[..., :32, :32] = torch.rand(32, 32)
-    torch.testing.assert_close(typical_level(image), typical_level(image[..., :32, :32]))
+    torch.testing.assert_close(typical_value(image), typical_value(image[..., :32, :32]))

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from networks import GOLDEN, published_network
 
-from ratcli.network.published import from_published
-from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.training.loss import focal_region_loss
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-
-
-def published_network(name: str) -> tuple[RAT, dict[str, torch.Tensor]]:
-    channels, scale = {"rat_gray": (1, 1), "rat_rgb_x4": (3, 4)}[name]
-    settings = NetworkSettings(
-        channels=channels,
-        width=8,
-        encoder_blocks=(1, 2),
-        decoder_blocks=(2, 1),
-        groups=(3, 3),
-        scale=scale,
-    )
-    with np.load(GOLDEN / f"{name}.npz") as golden:
-        arrays = {key: torch.from_numpy(golden[key]) for key in golden.files}
-    state = {k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")}
-    network = RAT(settings)
-    network.load_state_dict(from_published(state))
-    return network.eval(), arrays
 
 
 @pytest.mark.parametrize("name", ["rat_gray", "rat_rgb_x4"])

@@ -1,0 +1,88 @@
+"""The manifest of a batch, and what is done when it is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from batch_scans import AddOne, Heard, make_scan, values_of
+
+from ratcli.batch.manifest import Header
+from ratcli.batch.outcome import Outcome
+from ratcli.batch.plan import Selection, find_jobs
+from ratcli.batch.session import Batch, BatchSettings
+from ratcli.errors import OutputError
+
+HEADER = Header({"task": "add-one"}, {"rat": "0"})
+
+
+def make_folder(folder: Path, count: int) -> Path:
+    for number in range(count):
+        make_scan(folder / f"{number:02}.nii", seed=number)
+    return folder
+
+
+def run(
+    tmp_path: Path, work: AddOne | None = None, settings: BatchSettings | None = None
+) -> list[Outcome]:
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+    batch = Batch(plan, HEADER, settings or BatchSettings())
+    return batch.run(work or AddOne(), Heard())
+
+
+def statuses(outcomes: list[Outcome]) -> dict[str, str]:
+    return {outcome.name: outcome.status for outcome in outcomes}
+
+
+def break_scan(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:400])
+
+
+def test_a_manifest_tells_of_every_scan_and_resuming_does_what_is_left(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 3)
+    whole = (tmp_path / "in" / "01.nii").read_bytes()
+    break_scan(tmp_path / "in" / "01.nii")
+    settings = BatchSettings(manifest=tmp_path / "run.json", resume=True)
+    assert statuses(run(tmp_path, settings=settings))["01.nii"] == "failed"
+    (tmp_path / "in" / "01.nii").write_bytes(whole)
+    assert statuses(run(tmp_path, settings=settings)) == {
+        "00.nii": "skipped",
+        "01.nii": "done",
+        "02.nii": "skipped",
+    }
+    assert set(statuses(run(tmp_path, settings=settings)).values()) == {"skipped"}
+
+
+def test_an_input_that_changed_is_done_again(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 2)
+    settings = BatchSettings(manifest=tmp_path / "run.json", resume=True)
+    run(tmp_path, settings=settings)
+    make_scan(tmp_path / "in" / "01.nii", seed=7)
+    assert statuses(run(tmp_path, settings=settings)) == {"00.nii": "skipped", "01.nii": "done"}
+    expected = values_of(tmp_path / "in" / "01.nii") + 1
+    np.testing.assert_array_equal(values_of(tmp_path / "out" / "01.nii"), expected)
+
+
+def test_an_output_that_somebody_changed_is_not_replaced(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 1)
+    settings = BatchSettings(manifest=tmp_path / "run.json", resume=True)
+    run(tmp_path, settings=settings)
+    make_scan(tmp_path / "out" / "00.nii", seed=9)
+    with pytest.raises(OutputError, match="exists already"):
+        run(tmp_path, settings=settings)
+
+
+def test_an_output_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 2)
+    settings = BatchSettings(manifest=tmp_path / "run.json", resume=True)
+    run(tmp_path, settings=settings)
+    (tmp_path / "out" / "00.nii").unlink()
+    assert statuses(run(tmp_path, settings=settings)) == {"00.nii": "done", "01.nii": "skipped"}
+
+
+def test_a_manifest_of_another_batch_is_not_replaced(tmp_path: Path) -> None:
+    make_folder(tmp_path / "in", 1)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(OutputError, match="exists already"):
+        run(tmp_path, settings=BatchSettings(manifest=tmp_path / "run.json"))
