@@ -28,7 +28,7 @@ from held_out.ct import FULL, SOFT, soft_tissue
 from held_out.networks import facts, installed_weights, networks
 from simulation import MAYO, figures
 
-from ratcli.evaluation.fidelity import mean_bias, score
+from ratcli.evaluation.fidelity import score
 from ratcli.physics.anatomy.ct import REGIONS, ct_slice
 from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise
 from ratcli.physics.kernels import MEDIUM_SMOOTH
@@ -37,6 +37,7 @@ from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
 from ratcli.training.recipe_files import read_recipe
+from research.bias import mean_bias
 
 TOLERANCE_DB = 0.2
 FAINT_HU = (1.0, 2.0, 3.0, 4.0, 6.0, 10.0)

@@ -16,11 +16,12 @@ from scipy.ndimage import uniform_filter
 from held_out.cases import Case, Column, Method, tuned
 from held_out.edges import edge_kept, planted
 from ratcli.evaluation.baselines import plane_noise
-from ratcli.evaluation.fidelity import mean_bias, score
+from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import WINDOWS
 from ratcli.physics.ct import CtDose, low_dose_noise
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.training.examples import TargetPlane
+from research.bias import mean_bias
 
 SOFT = WINDOWS["ct-soft"]
 FULL = WINDOWS["ct-full"]

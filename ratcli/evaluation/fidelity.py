@@ -15,7 +15,6 @@ No torch here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -142,71 +141,12 @@ def score(
     Raises:
         MeasurementError: nothing to score, or values that are not finite.
         ValueError: shapes differ.
-    """
-    return score_volume([(image, reference)], window, None if mask is None else mask[None])
 
-
-def score_volume(
-    pairs: Iterable[tuple[FloatArray, FloatArray]],
-    window: Window,
-    mask: BoolArray | None = None,
-) -> Fidelity:
-    """Score planes pooled as one volume.
-
-    Args:
-        pairs: image and reference of each plane, both `(C, H, W)` or `(H, W)`.
-        window: clips both; its width is the data range.
-        mask: `(D, H, W)`, true where to score; everywhere if None.
-
-    Raises:
-        MeasurementError: nothing to score, or values that are not finite.
+    Source: Wang et al., IEEE TIP 13(4), 2004, for SSIM.
     """
     tally = FidelityTally(window)
-    for plane, (image, reference) in enumerate(pairs):
-        tally.add_maps(error_maps(image, reference, window, None if mask is None else mask[plane]))
+    tally.add_maps(error_maps(image, reference, window, mask))
     return tally.result()
-
-
-def psnr(
-    image: FloatArray, reference: FloatArray, window: Window, mask: BoolArray | None = None
-) -> float:
-    """Return the peak signal-to-noise ratio in dB; see `score`."""
-    return score(image, reference, window, mask).psnr_db
-
-
-def ssim(
-    image: FloatArray, reference: FloatArray, window: Window, mask: BoolArray | None = None
-) -> float:
-    """Return the mean structural similarity; see `score`.
-
-    Source: Wang et al., IEEE TIP 13(4), 2004.
-    """
-    return score(image, reference, window, mask).ssim
-
-
-def rmse(
-    image: FloatArray, reference: FloatArray, window: Window, mask: BoolArray | None = None
-) -> float:
-    """Return the root of the mean squared error in the window's unit; see `score`."""
-    return score(image, reference, window, mask).rmse
-
-
-def mean_bias(image: FloatArray, reference: FloatArray, mask: BoolArray | None = None) -> float:
-    """Return the mean of image minus reference in native units, not clipped to any window.
-
-    Args:
-        image: `(C, H, W)` or `(H, W)`.
-        reference: the same shape.
-        mask: `(H, W)`, true where to measure; everywhere if None.
-
-    Raises:
-        MeasurementError: the mask is empty.
-    """
-    difference = np.asarray(image, np.float64) - np.asarray(reference, np.float64)
-    inside = difference if mask is None else difference[..., mask]
-    if inside.size == 0:
-        raise MeasurementError("the mask holds no pixel, so there is no bias to measure")
-    return float(inside.mean())
 
 
 def studio_luma(plane: FloatArray, window: Window) -> FloatArray:

@@ -47,19 +47,25 @@ def uniform_patches(
     if side < 12:
         raise ValueError(f"patches must be 12 pixels a side or more, not {side}")
     values = plane.astype(np.float64)
-    level = noise_level(values, within, mask)
-    local = noise_map(values, _LOCAL)
+    noise = noise_level(values, within, mask)
     mean = ndimage.uniform_filter(values, _LOCAL)
-    good = (local > _QUIETEST * level) & (local < _LOUDEST * level)
+    spreads = [(mean, 2.5 * noise)]
+    if clean is not None:
+        quiet = ndimage.uniform_filter(clean.astype(np.float64), _LOCAL)
+        spreads.append((quiet, _CLEAN_SPREAD * noise))
+    good = _without_edges(values, noise)
     if within is not None:
         good &= (mean > within[0]) & (mean < within[1])
     if mask is not None:
         good &= mask
-    spreads = [(mean, 2.5 * level)]
-    if clean is not None:
-        quiet = ndimage.uniform_filter(clean.astype(np.float64), _LOCAL)
-        spreads.append((quiet, _CLEAN_SPREAD * level))
     return tuple(_pack(good, spreads, side))
+
+
+def _without_edges(values: RealArray, noise: float) -> BoolArray:
+    """Return `(H, W)`, true where the local standard deviation is that of noise alone."""
+    local = noise_map(values, _LOCAL)
+    good: BoolArray = (local > _QUIETEST * noise) & (local < _LOUDEST * noise)
+    return good
 
 
 def _pack(good: BoolArray, spreads: Sequence[tuple[RealArray, float]], side: int) -> list[Box]:

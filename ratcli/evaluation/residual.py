@@ -48,8 +48,8 @@ def check_residual(
     Args:
         before: the input `(H, W)`.
         after: the output `(H, W)`, on the same grid.
-        labels: `(H, W)` integers: regions to check the bias of, -1 outside them. They should
-            not come from the noisy input, whose noise would choose their pixels.
+        labels: `(H, W)` integers, -1 outside regions. Regions should not come from the noisy
+            input, whose noise would choose their pixels.
         spacing_mm: pixel pitch.
         limits: up to where figures look like noise, as `LIMITS` has them for a unit.
         padding: `(H, W)`, true where nothing is to be checked.
@@ -60,27 +60,48 @@ def check_residual(
     if not before.shape == after.shape == labels.shape:
         raise ValueError(f"shapes differ: {before.shape}, {after.shape}, {labels.shape}")
     inside = np.ones(before.shape, np.bool_) if padding is None else ~padding
-    first, second = before.astype(np.float64), after.astype(np.float64)
+    planes = before.astype(np.float64), after.astype(np.float64)
+    return _check(*planes, np.where(inside, labels, -1), inside, spacing_mm, limits)
+
+
+def _check(
+    first: RealArray,
+    second: RealArray,
+    labels: npt.NDArray[np.integer],
+    inside: BoolArray,
+    spacing_mm: float,
+    limits: Limits,
+) -> ResidualCheck:
+    """Check planes in float64; `inside` is true where they hold measurements."""
     residual = np.where(inside, first - second, 0.0)
-    spread = robust_spread(residual, inside)
-    if limits.by_value:
-        spread = spread_by_value(residual, second, inside)
-    edges = _structure(residual, second, spread, inside)
+    spread = _spread(residual, second, inside, limits)
     spots, lines = search(residual / spread, inside, spacing_mm * 4.0 / limits.spot_mm)
-    biases = region_bias(second, first, np.where(inside, labels, -1))
-    places = (*_places(spots, "spot", limits.spot_z), *_places(lines, "line", limits.line_z))
-    named = [_name_change(place, first, second, spacing_mm) for place in places]
-    named.sort(key=lambda place: -abs(place.z))
+    strong = (*_places(spots, "spot", limits.spot_z), *_places(lines, "line", limits.line_z))
+    named = (_name_change(place, first, second, spacing_mm) for place in strong)
+    places = sorted(named, key=lambda place: -abs(place.z))
+    edges = _structure(residual, second, spread, inside)
+    biases = region_bias(second, first, labels)
     findings = (
         edge_finding(edges, limits),
         correlation_finding(edges, limits),
-        place_finding("spot", spots, limits.spot_z, named),
-        place_finding("line", lines, limits.line_z, named),
+        place_finding("spot", spots, limits.spot_z, places),
+        place_finding("line", lines, limits.line_z, places),
         bias_finding(biases, limits),
     )
-    z_map = np.maximum(np.abs(spots), np.abs(lines)).astype(np.float32)
-    noise = float(np.median(spread[inside])) if inside.any() else 0.0
-    return ResidualCheck(findings, biases, _apart(named, spacing_mm), z_map, noise)
+    return ResidualCheck(
+        findings=findings,
+        biases=biases,
+        places=_apart(places, spacing_mm),
+        z_map=np.maximum(np.abs(spots), np.abs(lines)).astype(np.float32),
+        noise=float(np.median(spread[inside])) if inside.any() else 0.0,
+    )
+
+
+def _spread(residual: RealArray, after: RealArray, inside: BoolArray, limits: Limits) -> RealArray:
+    """Return the standard deviation of the residual's noise around each pixel `(H, W)`."""
+    if limits.by_value:
+        return spread_by_value(residual, after, inside)
+    return robust_spread(residual, inside)
 
 
 def _structure(

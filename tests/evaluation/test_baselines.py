@@ -9,7 +9,7 @@ import pytest
 from ratcli.errors import UsageError
 from ratcli.evaluation import baselines
 from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, tune, usual_baseline
-from ratcli.evaluation.fidelity import rmse
+from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import WINDOWS
 
 SOFT = WINDOWS["ct-soft"]
@@ -33,14 +33,14 @@ def tuned(request: pytest.FixtureRequest) -> Baseline:
 
 def test_a_tuned_baseline_improves_a_scan_it_has_not_seen(tuned: Baseline) -> None:
     noisy, clean = _discs(9)
-    assert rmse(tuned(noisy), clean, SOFT) < 0.7 * rmse(noisy, clean, SOFT)
+    assert score(tuned(noisy), clean, SOFT).rmse < 0.7 * score(noisy, clean, SOFT).rmse
 
 
 def test_tuning_is_at_least_as_good_as_the_start(tuned: Baseline) -> None:
     start = Baseline(tuned.name, BASELINES[tuned.name].start, SOFT)
     pairs = [_discs(1), _discs(2)]
     errors = [
-        sum(rmse(method(noisy), clean, SOFT) ** 2 for noisy, clean in pairs)
+        sum(score(method(noisy), clean, SOFT).rmse ** 2 for noisy, clean in pairs)
         for method in (tuned, start)
     ]
     assert errors[0] <= errors[1]

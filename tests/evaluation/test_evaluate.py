@@ -15,7 +15,7 @@ from ratcli.evaluation.baselines import BASELINES, Baseline
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
-from ratcli.evaluation.fidelity import RAT_PAPER_WINDOW, rmse, score, studio_luma
+from ratcli.evaluation.fidelity import RAT_PAPER_WINDOW, score, studio_luma
 from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.window import WINDOWS, Window
@@ -282,5 +282,6 @@ def test_slides_have_stain_figures_and_a_bicubic_baseline() -> None:
 def test_rmse_of_the_input_is_the_noise_that_was_added(found: Evaluation) -> None:
     wide = [row for row in found.pooled if row.fidelity.window.name == "ct-full"]
     value = next(row.fidelity.rmse for row in wide if row.image == "input")
-    expected = rmse((CLEAN + NOISE)[0, 0].astype(np.float32), CLEAN[0, 0], WINDOWS["ct-full"])
+    noisy = (CLEAN + NOISE)[0, 0].astype(np.float32)
+    expected = score(noisy, CLEAN[0, 0], WINDOWS["ct-full"]).rmse
     assert value == pytest.approx(expected, rel=0.02)

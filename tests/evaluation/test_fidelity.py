@@ -10,12 +10,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.fidelity import (
     RAT_PAPER_WINDOW,
-    mean_bias,
-    psnr,
-    rmse,
+    FidelityTally,
+    error_maps,
     score,
-    score_volume,
-    ssim,
     studio_luma,
 )
 from ratcli.evaluation.summary import summarise
@@ -44,8 +41,8 @@ def test_psnr_and_ssim_equal_scikit_image_on_clipped_values() -> None:
         sigma=1.5,
         use_sample_covariance=False,
     )
-    assert psnr(image, reference, SOFT) == pytest.approx(expected_psnr, abs=1e-9)
-    assert ssim(image, reference, SOFT) == pytest.approx(expected_ssim, abs=1e-9)
+    assert score(image, reference, SOFT).psnr_db == pytest.approx(expected_psnr, abs=1e-9)
+    assert score(image, reference, SOFT).ssim == pytest.approx(expected_ssim, abs=1e-9)
 
 
 def test_a_constant_shift_has_the_closed_form_figures() -> None:
@@ -59,13 +56,13 @@ def test_a_constant_shift_has_the_closed_form_figures() -> None:
 
 def test_the_window_decides_the_figure() -> None:
     image, reference = _pair()
-    full, soft = (psnr(image, reference, WINDOWS[name]) for name in ("ct-full", "ct-soft"))
+    full, soft = (score(image, reference, WINDOWS[name]).psnr_db for name in ("ct-full", "ct-soft"))
     assert full > soft + 15.0
 
 
 def test_values_beyond_the_window_do_not_count() -> None:
     reference = np.full((16, 16), 1000.0, np.float32)
-    assert rmse(reference + 500.0, reference, SOFT) == 0.0
+    assert score(reference + 500.0, reference, SOFT).rmse == 0.0
 
 
 def test_equal_images_have_infinite_psnr() -> None:
@@ -106,8 +103,11 @@ def test_shapes_that_differ_are_a_mistake_of_the_caller() -> None:
 
 def test_a_volume_pools_squared_errors_over_planes() -> None:
     pairs = [_pair(seed=1), _pair(seed=2)]
-    squares = [rmse(image, reference, SOFT) ** 2 for image, reference in pairs]
-    result = score_volume(pairs, SOFT)
+    squares = [score(image, reference, SOFT).rmse ** 2 for image, reference in pairs]
+    tally = FidelityTally(SOFT)
+    for image, reference in pairs:
+        tally.add_maps(error_maps(image, reference, SOFT))
+    result = tally.result()
     assert result.rmse == pytest.approx(math.sqrt(sum(squares) / 2))
     assert result.pixels == 2 * 48 * 40
 
@@ -122,7 +122,7 @@ def test_a_plane_smaller_than_the_ssim_window_has_no_ssim() -> None:
 def test_luma_and_rgb_agree_on_gray_pictures() -> None:
     gray = np.repeat(np.linspace(0.2, 0.8, 32 * 32).reshape(1, 32, 32), 3, axis=0)
     other = gray + 0.05
-    figures = [psnr(other, gray, WINDOWS[name]) for name in ("rgb", "rgb-y")]
+    figures = [score(other, gray, WINDOWS[name]).psnr_db for name in ("rgb", "rgb-y")]
     assert figures[0] == pytest.approx(figures[1])
 
 
@@ -130,22 +130,10 @@ def test_the_paper_protocol_adds_its_known_offset_to_gray_ct() -> None:
     # Values that are whole 8-bit levels, so that rounding changes nothing.
     image, reference = (np.round((plane + 160) / 400 * 255) for plane in _pair())
     eight_bit = Window("8", 0.0, 255.0, "levels")
-    plain = psnr(image, reference, eight_bit)
+    plain = score(image, reference, eight_bit).psnr_db
     luma = [studio_luma(plane[None], eight_bit) for plane in (image, reference)]
     paper = score(*luma, RAT_PAPER_WINDOW).psnr_db
     assert paper - plain == pytest.approx(20 * math.log10(255 / 219), abs=1e-3)
-
-
-def test_bias_is_not_clipped() -> None:
-    reference = np.full((8, 8), 2990.0, np.float32)
-    assert mean_bias(reference + 200.0, reference) == pytest.approx(200.0)
-
-
-def test_bias_inside_a_mask_ignores_the_outside() -> None:
-    image = np.zeros((8, 8), np.float32)
-    image[:4] = 5.0
-    mask = image > 0
-    assert mean_bias(image, np.zeros_like(image), mask) == pytest.approx(5.0)
 
 
 def test_the_bootstrap_interval_matches_the_normal_one_for_many_patients() -> None:
@@ -197,6 +185,6 @@ def test_ssim_equals_its_formula_written_out() -> None:
         * (2 * covariance + large)
         / ((one**2 + two**2 + small) * (variances + large))
     ).mean()
-    figure = ssim(image.astype(np.float32), reference.astype(np.float32), SOFT)
+    figure = score(image.astype(np.float32), reference.astype(np.float32), SOFT).ssim
     # scikit-image's Gaussian is the same 11 x 11 window; float32 input leaves 1e-7.
     assert figure == pytest.approx(expected, abs=1e-6)

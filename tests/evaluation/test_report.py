@@ -15,7 +15,7 @@ from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.report import IndexEntry, PageFacts, render, render_index
 from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
-from ratcli.evaluation.report.plots import Curve, Plot, Rule, colours, draw, ticks
+from ratcli.evaluation.report.plots import Plot, Rule, Trace, colours, draw, ticks
 from ratcli.evaluation.results import Evaluation, Sample
 from ratcli.evaluation.tables.texts import interval, number, signed
 
@@ -185,14 +185,14 @@ def test_the_index_links_every_report(found: Evaluation) -> None:
 
 def test_an_image_has_the_same_colour_in_every_plot() -> None:
     names = ("reference", "restored", "gaussian", "input")
-    plot = Plot("t", "x", "y", [Curve(name, [0, 1], [1.0, 2.0]) for name in names])
+    plot = Plot("t", "x", "y", [Trace(name, [0, 1], [1.0, 2.0]) for name in names])
     assert colours(plot) == [2, 1, 3, 0]
-    assert colours(Plot("t", "x", "y", [Curve("regions", [0, 1], [1.0, 2.0])])) == [1]
+    assert colours(Plot("t", "x", "y", [Trace("regions", [0, 1], [1.0, 2.0])])) == [1]
 
 
 def test_a_curve_and_its_legend_have_the_colour_of_its_image(page: str) -> None:
     plot = Plot(
-        "t", "x", "y", [Curve("input", [0, 1], [2.0, 2.0]), Curve("restored", [0, 1], [1.0, 1.0])]
+        "t", "x", "y", [Trace("input", [0, 1], [2.0, 2.0]), Trace("restored", [0, 1], [1.0, 1.0])]
     )
     curves = re.findall(r'class="line c(\d)" points="[\d.]+,([\d.]+) ', draw(plot))
     # Heights grow downwards in SVG: the input, twice as high, has the smaller one.
@@ -207,10 +207,10 @@ def test_ticks_are_round_and_span_the_range() -> None:
 
 
 def test_values_that_are_not_finite_are_left_out_of_plots() -> None:
-    plot = Plot("t", "x", "y", [Curve("a", [0, 1, 2], [1.0, float("nan"), 3.0])], [Rule("r", 2.0)])
+    plot = Plot("t", "x", "y", [Trace("a", [0, 1, 2], [1.0, float("nan"), 3.0])], [Rule("r", 2.0)])
     assert "nan" not in draw(plot)
     with pytest.raises(ValueError, match="no finite point"):
-        draw(Plot("t", "x", "y", [Curve("a", [0], [float("inf")])]))
+        draw(Plot("t", "x", "y", [Trace("a", [0], [float("inf")])]))
 
 
 def test_numbers_are_written_for_readers() -> None:

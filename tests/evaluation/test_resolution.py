@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
 from scipy.special import erf, i0e
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.resolution import Transfer, disc_transfer, edge_transfer, f50_kept
+from ratcli.evaluation.resolution import Transfer, disc_transfer, edge_transfer
 
 SPACING = 0.7
 BLUR_MM = 0.8
@@ -74,20 +73,6 @@ def test_a_dark_disc_measures_as_a_bright_one() -> None:
     bright = disc_transfer(clean, SPACING, (47.3, 48.8), 18 / SPACING)
     assert dark.f50_per_mm == pytest.approx(bright.f50_per_mm)
     assert dark.contrast == pytest.approx(-bright.contrast)
-
-
-def test_a_blurring_method_keeps_the_closed_form_share_of_f50() -> None:
-    centre, radius, blur_mm = (47.3, 48.8), 18 / SPACING, 0.6
-    planted = _blurred_disc(centre, 18.0)
-    rendered = gaussian_filter(planted, blur_mm / SPACING)
-    expected = BLUR_MM / math.hypot(BLUR_MM, blur_mm)
-    assert f50_kept(rendered, planted, SPACING, centre, radius) == pytest.approx(expected, rel=0.01)
-    assert f50_kept(planted / 2, planted, SPACING, centre, radius) == pytest.approx(1.0)
-
-
-def test_a_lost_edge_keeps_nothing() -> None:
-    planted = _blurred_disc((47.3, 48.8), 18.0)
-    assert f50_kept(np.zeros_like(planted), planted, SPACING, (47.3, 48.8), 18 / SPACING) == 0.0
 
 
 def test_no_contrast_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
-from ratcli.evaluation.report.plots import Curve, Plot, Rule
+from ratcli.evaluation.report.plots import Plot, Rule, Trace
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.rows.noise import NoiseRow
 from ratcli.evaluation.tables.texts import digits_of, signed, unit_of
@@ -37,16 +37,16 @@ def _place(image: str) -> int:
     return order.index(image) if image in order else len(order)
 
 
-def _noise_series(row: NoiseRow) -> Curve:
+def _noise_series(row: NoiseRow) -> Trace:
     assert row.spectrum is not None
-    return Curve(row.image, row.spectrum.radial_per_mm.tolist(), row.spectrum.radial_power.tolist())
+    return Trace(row.image, row.spectrum.radial_per_mm.tolist(), row.spectrum.radial_power.tolist())
 
 
 def _transfer_plots(found: Evaluation) -> list[Plot]:
     plots_of = []
     for edge in dict.fromkeys(row.edge for row in found.transfers):
         series = [
-            Curve(row.image, row.transfer.frequency_per_mm.tolist(), row.transfer.transfer.tolist())
+            Trace(row.image, row.transfer.frequency_per_mm.tolist(), row.transfer.transfer.tolist())
             for row in sorted(found.transfers, key=lambda row: _place(row.image))
             if row.edge == edge
         ]
@@ -78,7 +78,7 @@ def _histogram_plots(found: Evaluation) -> list[Plot]:
     edges = np.linspace(low, high if high > low else low + 1.0, 101)
     middles = (edges[1:] + edges[:-1]) / 2.0
     series = [
-        Curve(name, middles.tolist(), (100.0 * np.histogram(pool, edges)[0] / pool.size).tolist())
+        Trace(name, middles.tolist(), (100.0 * np.histogram(pool, edges)[0] / pool.size).tolist())
         for name, pool in pools.items()
     ]
     label = f"share of pixels in %, steps of {edges[1] - edges[0]:.3g} {found.unit}"
@@ -101,7 +101,7 @@ def _agreement_plots(found: Evaluation) -> list[Plot]:
             "Agreement of region means (Bland-Altman)",
             f"mean of restored and reference in {unit}",
             f"restored less reference in {unit}",
-            [Curve("regions", pairs.means, pairs.differences, dots=True)],
+            [Trace("regions", pairs.means, pairs.differences, dots=True)],
             rules,
             from_zero=False,
         )
@@ -119,7 +119,7 @@ def _calibration_plots(found: Evaluation) -> list[Plot]:
             "Uncertainty and true error",
             f"uncertainty in {unit}",
             f"error (RMS) in {unit}",
-            [Curve("groups of pixels", given, error, dots=True)],
+            [Trace("groups of pixels", given, error, dots=True)],
             (Rule("ideal", None),),
         )
     ]

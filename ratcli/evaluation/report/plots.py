@@ -16,7 +16,7 @@ _COLOUR_OF = {"input": 0, "restored": 1, "reference": 2}
 
 
 @dataclass(frozen=True)
-class Curve:
+class Trace:
     """One curve or cloud of points.
 
     Attributes:
@@ -56,7 +56,7 @@ class Plot:
     title: str
     x_label: str
     y_label: str
-    series: Sequence[Curve]
+    series: Sequence[Trace]
     rules: Sequence[Rule] = field(default=())
     from_zero: bool = True
 
@@ -168,7 +168,7 @@ def _rule(frame: _Frame, rule: Rule) -> str:
     return line + _text(x2 - 4, y2 - 5, rule.name, "end")
 
 
-def _series(frame: _Frame, series: Curve, colour: int) -> str:
+def _series(frame: _Frame, series: Trace, colour: int) -> str:
     pairs = [
         (frame.across(x), frame.up(y))
         for x, y in zip(series.x, series.y, strict=True)
