@@ -29,11 +29,11 @@ MESSAGES = "Messages"
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleOptions:
-    """How much is told on the terminal; every command has these options."""
+    """How much is shown on the terminal; every command has these options."""
 
     json: bool = option(False, "Print one JSON object for each result on stdout.", group=MESSAGES)
     quiet: bool = option(False, "Show errors only.", short="q", group=MESSAGES)
-    verbose: bool = option(False, "Show details, too.", short="v", group=MESSAGES)
+    verbose: bool = option(False, "Also show details.", short="v", group=MESSAGES)
     debug: bool = option(False, "Show tracebacks and warnings of libraries.", group=MESSAGES)
     no_progress: bool = option(False, "Do not show a progress bar.", group=MESSAGES)
     log_file: Path | None = option(

@@ -19,9 +19,9 @@ app = app_of(
     Verb(
         EvaluateOptions,
         _run,
-        "Measure restored scans: fidelity, noise, resolution, region means, what was taken away.",
+        "Measure restored scans: fidelity, noise, resolution, region means and the residual.",
         (
-            ("rat evaluate out.dcm --input low.dcm", "noise, regions, and what was taken away"),
+            ("rat evaluate out.dcm --input low.dcm", "noise, regions and residual"),
             ("rat evaluate out.nii --reference full.nii --unit HU --report r.html", "one page"),
             ("rat evaluate out/ --reference full/ --input low/ --csv all.csv", "every scan"),
             ("rat evaluate water.dcm --phantom --json", "a phantom, for a script"),

@@ -30,10 +30,10 @@ app = app_of(
     Verb(
         InfoOptions,
         _run,
-        "Show what rat sees in a scan, and what each task would do with it, or why not.",
+        "Show what rat reads in a scan, and for each task what it would do or why it does not fit.",
         (
             ("rat info scan.dcm", "one file"),
-            ("rat info study/ --recursive", "every series below a folder"),
+            ("rat info study/ --recursive", "every series in a folder and its subfolders"),
             ("rat info scan.nii.gz --json", "for a script"),
             ("rat info archive/ -r --header-only", "quick: no pixels are read"),
         ),
@@ -64,15 +64,15 @@ def _as_text(facts: ScanFacts) -> str:
     rows = {
         "format": info.format,
         "files": str(facts.files) if facts.files > 1 else "",
-        "modality": info.modality or "not told",
+        "modality": info.modality or "unknown",
         "planes": str(info.planes),
         "size": f"{info.height} x {info.width} pixels, {_channels(info.channels)}",
         "spacing": _spacing(info),
-        "unit": info.unit or "not told",
+        "unit": info.unit or "unknown",
         "range": _range(facts),
         "bits": str(info.bits),
         **info.details,
-        "tasks": ", ".join(facts.tasks) or "none fits",
+        "tasks": ", ".join(facts.tasks) or "none",
     }
     rows = {label: value for label, value in rows.items() if value}
     for item in facts.suitability:
@@ -86,7 +86,7 @@ def _range(facts: ScanFacts) -> str:
     if not facts.suitability:
         return ""
     if facts.values is None:
-        return "no pixel is measured" if facts.tasks else "not readable"
+        return "no measured pixels" if facts.tasks else "not readable"
     seen = f" (in {facts.values.seen:.1%} of the pixels)" if facts.values.seen < 1 else ""
     return f"{facts.values.lowest:g} to {facts.values.highest:g}{seen}"
 
@@ -97,6 +97,6 @@ def _channels(count: int) -> str:
 
 def _spacing(info: ScanInfo) -> str:
     if all(value is None for value in info.spacing_mm):
-        return "not told"
+        return "unknown"
     axes = ("?" if value is None else f"{value:.4g}" for value in info.spacing_mm)
     return " x ".join(axes) + " mm (plane, row, column)"

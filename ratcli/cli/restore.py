@@ -18,12 +18,15 @@ app = app_of(
     Verb(
         RestoreOptions,
         _run,
-        "Restore scans; each comes out in its own format, with its geometry.",
+        "Restore scans. Each result has the format and the geometry of its input.",
         (
             ("rat restore scan.dcm --task ct-denoise", "writes scan_ct-denoise.dcm beside it"),
-            ("rat restore study/ -t ct-denoise -r -o restored/", "every scan; keeps the folders"),
+            ("rat restore study/ -t ct-denoise -r -o restored/", "every scan, with its subfolder"),
             ("rat restore a.nii.gz -t ct-denoise --strength 0.6 -o b.nii.gz", "applies 60 %"),
-            ("rat restore in/ -t ct-denoise -o out/ --manifest run.json --resume", "continues"),
+            (
+                "rat restore in/ -t ct-denoise -o out/ --manifest run.json --resume",
+                "can be continued",
+            ),
             ("rat restore scan.dcm -t ct-denoise --report scan.html", "with a report"),
             ("rat restore slide.svs -t pathology-sr --compression jpeg", "smaller, with loss"),
         ),

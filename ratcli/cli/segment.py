@@ -18,11 +18,14 @@ app = app_of(
     Verb(
         SegmentOptions,
         _run,
-        "Find the regions of scans; each gets a region map on its own grid.",
+        "Find the regions of scans, and write a region map on the grid of each scan.",
         (
             ("rat segment scan.dcm", "writes scan_regions.dcm, a DICOM SEG, beside it"),
             ("rat segment ct.nii.gz --unit HU --preview --table", "with pictures and a table"),
-            ("rat segment series/ --format nifti --propagate -o r.nii.gz", "one number a region"),
+            (
+                "rat segment series/ --format nifti --propagate -o r.nii.gz",
+                "the same number in all planes",
+            ),
             ("rat restore scan.dcm -t ct-denoise --regions scan_regions.dcm", "uses the regions"),
         ),
     )

@@ -18,8 +18,8 @@ app = app_of(
     Verb(
         SimulateOptions,
         _run,
-        "Degrade good scans as a lower dose would have, to test any denoiser on them. "
-        "Only the noise that a scan lacks is added: it has some already.",
+        "Simulate a lower dose, fewer counts or a coarser slide from good scans. "
+        "A CT or PET scan already has noise: only the part that is missing is added.",
         (
             (
                 "rat simulate scan.dcm --task ct-denoise",

@@ -19,16 +19,16 @@ def _run(_: None, options: TrainOptions, console: ConsoleOptions) -> None:
         result = train(options, listener=listener)
     except KeyboardInterrupt:
         if listener.last is not None:
-            LOG.warning("stopped at step %d; --resume last goes on", listener.last.step)
+            LOG.warning("stopped at step %d; --resume last continues", listener.last.step)
         raise
     if result.weights is not None:
         name = result.weights.stem
-        LOG.info("%s is made; rat restore --weights %s uses it", result.weights.name, name)
+        LOG.info("%s is written; use it with rat restore --weights %s", result.weights.name, name)
         say(str(result.weights))
     elif result.seconds:
         say(profile_table(result.seconds))
     else:
-        LOG.info("step %d is kept in %s", result.steps, result.folder.name)
+        LOG.info("step %d is saved in %s", result.steps, result.folder.name)
 
 
 app = app_of(
@@ -36,10 +36,10 @@ app = app_of(
         TrainOptions,
         _run,
         "Train a network on scans of full quality or on pairs, or tune an installed one. "
-        "No patient is used both to learn from and to validate on.",
+        "No patient is used both for training and for validation.",
         (
-            ("rat train --recipe ct-denoise --data scans -o runs/ct", "by a recipe of rat's"),
-            ("rat train --recipe own.toml --data scans -o runs/own", "by a recipe of yours"),
+            ("rat train --recipe ct-denoise --data scans -o runs/ct", "a recipe of rat"),
+            ("rat train --recipe own.toml --data scans -o runs/own", "your own recipe"),
             ("rat train --data scans -o runs/ct --resume last", "continues a run"),
             ("rat train -t ct-denoise --data study -o runs/own", "from study/low and study/full"),
             ("rat train -t ct-denoise --from ct-denoise --data study -o runs/tuned", "fine-tunes"),

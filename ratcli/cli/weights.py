@@ -29,7 +29,7 @@ _NAME = Argument("NAME", "Name of the weights. Without it, all.", str | None, No
 
 @app.callback(invoke_without_command=True)
 def _weights(context: typer.Context) -> None:
-    """Show the installed weights, where they are, whether they are whole; get more."""
+    """List, check, download and import weights."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -58,7 +58,7 @@ def _verify(name: str | None, _options: NoOptions, _console: ConsoleOptions) -> 
     if damaged:
         raise WeightsError(
             f"{len(damaged)} of {len(found)} weights are damaged or missing",
-            hint="Install rat again, or download or import them anew.",
+            hint="Install rat again, or download or import them again.",
         )
 
 
@@ -103,9 +103,9 @@ _add(
 _add(
     "path",
     _path,
-    "Print the folders that are searched for weights, or the file of one.",
+    "Print the folders in which rat looks for weights, or the file of some weights.",
     (
-        ("rat weights path", "the folders that are searched; RAT_HOME adds one"),
+        ("rat weights path", "the folders; RAT_HOME adds one"),
         ("rat weights path ct-denoise", "one file"),
     ),
     _NAME,
@@ -115,7 +115,7 @@ _add(
     _verify,
     "Compare the weights with their SHA-256.",
     (
-        ("rat weights verify", "all that are installed; exit code 7 if one is damaged"),
+        ("rat weights verify", "all; exit code 7 if a file is damaged"),
         ("rat weights verify ct-denoise", "one"),
     ),
     _NAME,
@@ -123,17 +123,17 @@ _add(
 _add(
     "download",
     _download,
-    "Fetch weights that do not come with rat. No other command uses the network.",
-    (("rat weights download sam-vit-b", "358 MB, from its publisher"),),
+    "Download weights that are not part of rat. No other command uses the internet.",
+    (("rat weights download sam-vit-b", "358 MB, from the publisher"),),
     Argument("NAME", "Name of the weights, such as sam-vit-b.", str),
 )
 _add(
     "import",
     _import,
-    "Copy weights into the folder of weights. The SHA-256 of a SAM checkpoint tells which it is. "
-    "A network, the authors' .pth or safetensors of rat, needs --task and --name.",
+    "Copy weights into the folder where rat keeps yours. A SAM checkpoint is recognised by its "
+    "SHA-256. A network (the authors' .pth, or safetensors of rat) needs --task and --name.",
     (
-        ("rat weights import sam_vit_b_01ec64.pth", "a file that was copied here"),
+        ("rat weights import sam_vit_b_01ec64.pth", "a SAM checkpoint"),
         ("rat weights import rat.pth --task ct-denoise --name theirs", "the authors' network"),
         ("rat restore scan.dcm -t ct-denoise --weights theirs", "uses it"),
     ),

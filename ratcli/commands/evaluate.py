@@ -35,12 +35,12 @@ class EvaluateOptions(ScanOptions, RunOptions):
 
     reference: Path | None = option(
         None,
-        "What the scans should look like: one scan, or a folder with one for each.",
+        "What the scans should look like: one scan, or a folder with a scan for each.",
         metavar="PATH",
     )
     input: Path | None = option(
         None,
-        "What the scans were restored from: one scan, or a folder with one for each.",
+        "What the scans were restored from: one scan, or a folder with a scan for each.",
         metavar="PATH",
     )
     report: Path | None = option(
@@ -52,7 +52,9 @@ class EvaluateOptions(ScanOptions, RunOptions):
         None, "Write a row for each plane and region to this CSV file.", metavar="FILE"
     )
     uncertainty: Path | None = option(
-        None, "The standard deviations that `rat restore --uncertainty` wrote.", metavar="PATH"
+        None,
+        "Standard deviations from `rat restore --uncertainty`, to compare with the real error.",
+        metavar="PATH",
     )
     regions: Path | None = option(
         None,
@@ -74,8 +76,8 @@ class EvaluateOptions(ScanOptions, RunOptions):
     )  # fmt: skip
     protocol: Literal["native", "rat-paper"] = option(
         "native",
-        "How fidelity is scored. rat-paper uses 8-bit luma of one window, which compares with the "
-        "tables of the paper alone.",
+        "How fidelity is scored. rat-paper uses one window as 8-bit luma, as the authors do; "
+        "compare its figures only with the tables of their paper.",
         group=MEASURE,
         changes_pixels=True,
     )
@@ -86,12 +88,12 @@ class EvaluateOptions(ScanOptions, RunOptions):
         changes_pixels=True,
     )
     suv_factor: float | None = option(
-        None, "SUV for each Bq/ml. Without it, the factor of the file, where it has one.",
+        None, "Factor from Bq/ml to SUV. Without it, rat computes it from the header.",
         least=0, metavar="F", group=MEASURE, changes_pixels=True,
     )  # fmt: skip
     patient: Literal["scan", "folder"] = option(
         "scan",
-        "What counts as one patient in means and intervals over several scans.",
+        "What counts as one patient in means and intervals over several scans: a scan or a folder.",
         group=MEASURE,
     )
 
@@ -130,7 +132,7 @@ def evaluate(
     listener: Listener = SILENT,
     **changes: Any,
 ) -> Evaluation | list[MeasuredScan]:
-    """Measure restored scans: fidelity, noise, resolution, region means, what was taken away.
+    """Measure restored scans: fidelity, noise, resolution, region means and the residual.
 
     Args:
         restored: an array, or the path of one scan; or a list of paths of files and folders, which

@@ -1,4 +1,4 @@
-"""`rat info`: what rat sees in a scan, and what each task would do with it."""
+"""`rat info`: what rat reads in a scan, and what each task would do with it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def info(
     listener: Listener = SILENT,
     **changes: Any,
 ) -> list[ScanFacts]:
-    """Show what rat sees in a scan, and what each task would do with it, or why not.
+    """Show what rat reads in a scan, and for each task what it would do or why it does not fit.
 
     Args:
         scans: paths of files, folders and archives.

@@ -16,8 +16,11 @@ from ratcli.commands.batches import finish, header_of, planned, timed
 from ratcli.commands.listening import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
+    CACHE_HELP,
+    DEVICE_HELP,
     PARTITION_HELP,
     SPEED,
+    THREADS_HELP,
     BatchOptions,
     ScanOptions,
     batch_settings,
@@ -64,8 +67,7 @@ class RestoreOptions(ScanOptions, BatchOptions):
     )
     device: str = option(
         "auto",
-        "Where the network runs: auto, cpu, cuda, cuda:1 or mps. With auto, rat picks the fastest "
-        "device; any other value fails if the device is missing.",
+        DEVICE_HELP,
         metavar="DEVICE",
     )
     save_residual: bool = option(
@@ -88,8 +90,8 @@ class RestoreOptions(ScanOptions, BatchOptions):
     )  # fmt: skip
     weights: tuple[str, ...] = option(
         (),
-        "Name of the weights to use. Without it, those of the task. If given more than once, the "
-        "results are averaged.",
+        "Name of the weights to use. Without it, those of the task. May be given more than once: "
+        "the results are averaged.",
         metavar="NAME", group=NETWORK,
     )  # fmt: skip
     partition: str | None = option(
@@ -101,38 +103,44 @@ class RestoreOptions(ScanOptions, BatchOptions):
         metavar="FILE", group=NETWORK,
     )  # fmt: skip
     cache: Path | None = option(
-        None, "Keep partitions in this folder, and use those that it already holds.",
+        None, CACHE_HELP,
         metavar="DIR", group=NETWORK,
     )  # fmt: skip
     views: int | None = option(
         None,
-        "Number of views of each plane that are averaged: 1, or 8 for all rotations and mirrored "
-        "images, which is better and takes 8 times as long. Without it, 1.",
+        "Number of views of each plane to average: 1, or 8 (all rotations and mirror images), "
+        "which is more accurate and takes 8 times as long. Without it, 1; with --uncertainty, 8.",
         metavar="N", group=NETWORK,
     )  # fmt: skip
-    threads: int = option(
-        0, "Number of processor threads; 0 uses all.", least=0, metavar="N", group=SPEED
-    )
+    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
     precision: Literal["fp32", "bf16"] = option(
-        "fp32", "Arithmetic of the network.", group=SPEED, changes_pixels=True
+        "fp32",
+        "Arithmetic of the network. bf16 is less exact, and faster on some devices.",
+        group=SPEED,
+        changes_pixels=True,
     )
     tile: int = option(
         0,
-        "Side in pixels of the tiles that go through the network at once, to fit the memory of a "
-        "GPU; the result stays the same. 0 uses whole planes.",
+        "Side in pixels of the tiles that go through the network at once, to save memory of a GPU. "
+        "The result changes only by rounding. 0, the default, uses whole planes.",
         least=0, metavar="PX", group=SPEED, changes_pixels=True,
     )  # fmt: skip
     pane_overlap: int = option(
-        64, "Pixels of the input by which the panes of --memory reach into their neighbours.",
+        64,
+        "Overlap of neighbouring panes, in pixels of the input. Panes are the parts of a plane "
+        "that is too large to be restored whole.",
         least=0, metavar="PX", group=SPEED, changes_pixels=True,
     )  # fmt: skip
     memory: str = option(
         "",
-        "Stay within this amount of memory, such as 4GB. Larger planes are cut into panes.",
+        "Largest amount of memory to use, such as 4GB. Planes that are too large for it are cut "
+        "into panes, which changes the result.",
         metavar="SIZE", group=SPEED,
     )  # fmt: skip
     compile: bool = option(
-        False, "Compile the network: faster, after a start of about a minute.", group=SPEED
+        False,
+        "Compile the network first, which takes about a minute; after that it is faster.",
+        group=SPEED,
     )
 
 
@@ -170,7 +178,7 @@ def restore(
     listener: Listener = SILENT,
     **changes: Any,
 ) -> FloatArray | list[Outcome]:
-    """Restore scans; each comes out in its own format, with its geometry.
+    """Restore scans. Each result has the format and the geometry of its input.
 
     Args:
         scans: paths of files, folders and archives; or an array in the task's first unit: gray

@@ -16,7 +16,16 @@ SCANS = "Which scans"
 BATCH = "Batches"
 SPEED = "Speed and memory"
 
-PARTITION_HELP = "How regions are found. Without it, as the task recommends."
+PARTITION_HELP = (
+    "Method that finds the regions: none, superpixel, superpixel-coarse, sam-compact, "
+    "sam-vit-b, sam-vit-l or sam-vit-h. Without it, the method of the task."
+)
+DEVICE_HELP = (
+    "Where the network runs: auto, cpu, cuda, cuda:1 or mps. auto uses a CUDA GPU if there is one, "
+    "else the CPU; any other value fails if the device is missing."
+)
+THREADS_HELP = "Number of processor threads; 0, the default, uses all."
+CACHE_HELP = "Folder that keeps partitions, so that none is computed twice."
 
 
 def task_names() -> list[str]:
@@ -41,7 +50,7 @@ class ScanOptions:
     )
     unit: str | None = option(
         None,
-        "Unit of the values, where a file does not tell it: HU, SUV or Bq/ml.",
+        "Unit of the values, for files that do not contain it: HU, SUV or Bq/ml.",
         metavar="UNIT",
         group=SCANS,
         changes_pixels=True,
@@ -76,7 +85,7 @@ class RunOptions:
         "error", "What to do if an output file already exists."
     )
     jobs: int = option(
-        1, "Number of scans that are worked on at once, each by a process.",
+        1, "Number of scans to work on at once, each in its own process.",
         short="j", least=1, metavar="N",
     )  # fmt: skip
     scheduler: str = option(
@@ -92,7 +101,7 @@ class RunOptions:
         group=BATCH,
     )
     resume: bool = option(
-        False, "Continue the batch of the manifest: skip the scans that it lists as done.",
+        False, "Continue the batch in the manifest: skip the scans that it lists as done.",
         group=BATCH,
     )  # fmt: skip
     dry_run: bool = option(False, "Only show what would be done.", group=BATCH)

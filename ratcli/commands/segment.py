@@ -16,8 +16,10 @@ from ratcli.commands.batches import finish, header_of, planned, timed
 from ratcli.commands.listening import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
+    CACHE_HELP,
     PARTITION_HELP,
     SPEED,
+    THREADS_HELP,
     BatchOptions,
     ScanOptions,
     batch_settings,
@@ -45,14 +47,14 @@ class SegmentOptions(ScanOptions, BatchOptions):
 
     task: str | None = option(
         None,
-        f"Find the regions that this task would use: {', '.join(TASKS)}.",
+        f"Task that would use the regions: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
     partition: str | None = option(
         None, PARTITION_HELP, metavar="NAME", names=partition_names, changes_pixels=True
     )
     format: Literal["dicom", "nifti", "tiff"] | None = option(
-        None, "Format of the region map. Without it, that of the scan.", changes_pixels=True
+        None, "Format of the region map. Without it, the format of the scan.", changes_pixels=True
     )
     preview: bool = option(False, "Also draw the regions over the planes, as PNG.", group=OUTPUTS)
     table: bool = option(
@@ -62,22 +64,20 @@ class SegmentOptions(ScanOptions, BatchOptions):
     )
     propagate: bool = option(
         False,
-        "Let a region keep its number from plane to plane.",
+        "Give a region the same number in all planes that it crosses.",
         group=REGIONS,
         changes_pixels=True,
     )
     cache: Path | None = option(
-        None, "Keep partitions in this folder, and use those that it already holds.",
+        None, CACHE_HELP,
         metavar="DIR", group=REGIONS,
     )  # fmt: skip
     device: str = option(
         "auto",
-        "Where a partition by a network is computed: auto, cpu, cuda, cuda:1 or mps.",
+        "Where partitions by a network (sam-...) are computed: auto, cpu, cuda, cuda:1 or mps.",
         metavar="DEVICE", group=SPEED,
     )  # fmt: skip
-    threads: int = option(
-        0, "Number of processor threads; 0 uses all.", least=0, metavar="N", group=SPEED
-    )
+    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
 
 
 @overload
@@ -107,7 +107,7 @@ def segment(
     listener: Listener = SILENT,
     **changes: Any,
 ) -> LabelArray | list[Outcome]:
-    """Find the regions of scans; each gets a region map on its own grid.
+    """Find the regions of scans, and write a region map on the grid of each scan.
 
     Args:
         scans: paths of files, folders and archives; or an array as `ratcli.restore` takes it,

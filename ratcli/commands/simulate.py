@@ -14,6 +14,7 @@ from ratcli.commands.listening import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
     SPEED,
+    THREADS_HELP,
     BatchOptions,
     ScanOptions,
     batch_settings,
@@ -36,12 +37,12 @@ class SimulateOptions(ScanOptions, BatchOptions):
 
     task: str | None = option(
         None,
-        f"The task whose scanner is simulated: {', '.join(TASKS)}.",
+        f"Task for which inputs are simulated: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
     dose: float = option(
         0.25,
-        "CT and PET: fraction of the dose or of the counts that is left.",
+        "CT and PET: fraction of the dose or of the counts that is kept.",
         least=0.001, most=1, metavar="D", changes_pixels=True,
     )  # fmt: skip
     seed: int = option(
@@ -57,7 +58,7 @@ class SimulateOptions(ScanOptions, BatchOptions):
     )  # fmt: skip
     kernel: Literal["smooth", "medium", "sharp", "edge"] = option(
         "medium",
-        "CT: reconstruction kernel that the noise looks like.",
+        "CT: reconstruction kernel of the simulated noise.",
         group=PHYSICS, changes_pixels=True,
     )  # fmt: skip
     counts: float = option(
@@ -67,12 +68,10 @@ class SimulateOptions(ScanOptions, BatchOptions):
     )  # fmt: skip
     spacing: float | None = option(
         None,
-        "Pixel spacing in mm, where a file does not tell it.",
+        "Pixel spacing in mm, for files that do not contain it.",
         least=0.01, metavar="MM", group=PHYSICS, changes_pixels=True,
     )  # fmt: skip
-    threads: int = option(
-        0, "Number of processor threads; 0 uses all.", least=0, metavar="N", group=SPEED
-    )
+    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
 
 
 def simulate(
@@ -82,9 +81,9 @@ def simulate(
     listener: Listener = SILENT,
     **changes: Any,
 ) -> list[Outcome]:
-    """Degrade good scans as a lower dose would have, to test any denoiser on them.
+    """Simulate a lower dose, fewer counts or a coarser slide from good scans.
 
-    Only the noise that a scan lacks is added: it has some already.
+    A CT or PET scan already has noise: only the part that is missing is added.
 
     Args:
         scans: paths of files, folders and archives.

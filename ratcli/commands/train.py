@@ -72,7 +72,7 @@ def train(
 ) -> TrainResult:
     """Train a network on scans of full quality or on pairs, or tune an installed one.
 
-    No patient is used both to learn from and to validate on.
+    No patient is used both for training and for validation.
 
     Args:
         options: how; None for the defaults.

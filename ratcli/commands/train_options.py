@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ratcli.commands.options import option
-from ratcli.commands.scans import SPEED, task_names
+from ratcli.commands.scans import DEVICE_HELP, SPEED, THREADS_HELP, task_names
 from ratcli.tasks import TASKS
 
 RECIPE = "Recipe"
@@ -20,7 +20,7 @@ class TrainOptions:
 
     task: str | None = option(
         None,
-        f"What the network learns to do: {', '.join(TASKS)}. A recipe names its task itself.",
+        f"Task to learn: {', '.join(TASKS)}. Not needed with a recipe, which names its task.",
         short="t", metavar="TASK", names=task_names,
     )  # fmt: skip
     recipe: str | None = option(
@@ -31,60 +31,63 @@ class TrainOptions:
     )  # fmt: skip
     data: Path | None = option(
         None,
-        "Folder of the scans to learn from. Scans of full quality are degraded by rat; pairs are "
-        "taken from its folders low/ and full/.",
+        "Folder of the scans to learn from: scans of full quality, for which rat simulates the "
+        "inputs, or pairs in its folders low/ and full/.",
         metavar="DIR",
     )
     out: Path | None = option(
         None,
-        "Folder of the run, which gets last.pt, best.pt, curve.csv and recipe.toml.",
+        "Folder for the files of the run: last.pt, best.pt, curve.csv and recipe.toml.",
         short="o", metavar="DIR",
     )  # fmt: skip
     begin: str | None = option(
         None,
-        "Begin with these installed weights, to tune them.",
+        "Start from these installed weights, to tune them.",
         word="from", metavar="NAME", group=RECIPE,
     )  # fmt: skip
     settings: tuple[str, ...] = option(
         (),
-        "Change a setting of the recipe, such as --set steps=2000. May be given again.",
+        "Change a setting of the recipe, such as --set steps=2000. May be given more than once.",
         word="set", metavar="KEY=VALUE", group=RECIPE,
     )  # fmt: skip
     beta: float | None = option(
-        None, "Weight of hard regions in the focal region loss.", least=0, group=RECIPE
+        None,
+        "Weight of hard regions in the focal region loss. Without it, that of the recipe.",
+        least=0,
+        group=RECIPE,
     )
     charbonnier: float | None = option(
         None,
-        "Use Charbonnier's loss with this epsilon in place of absolute differences.",
+        "Use Charbonnier's loss with this epsilon instead of absolute differences.",
         least=0, metavar="EPSILON", group=RECIPE,
     )  # fmt: skip
     cache: Path | None = option(
         None,
-        "Keep the partitions of pairs in this folder. Without it, they are kept in the run's.",
+        "Folder that keeps the partitions of pairs. Without it, the folder of the run.",
         metavar="DIR", group=RECIPE,
     )  # fmt: skip
     resume: str | None = option(
-        None, "Continue the run from its last checkpoint.", metavar="last", group=RUN
+        None, "Continue the run from its last checkpoint: --resume last.", metavar="last", group=RUN
     )
     until: int = option(
         0,
-        "Stop after this step, with a checkpoint to continue from. 0 trains to the end.",
+        "Stop after this step and save a checkpoint. 0, the default, trains to the end.",
         least=0, metavar="STEP", group=RUN,
     )  # fmt: skip
     tensorboard: bool = option(False, "Also write events for TensorBoard.", group=RUN)
     profile: bool = option(
         False,
-        "Run a few steps, print how long their parts take, and keep nothing.",
+        "Run a few steps, print how long each part of them takes, and keep nothing.",
         group=RUN,
     )
     publish: str | None = option(
         None,
-        "Do not train: make weights of this name from the run's averaged network.",
+        "Do not train: make weights of this name from the averaged network of the run.",
         metavar="NAME", group=PUBLISH,
     )  # fmt: skip
     into: Path | None = option(
         None,
-        "Folder of the published weights. Without it, RAT_HOME.",
+        "Folder for the published weights. Without it, the one that RAT_HOME names.",
         metavar="DIR", group=PUBLISH,
     )  # fmt: skip
     best: bool = option(
@@ -97,14 +100,12 @@ class TrainOptions:
     )
     device: str = option(
         "auto",
-        "Device of the network: auto, cpu, cuda, cuda:1 or mps. Only auto chooses for you.",
+        DEVICE_HELP,
         metavar="DEVICE", group=SPEED,
     )  # fmt: skip
-    threads: int = option(
-        0, "Number of processor threads; 0 uses all.", least=0, metavar="N", group=SPEED
-    )
+    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
     workers: int = option(
         0,
-        "Number of processes that prepare examples. The result does not depend on it.",
+        "Number of additional processes that prepare examples. The result does not depend on it.",
         least=0, metavar="N", group=SPEED,
     )  # fmt: skip

@@ -18,10 +18,10 @@ class ImportOptions:
     """How `rat weights import` reads a network; a SAM checkpoint needs none of them."""
 
     task: str | None = option(
-        None, f"The task of the network: {', '.join(TASKS)}.",
+        None, f"Task of the network: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names,
     )  # fmt: skip
-    name: str | None = option(None, "The name that the network gets here.", metavar="NAME")
+    name: str | None = option(None, "Name under which the network is installed.", metavar="NAME")
     heads: int = option(8, "Number of attention heads of the network.", least=1, metavar="N")
     window: int = option(
         4, "Side of the attention windows of the network, in tokens.", least=1, metavar="N"

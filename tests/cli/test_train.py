@@ -158,7 +158,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(
 
     monkeypatch.setattr(PatchFeed, "draw", interrupted)
     assert train("--config", recipe, "--data", scans, "-o", tmp_path / "run") == 130
-    assert "stopped at step 2; --resume last goes on" in capsys.readouterr().err
+    assert "stopped at step 2; --resume last continues" in capsys.readouterr().err
     assert (tmp_path / "run" / "last.pt").exists()
 
 
