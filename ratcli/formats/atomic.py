@@ -56,7 +56,8 @@ def refuse_input(path: Path, inputs: Sequence[Path]) -> None:
     final = path.resolve()
     for source in inputs:
         own = source.resolve()
-        if final == own or final in own.parents:
+        is_link = path.exists() and source.exists() and path.samefile(source)
+        if is_link or final == own or final in own.parents:
             raise OutputError(f"{path.name} is the input itself", hint="Choose another name.")
 
 

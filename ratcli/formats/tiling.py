@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ratcli.formats.quantise import StoredArray
-from ratcli.scan import BoolArray, Box
+from ratcli.scan import BoolArray, Box, FloatArray
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,24 @@ class TileGrid:
             first = box.left // self.tile_columns
             for across in range(first, -(-(box.left + box.width) // self.tile_columns)):
                 yield down, across
+
+
+def box_to_fill(values: FloatArray, box: Box | None, shape: tuple[int, int, int]) -> Box:
+    """Return the box that values fill: all of the plane if none is given.
+
+    Args:
+        values: `(C, H, W)`.
+        box: of the plane, or None.
+        shape: `(C, H, W)` of the plane.
+
+    Raises:
+        ValueError: the values have another shape than the box.
+    """
+    channels, height, width = shape
+    box = box or Box(0, 0, height, width)
+    if values.shape != (channels, box.height, box.width):
+        raise ValueError(f"values {values.shape} do not fill the box {tuple(box)}")
+    return box
 
 
 class WholeTile(NamedTuple):

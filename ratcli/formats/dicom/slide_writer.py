@@ -24,6 +24,7 @@ from ratcli.formats.dicom.slide import SlideGrid
 from ratcli.formats.dicom.slide_levels import STEP, TileStore, level_grids, make_levels
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.uncertainty import refuse_colour
+from ratcli.formats.tiling import box_to_fill
 from ratcli.scan import Box, Derivation, FloatArray
 
 _MAX_NATIVE_BYTES = 1 << 31
@@ -94,9 +95,7 @@ class SlideWriter(FinishingWriter):
             OutputError: the disk is full.
         """
         grid = self._finest.grid
-        box = box or Box(0, 0, grid.height, grid.width)
-        if values.shape != (self._layout.samples, box.height, box.width):
-            raise ValueError(f"values {values.shape} do not fill the box {tuple(box)}")
+        box = box_to_fill(values, box, (self._layout.samples, grid.height, grid.width))
         words = self._quantise(values)
         with output_errors(self._outputs[0].partial.final):
             self._finest.put(plane, box, words)

@@ -39,7 +39,7 @@ from ratcli.formats.dicom.uncertainty import (
     shown_as_white,
 )
 from ratcli.formats.dicom.values import ValueMap
-from ratcli.formats.tiling import TileAssembly, TileGrid
+from ratcli.formats.tiling import TileAssembly, TileGrid, box_to_fill
 from ratcli.scan import Box, Derivation, FloatArray, ScanReader
 
 
@@ -81,10 +81,7 @@ class DicomWriter(FinishingWriter):
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        channels, height, width = self._shape
-        if values.shape[0] != channels:
-            raise ValueError(f"a plane has {channels} channels, not {values.shape[0]}")
-        box = box or Box(0, 0, height, width)
+        box = box_to_fill(values, box, self._shape)
         for whole in self._assembly.add(plane, box, values.transpose(1, 2, 0)):
             self._write_plane(plane, whole.values.transpose(2, 0, 1))
 

@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from ratcli.errors import OutputError
-from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
 from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.nifti.derived import derived_head
-from ratcli.formats.nifti.header import NiftiHeader
 from ratcli.formats.nifti.reader import NiftiReader
 from ratcli.formats.nifti.streams import deflate
 from ratcli.formats.quantise import StoredArray, keep_untouched, to_native, to_stored
+from ratcli.formats.tiling import box_to_fill
 from ratcli.scan import Box, Derivation, FloatArray
 
 _BLOCK = bytes(1 << 20)
@@ -37,7 +36,8 @@ class NiftiWriter(FinishingWriter):
     def __init__(
         self, reader: NiftiReader, path: Path, derivation: Derivation, *, overwrite: bool
     ) -> None:
-        _refuse_input(reader.header, path)
+        for name in _names(path):
+            refuse_input(name, [reader.header.data_path])
         self._reader = reader
         self._scale = derivation.scale
         self._holds_uncertainty = derivation.method == "uncertainty"
@@ -55,9 +55,7 @@ class NiftiWriter(FinishingWriter):
             ValueError: the shape is not that of the box, or NaN for an integer type.
         """
         info, scale = self._reader.info, self._scale
-        box = box or Box(0, 0, info.height * scale, info.width * scale)
-        if values.shape != (1, box.height, box.width):
-            raise ValueError(f"values are {values.shape}, expected (1, {box.height}, {box.width})")
+        box = box_to_fill(values, box, (1, info.height * scale, info.width * scale))
         stored = self._stored(plane, values[0], box)
         volume, index = divmod(plane, self._reader.slices)
         with output_errors(self._files[0].final):
@@ -137,12 +135,6 @@ class NiftiWriter(FinishingWriter):
     def _plane_size(self) -> int:
         info = self._reader.info
         return info.height * info.width * self._scale**2
-
-
-def _refuse_input(header: NiftiHeader, path: Path) -> None:
-    for name in _names(path):
-        if name.exists() and name.samefile(header.data_path):
-            raise OutputError(f"{path.name} is the input, which is never overwritten")
 
 
 def _names(path: Path) -> list[Path]:

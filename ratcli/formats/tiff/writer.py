@@ -8,8 +8,7 @@ from typing import IO, Any
 import numpy as np
 from typing_extensions import Self
 
-from ratcli.errors import OutputError
-from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
 from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.pyramid import level_sizes
 from ratcli.formats.quantise import StoredArray, keep_untouched
@@ -22,6 +21,7 @@ from ratcli.formats.tiff.directory import (
 )
 from ratcli.formats.tiff.levels import Level
 from ratcli.formats.tiff.reader import TiffReader
+from ratcli.formats.tiling import box_to_fill
 from ratcli.scan import Box, Derivation, FloatArray
 
 
@@ -42,9 +42,7 @@ class TiffWriter(FinishingWriter):
         overwrite: bool,
         jpeg_quality: int | None = None,
     ) -> None:
-        source = Path(reader.pages.file.filehandle.path)
-        if path.exists() and path.samefile(source):
-            raise OutputError(f"{path.name} is the input, which is never overwritten")
+        refuse_input(path, [Path(reader.pages.file.filehandle.path)])
         self._reader = reader
         self._scale = derivation.scale
         self._height = reader.info.height * derivation.scale
@@ -66,10 +64,8 @@ class TiffWriter(FinishingWriter):
             ValueError: the shape is not that of the box, pixels come twice, or NaN for an
                 integer type.
         """
-        box = box or Box(0, 0, self._height, self._width)
-        expected = (self._reader.samples.channels, box.height, box.width)
-        if values.shape != expected:
-            raise ValueError(f"values are {values.shape}, expected {expected}")
+        shape = (self._reader.samples.channels, self._height, self._width)
+        box = box_to_fill(values, box, shape)
         stored = self._stored(plane, values, box)
         with output_errors(self._partial.final):
             for number, level in enumerate(self._planes[plane]):
