@@ -1,4 +1,4 @@
-"""What every format speaks: facts about a scan, a reader, a writer, and what a writer records."""
+"""The words all formats share: facts about a scan, reader, writer, and what a writer records."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Box(NamedTuple):
         return Box(self.top * factor, self.left * factor, self.height * factor, self.width * factor)
 
     def overlap(self, other: Box) -> Box:
-        """Return the part that two boxes share; its height or width is 0 where they share none."""
+        """Return the part that two boxes share; its height or width is 0 if they share none."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom = min(self.top + self.height, other.top + other.height)
         right = min(self.left + self.width, other.left + other.width)
@@ -53,19 +53,19 @@ class ScanInfo:
         channels: 1 for gray, 3 for RGB.
         height: rows of a plane.
         width: columns of a plane.
-        spacing_mm: distance between planes, rows and columns in mm; None where unknown.
-        modality: DICOM's code (`CT`, `PT`, `MR`, `SM`), or None where the format has none.
-        unit: `HU`, `SUV`, `Bq/ml`, `RGB` (0 to 1), or None where the format does not tell.
+        spacing_mm: distance between planes, rows and columns in mm; None if unknown.
+        modality: DICOM's code (`CT`, `PT`, `MR`, `SM`), or None if the format has no field for it.
+        unit: `HU`, `SUV`, `Bq/ml`, `RGB` (0 to 1), or None if the file does not say.
         bits: bits stored for a sample.
         format: the format's name (`dicom`, `nifti`, `tiff`).
         details: more facts for `rat info`, in the order to print them.
         notices: oddities a user should know (gaps, duplicates, tilt), one sentence each.
-        suv_factor: what a PET value is multiplied by to be SUV by body weight; None where the scan
-            is no PET or its header does not have the facts.
-        suv_problem: why a PET scan has no `suv_factor`, as `the header has no patient weight`;
+        suv_factor: what a PET value is multiplied by to be SUV by body weight; None if the scan
+            is no PET scan or its header does not have the facts.
+        suv_problem: why a PET scan has no `suv_factor`, such as `the header has no patient weight`;
             empty for every other scan.
         positions_mm: place of each plane along the planes' normal in mm, in the order of the
-            planes; None where the format or the header does not tell.
+            planes; None if the format or the header does not say.
     """
 
     planes: int
@@ -96,7 +96,7 @@ class Derivation:
             `uncertainty` (standard deviations in place of values, which get a scale of their own).
         scale: output pixels for each input pixel and axis.
         version: version of this software.
-        weights_sha256: hash of the weights, empty where none were used.
+        weights_sha256: hash of the weights, empty if none were used.
         settings: all that changes the result, for identifiers that a rerun reproduces.
     """
 
@@ -141,7 +141,7 @@ class ScanReader(Protocol):
 
 
 class ScanWriter(Protocol):
-    """A scan being written. Nothing stands under the final name until it closes without error.
+    """A scan being written. Its files get their final names when it closes without an error.
 
     Made from the reader, so that geometry, patient and acquisition survive. Planes may come in
     any order; each must come exactly once, whole or in boxes that cover it.
@@ -153,7 +153,7 @@ class ScanWriter(Protocol):
         Args:
             plane: index, as the reader counts.
             values: float32 `(C, H, W)` in the reader's unit, on the output's grid.
-            box: where the values stand; None for the whole plane.
+            box: where the values belong; None for the whole plane.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.

@@ -38,11 +38,11 @@ def open_scan(
     Args:
         source: what `find_scans` gave, or the path of a scan.
         max_pixels: most pixels to decode at once.
-        assume_unit: unit of the values where the file does not tell one.
+        assume_unit: unit of the values if the file does not say.
 
     Raises:
         InputNotFoundError: no such file, or no scan in the folder.
-        UnreadableInputError: damaged, hostile, or of a kind that is not read.
+        UnreadableInputError: damaged, hostile, or not supported.
     """
     if isinstance(source, Path):
         source = only_scan(find_scans(source), source)
@@ -58,17 +58,17 @@ def create_scan(
     overwrite: bool = False,
     jpeg_quality: int | None = None,
 ) -> ScanWriter:
-    """Begin a scan of the reader's format; it stands under its name once the writer closes.
+    """Begin a scan in the reader's format; it gets its name when the writer closes.
 
     Args:
         reader: the scan it is made from; its headers are copied.
         path: a file; for a source with `is_folder` a folder.
         derivation: what was done; goes into the headers.
-        overwrite: whether what has that name may be replaced. The input itself never is.
+        overwrite: whether an existing file of that name may be replaced; the input never is.
         jpeg_quality: 1 to 100 to write a TIFF's colours as JPEG; None to lose nothing.
 
     Raises:
-        UsageError: JPEG for what is not written so; see `check_jpeg`.
+        UsageError: the scan cannot be written as JPEG; see `check_jpeg`.
         OutputError: the name is taken, or cannot be written.
     """
     if jpeg_quality is not None:
@@ -83,7 +83,7 @@ def create_scan(
 
 
 def check_jpeg(reader: ScanReader) -> None:
-    """Refuse a scan whose output is not written as JPEG: all but TIFF in RGB of 8 bits.
+    """Refuse to write a scan as JPEG unless it is a TIFF in RGB of 8 bits.
 
     Raises:
         UsageError: it is of another format, has other samples, or is for ImageJ.

@@ -1,4 +1,4 @@
-"""Writing in one step: a file or folder stands under its final name whole, or not at all."""
+"""Files and folders written under a temporary name, and renamed when they are complete."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from ratcli.errors import OutputError
 
 PARTIAL_SUFFIX = ".rat-partial"
-"""Ends the name of whatever is still being written; a run that was killed may leave one."""
+"""End of a temporary name; a run that was killed may leave such a file behind."""
 
 
 def is_partial(path: Path) -> bool:
-    """Tell whether a name is that of an unfinished output."""
+    """Return whether a name is that of an unfinished output."""
     return path.name.startswith(".") and path.name.endswith(PARTIAL_SUFFIX)
 
 
@@ -62,7 +62,7 @@ def refuse_input(path: Path, inputs: Sequence[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system can."""
+    """Make the names in a folder survive a power cut, if the system can do that."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -78,7 +78,7 @@ def _sync_file(path: Path) -> None:
 
 
 class _Partial:
-    """What a file and a folder in the making share; see the two classes below."""
+    """The common part of the two classes below."""
 
     def __init__(self, final: Path, *, overwrite: bool = False) -> None:
         check_free(final, overwrite=overwrite)
@@ -89,10 +89,10 @@ class _Partial:
 
 
 class PartialFile(_Partial):
-    """A file in the making: write to `path`, then `commit`, or `discard` on any error.
+    """A file with a temporary name: write to `path`, then `commit`, or `discard` on any error.
 
     Args:
-        final: the name the file gets; its folder is made if need be.
+        final: the name the file gets; its folder is made if it is not there.
         overwrite: whether a file of that name may be replaced.
 
     Raises:
@@ -108,7 +108,7 @@ class PartialFile(_Partial):
         """Bring the file to the disk and give it its final name.
 
         Raises:
-            OutputError: it cannot be written, or another file took the name meanwhile.
+            OutputError: it cannot be written, or another file got that name in the meantime.
         """
         try:
             with output_errors(self.final):
@@ -127,10 +127,10 @@ class PartialFile(_Partial):
 
 
 class PartialFolder(_Partial):
-    """A folder in the making: write files into `path`, then `commit`, or `discard`.
+    """A folder with a temporary name: write files into `path`, then `commit`, or `discard`.
 
     Args:
-        final: the name the folder gets; its parents are made if need be.
+        final: the name the folder gets; its parents are made if they are not there.
         overwrite: whether a folder of that name may be replaced, with all it holds.
 
     Raises:
@@ -146,7 +146,7 @@ class PartialFolder(_Partial):
         """Bring all files to the disk and give the folder its final name.
 
         Raises:
-            OutputError: it cannot be written, or something took the name meanwhile.
+            OutputError: it cannot be written, or something got that name in the meantime.
         """
         try:
             with output_errors(self.final):

@@ -1,4 +1,4 @@
-"""What was decoded last (frames, tiles, strips), within a bound of memory."""
+"""The frames, tiles and strips that were decoded last, up to a fixed amount of memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Decoded = TypeVar("Decoded")
 
 
 class DecodedCache(Generic[Decoded]):
-    """Keeps what was used last: neighbouring boxes and planes share it. Safe between threads.
+    """Keeps the items that were used last, for neighbouring boxes and planes; thread-safe.
 
     Args:
         size: returns the bytes that an item takes.
-        max_bytes: most bytes to keep; the newest item is kept whatever its size.
+        max_bytes: most bytes to keep; the newest item is kept even if it is larger.
     """
 
     def __init__(self, size: Callable[[Decoded], int], max_bytes: int = CACHED_BYTES) -> None:

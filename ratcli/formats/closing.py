@@ -35,7 +35,7 @@ class FinishingWriter(ABC):
         """Complete the files and give them their names.
 
         Raises:
-            OutputError: they cannot be written, or another file took a name meanwhile.
+            OutputError: they cannot be written, or another file got a name in the meantime.
             ValueError: some of the scan was not written.
         """
 

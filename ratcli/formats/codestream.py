@@ -1,4 +1,4 @@
-"""What a compressed frame says about itself, read before any decoder allocates memory."""
+"""The size that a JPEG or JPEG 2000 stream declares, read before a decoder allocates memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class CodestreamHeader:
         columns: of the image.
         components: 1 gray, 3 colour.
         bits: of a component.
-        component_ids: of a JPEG; `RGB` in ASCII tells its colour space.
+        component_ids: of a JPEG; `RGB` in ASCII means that its colours are RGB.
         adobe_transform: of a JPEG's Adobe marker: 0 RGB, 1 YCbCr; None without one.
-        jfif: whether a JPEG has the JFIF marker, which stands for YCbCr.
+        jfif: whether a JPEG has the JFIF marker, which means YCbCr.
     """
 
     rows: int
@@ -32,9 +32,9 @@ class CodestreamHeader:
     jfif: bool = False
 
     def is_rgb(self, declared: str) -> bool:
-        """Tell whether a baseline JPEG's three components are RGB and not YCbCr.
+        """Return whether a baseline JPEG's three components are RGB and not YCbCr.
 
-        The codestream's own markers win over the DICOM header, which encoders often leave at RGB.
+        The markers of the codestream decide, since encoders often leave RGB in the DICOM header.
 
         Args:
             declared: photometric interpretation of the header.
@@ -77,7 +77,7 @@ def parse_jpeg(data: bytes) -> CodestreamHeader:
 
 
 def check_jpeg_end(data: bytes) -> None:
-    """Refuse a JPEG without its end marker: decoders fill up what is missing without a word.
+    """Refuse a JPEG without its end marker: decoders fill in what is missing and report nothing.
 
     Raises:
         ValueError: the codestream ends early.

@@ -1,4 +1,4 @@
-"""Which scans a file or a folder holds, told by the first bytes of each file."""
+"""Which scans a file or a folder holds, decided by the first bytes of each file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ratcli.formats.wording import describe_bytes
 
 
 def sniff(path: Path) -> str | None:
-    """Return the name of a file's format, or None where it is none of `FORMATS`.
+    """Return the name of a file's format, or None if it is none of `FORMATS`.
 
     Raises:
         UnreadableInputError: the file cannot be read.
@@ -42,7 +42,7 @@ def find_scans(
 
     Raises:
         InputNotFoundError: nothing there, no scan in it, or not that series.
-        UnreadableInputError: the file is of a kind that is not read.
+        UnreadableInputError: the file is of no supported format.
     """
     if not path.exists():
         raise InputNotFoundError(f"{path.name or path} does not exist")
@@ -60,7 +60,7 @@ def find_scans(
 
 
 def only_scan(sources: list[ScanSource], path: Path) -> ScanSource:
-    """Return the only scan; of one with files that cannot be read, such a file, to tell why."""
+    """Return the only scan; if its files cannot be read, one of them, to raise its error."""
     broken = [source for source in sources if source.is_broken]
     if broken and len(sources) - len(broken) <= 1:
         return broken[0]
@@ -91,7 +91,7 @@ def _sniff_or_raise(path: Path) -> str:
 
 
 def _list_files(folder: Path, recursive: bool) -> list[Path]:
-    """List the files of a folder in the order of their names, hidden ones left out."""
+    """List the files of a folder in the order of their names, without hidden files."""
     files: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -123,7 +123,7 @@ def _sources(by_format: dict[str, list[Path]], series_uid: str | None) -> list[S
 
 
 def _without_voxels(paths: list[Path]) -> list[Path]:
-    """Leave out the voxels of a pair: its header stands for both."""
+    """Leave out the voxel file of a pair; the header file represents both."""
     kinds = {path: split_name(path) for path in paths}
     headers = {
         (path.parent, stem, suffix[4:].lower())
@@ -176,7 +176,7 @@ def _nothing_found(path: Path, recursive: bool, series_uid: str | None) -> Input
     where = path.resolve().name
     if series_uid is not None:
         return InputNotFoundError(
-            f"{where} holds no series with the wanted SeriesInstanceUID",
+            f"{where} has no series with that SeriesInstanceUID",
             hint="`rat info` lists the series.",
         )
     hint = "" if recursive else "Search the folders inside it with --recursive."

@@ -16,9 +16,9 @@ _MADE = re.compile(
 
 
 def made_by(reader: ScanReader) -> str:
-    """Return how `rat restore` made an open scan, as its header tells; empty where it does not.
+    """Return the record of `rat restore` in the header of an open scan; empty if there is none.
 
-    Nothing else of the header is returned: the words are matched as `rat` writes them.
+    Nothing else of the header is returned: only words that match what `rat` writes.
 
     Args:
         reader: as `open_scan` gave it.

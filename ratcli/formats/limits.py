@@ -1,4 +1,4 @@
-"""Bounds that keep a hostile file from taking the machine's memory."""
+"""Limits that keep a hostile file from using up the memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_MAX_PIXELS = 1 << 28
 _BLOCK = 1 << 18
 
 HEAD_BYTES = 4096
-"""Bytes of a file that tell its kind."""
+"""Bytes at the start of a file from which its format is recognised."""
 
 
 def read_bounded(stream: IO[bytes], *, max_bytes: int, name: str) -> io.BytesIO:
@@ -63,7 +63,7 @@ def check_pixels(height: int, width: int, max_pixels: int, name: str = "") -> No
 
 
 def inflated_head(head: bytes, size: int = 1024) -> bytes:
-    """Return the first bytes inside a gzip stream, or `head` itself where it is none.
+    """Return the first bytes inside a gzip stream, or `head` itself if it is not gzipped.
 
     Args:
         head: first bytes of a file.

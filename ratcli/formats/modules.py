@@ -1,4 +1,4 @@
-"""Which module reads and writes a format, and what each of them must have."""
+"""Which module reads and writes a format, and what each module must have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FormatModule(Protocol):
     """What a format's module must have. Importing it must be cheap: no library until it is used."""
 
     def sniff(self, head: bytes, path: Path) -> bool:
-        """Tell whether a file is of this format.
+        """Return whether a file is of this format.
 
         Args:
             head: its first `HEAD_BYTES` bytes, as they are on disk (gzip not undone).

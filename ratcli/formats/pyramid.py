@@ -32,7 +32,7 @@ def level_sizes(height: int, width: int, least: int) -> list[tuple[int, int]]:
     Args:
         height: rows of the plane.
         width: its columns.
-        least: how many to make even of a small plane.
+        least: how many to make even for a small plane.
     """
     sizes: list[tuple[int, int]] = []
     while (len(sizes) < least or max(height, width) > LARGEST_LAST) and max(height, width) > 1:

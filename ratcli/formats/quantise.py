@@ -1,4 +1,4 @@
-"""From float32 values back to the numbers a file stores, and never a silent rescale."""
+"""Float32 values to the numbers that a file stores, without any hidden rescaling."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def integer_range(dtype: np.dtype[Any]) -> tuple[float, float]:
 def keep_untouched(
     values: FloatArray, source: FloatArray, source_stored: StoredArray, stored: StoredArray
 ) -> StoredArray:
-    """Put the source's stored numbers back where the native value did not change.
+    """Restore the stored numbers of the source for values that did not change.
 
-    float32 cannot hold every int32 or float64: what was not restored must still come back exactly.
+    float32 cannot hold every int32 or float64, but unchanged values must come back exactly.
 
     Args:
         values: what is written, native unit.

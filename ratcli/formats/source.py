@@ -21,12 +21,12 @@ class ScanSource:
         format: name of its format.
         name: stem for the output's name; made from file and folder names, never from a tag.
         is_folder: whether it is written as a folder of files.
-        notices: what is odd about the way its files belong together, one sentence each; to be
-            told beside `ScanInfo.notices`.
-        is_broken: whether it is a file of a DICOM series that cannot be read; opening it tells
-            why.
-        headers: what was parsed of its files to find it, so that opening it need not parse again.
-            Another process does not get them.
+        notices: what is unusual about its files, one sentence each; shown together with
+            `ScanInfo.notices`.
+        is_broken: whether it is a file of a DICOM series that cannot be read; opening it raises
+            the error.
+        headers: headers that were parsed to find it, so that opening it does not parse them again;
+            not passed on to other processes.
     """
 
     paths: tuple[Path, ...]

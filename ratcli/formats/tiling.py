@@ -15,7 +15,7 @@ from ratcli.scan import BoolArray, Box, FloatArray
 
 @dataclass(frozen=True)
 class TileGrid:
-    """How a plane is cut into tiles (or strips), row by row; those at the edges may stand out.
+    """How a plane is cut into tiles (or strips), row by row; tiles at the edges may be cut off.
 
     Attributes:
         height: rows of the plane.
@@ -40,7 +40,7 @@ class TileGrid:
         return -(-self.width // self.tile_columns)
 
     def area(self, down: int, across: int) -> Box:
-        """Return the part of a tile that lies on the plane."""
+        """Return the part of a tile that is on the plane."""
         top, left = down * self.tile_rows, across * self.tile_columns
         height = min(self.tile_rows, self.height - top)
         return Box(top, left, height, min(self.tile_columns, self.width - left))
@@ -78,7 +78,7 @@ class WholeTile(NamedTuple):
         plane: index of its plane.
         down: tiles above it.
         across: tiles to its left.
-        area: the part of it that lies on the plane.
+        area: the part of it that is on the plane.
         values: `(H, W, samples)` of that part; not to be changed, since it may be the caller's.
     """
 
@@ -98,7 +98,7 @@ class _OpenTile:
 
 
 class TileAssembly:
-    """Puts boxes together and hands out each tile once it is whole; only open tiles take memory.
+    """Puts boxes together and returns each tile once it is complete; the others are in memory.
 
     Args:
         grid: how each plane is cut; a tile as large as the plane gives whole planes.
@@ -120,7 +120,7 @@ class TileAssembly:
 
         Args:
             plane: index of the plane.
-            box: where the values stand.
+            box: where the values belong.
             values: `(H, W, samples)`.
 
         Raises:

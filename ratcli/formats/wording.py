@@ -1,4 +1,4 @@
-"""Words for what was found: kinds of files that are not scans, and numbers of things."""
+"""Words for messages: the kind of a file that is not a scan, and a number with its noun."""
 
 from __future__ import annotations
 

@@ -131,7 +131,10 @@ def test_a_seg_on_one_plane_does_not_serve_the_others(series: Path, tmp_path: Pa
 def test_a_seg_between_the_planes_is_refused(series: Path, tmp_path: Path) -> None:
     source = _image(7, _plane(0), 1.5)
     seg = _seg(tmp_path / "between.dcm", [source], _drawn(2)[None])
-    with open_scan(series) as scan, pytest.raises(UnsuitableInputError, match="elsewhere"):
+    with (
+        open_scan(series) as scan,
+        pytest.raises(UnsuitableInputError, match="at another place than the scan"),
+    ):
         open_regions(seg, scan)
 
 

@@ -78,7 +78,7 @@ def test_series_uid_picks_one_of_several(tmp_path: Path) -> None:
     save_series(tmp_path / "b", SeriesInstanceUID=uid("two"))
     (source,) = find_scans(tmp_path, recursive=True, series_uid=uid("two"))
     assert source.name == "b"
-    with pytest.raises(InputNotFoundError, match="no series with the wanted"):
+    with pytest.raises(InputNotFoundError, match="no series with that SeriesInstanceUID"):
         find_scans(tmp_path, recursive=True, series_uid="1.2.3")
 
 

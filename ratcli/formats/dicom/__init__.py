@@ -17,7 +17,7 @@ _FIRST_GROUPS = (0x0002, 0x0008)
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Tell a DICOM file by `DICM` at byte 128, or by a first element where there is no preamble.
+    """Return whether a file is DICOM: by `DICM` at byte 128, or by its first element.
 
     Args:
         head: the first bytes of the file.
@@ -35,14 +35,14 @@ def sniff(head: bytes, path: Path) -> bool:
 
 
 def is_container(path: Path) -> bool:
-    """Tell whether a DICOM file stands for others: a zip archive or a DICOMDIR."""
+    """Return whether a DICOM file refers to others: a zip archive or a DICOMDIR."""
     from ratcli.formats.dicom.containers import is_container as stands_for_others
 
     return stands_for_others(path)
 
 
 def _starts_with_element(head: bytes) -> bool:
-    """Tell whether the first eight bytes are an element of group 0002 or 0008, any syntax."""
+    """Return whether the first eight bytes are an element of group 0002 or 0008, any syntax."""
     if len(head) < 12:
         return False
     explicit = head[4:6].isalpha() and head[4:6].isupper()

@@ -50,8 +50,8 @@ class Frame:
     """A decoded frame.
 
     Attributes:
-        words: unsigned `(rows, columns, samples)`, as they stand in the file.
-        photometric: what the samples mean; RGB where the codec undid a colour transform.
+        words: unsigned `(rows, columns, samples)`, as they are in the file.
+        photometric: what the samples mean; RGB if the codec undid a colour transform.
     """
 
     words: WordArray
@@ -59,13 +59,13 @@ class Frame:
 
 
 def is_readable(syntax: UID) -> bool:
-    """Tell whether frames of a transfer syntax can be decoded."""
+    """Return whether frames of a transfer syntax can be decoded."""
     known = (RLELossless, *JPEG_LOSSY, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
     return not syntax.is_compressed or syntax in known
 
 
 def output_syntax(syntax: UID) -> UID:
-    """Return the transfer syntax to write: the same where it is lossless and has an encoder."""
+    """Return the transfer syntax to write: the same if it is lossless and has an encoder."""
     if not syntax.is_compressed or syntax in _ENCODED:
         return syntax
     return ExplicitVRLittleEndian
@@ -190,7 +190,7 @@ def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> Frame:
 
     _check(parse_jpeg2000(data), layout)
     words = _shaped(imagecodecs.jpeg2k_decode(data), layout)
-    # The decoder undoes the codec's own colour transforms; a full-range YBR it cannot know of.
+    # The decoder undoes the codec's own colour transforms; it cannot know about full-range YBR.
     undone = layout.photometric in ("YBR_RCT", "YBR_ICT")
     return Frame(words, "RGB" if undone else layout.photometric)
 
@@ -198,7 +198,7 @@ def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> Frame:
 def _encode_jpeg_ls(words: WordArray, layout: PixelLayout) -> bytes:
     from pydicom.pixels.encoders.base import JPEGLSLosslessEncoder
 
-    # Negative samples are coded as their bit pattern, as the standard has it.
+    # Negative samples are coded as their bit pattern, as the standard says.
     source = np.ascontiguousarray(words)
     try:
         return bytes(
@@ -216,8 +216,8 @@ def _encode_jpeg_ls(words: WordArray, layout: PixelLayout) -> bytes:
             )
         )
     except RuntimeError:
-        # It plans no room for frames that grow: tiny ones, and noise. Another does, but codes all
-        # allocated bits.
+        # Its buffer is too small for frames that grow (tiny ones, noise). imagecodecs has room, but
+        # codes all allocated bits.
         import imagecodecs
 
         return bytes(imagecodecs.jpegls_encode(source if layout.samples > 1 else source[..., 0]))

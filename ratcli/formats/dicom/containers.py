@@ -19,12 +19,12 @@ _PROBED_MEMBERS = 64
 
 
 def is_container(path: Path) -> bool:
-    """Tell whether a DICOM file stands for others: a zip archive or a DICOMDIR."""
+    """Return whether a DICOM file refers to others: a zip archive or a DICOMDIR."""
     return is_zip(path) or path.name.upper() == "DICOMDIR"
 
 
 def is_zip(path: Path) -> bool:
-    """Tell whether a file is a zip archive."""
+    """Return whether a file is a zip archive."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -32,7 +32,7 @@ def is_zip(path: Path) -> bool:
 
 
 def holds_dicom(path: Path) -> bool:
-    """Tell whether one of the first members of a zip archive is DICOM, by its preamble."""
+    """Return whether one of the first members of a zip archive is DICOM, by its preamble."""
     try:
         with guarded(path, "the archive"), zipfile.ZipFile(path) as archive:
             return any(
@@ -46,7 +46,7 @@ def holds_dicom(path: Path) -> bool:
 def expand(paths: Sequence[Path]) -> list[Path]:
     """Replace archives by their members and directories by the files they list, each once.
 
-    A container that is damaged stands for itself, so that opening it tells why.
+    A damaged container stays in the list, so that opening it raises the error.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -81,7 +81,7 @@ def _starts_as_dicom(archive: zipfile.ZipFile, member: str) -> bool:
 
 
 def _safe_members(archive: zipfile.ZipFile) -> list[str]:
-    """List the files of an archive, but none whose name leads out of it, and none hidden."""
+    """List the files of an archive, without hidden ones and names that lead out of it."""
     names = []
     for info in archive.infolist():
         parts = PurePosixPath(info.filename).parts

@@ -1,4 +1,4 @@
-"""The header of a derived image: what is kept, what is new, what would be wrong to keep.
+"""The header of a derived image: elements that are kept, changed and removed.
 
 Source: PS3.3, C.7.6.1 (general image), C.12.1 (SOP common), C.7.5.2 (contributing equipment).
 """
@@ -46,7 +46,7 @@ _SERIES_NUMBER_OFFSET = 9000
 
 
 def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
-    """Return a copy of an image's header, changed to that of what was derived from it.
+    """Return a copy of an image's header, changed for the image that is derived from it.
 
     Pixel layout and rescale are set by `set_layout` and the writer.
 
@@ -66,7 +66,7 @@ def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
 
 
 def file_meta(dataset: Dataset, syntax: UID) -> FileMetaDataset:
-    """Return new meta elements; those of the scanner would name its implementation."""
+    """Return new meta elements; those of the source name the scanner's software."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -106,7 +106,7 @@ def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
     """Give the image and its series new identifiers; patient and study stay."""
     file, instance = source.file, instance_uid(source.file)
     if not uid(dataset, "SOPClassUID") and "Laterality" not in dataset:
-        # Anonymised to the bone; a classic image must have it, and may have it empty.
+        # Anonymised so far that the class is gone; a classic image needs it, and it may be empty.
         dataset.Laterality = ""
     dataset.SOPClassUID = sop_class(file)
     place = [text(dataset, "InstanceNumber"), text(dataset, "ImagePositionPatient")]
@@ -115,7 +115,7 @@ def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
     dataset.SeriesInstanceUID = derived_uid(f"series\0{series}", derivation)
     for keyword in ("ConcatenationUID", "SOPInstanceUIDOfConcatenationSource"):
         whole = uid(dataset, keyword)
-        if whole:  # shared by the parts of one image, which are derived each on its own
+        if whole:  # shared by the parts of one image, each of which is derived by itself
             setattr(dataset, keyword, derived_uid(f"{keyword}\0{whole}", derivation))
     if not uid(dataset, "StudyInstanceUID"):
         study = ["study of", series_uid(file) or instance]
@@ -147,9 +147,9 @@ def _describe(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
 
 
 def _mark_loss(dataset: Dataset, source: FrameFile) -> None:
-    """Say that pixels have lost something, where the source says it by its syntax alone.
+    """Mark pixels as lossy if only the transfer syntax of the source says so.
 
-    Source: PS3.3, C.7.6.1.1.5: an image that was ever compressed with loss says so for good.
+    Source: PS3.3, C.7.6.1.1.5: an image that was once compressed with loss stays marked.
     """
     if source.file.syntax not in JPEG_LOSSY or text(dataset, "LossyImageCompression") == "01":
         return
@@ -161,7 +161,7 @@ def _mark_loss(dataset: Dataset, source: FrameFile) -> None:
 
 
 def derived_type(image_type: str, derivation: Derivation) -> list[str]:
-    """Return an image type whose first value is DERIVED; a fourth tells of deviations."""
+    """Return an image type with DERIVED first, and STD_DEVIATION fourth for an uncertainty."""
     values = image_type.split("\\") if image_type else ["", "PRIMARY"]
     values = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
     if derivation.method == "uncertainty":
@@ -170,7 +170,7 @@ def derived_type(image_type: str, derivation: Derivation) -> list[str]:
 
 
 def _joined(old: str, new: str, length: int) -> str:
-    """Put new words behind the old ones, which are cut where there is no room for both."""
+    """Put new words behind the old ones, which are cut if there is no room for both."""
     if not old:
         return new[:length]
     room = length - len(new) - 2

@@ -53,7 +53,7 @@ def describe(file: DicomFile, layout: PixelLayout, maps: list[ValueMap]) -> dict
 
 
 def uid_name(value: str) -> str:
-    """Return the registered name of an identifier, the number itself where it has none."""
+    """Return the registered name of an identifier, the number itself if it has none."""
     return UID(value).name[:64] if value else ""
 
 
@@ -63,7 +63,7 @@ def source_kind(dataset: Dataset) -> str:
 
 
 def _compression(file: DicomFile) -> str:
-    """Tell how the pixels are compressed now, and whether they ever lost something by it."""
+    """Return how the pixels are compressed now, and whether they were ever lossy."""
     name = "deflate" if file.syntax == DeflatedExplicitVRLittleEndian else "none"
     if file.syntax.is_compressed:
         name = "lossless" if "Lossless" in file.syntax.name else "lossy"

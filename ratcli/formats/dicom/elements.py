@@ -1,4 +1,4 @@
-"""Reading single header elements; a value that is not what the standard says is no value."""
+"""Reading single header elements; a value that breaks the standard counts as missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
-    """Return the numbers of an element, or None where it is absent, empty or no number."""
+    """Return the numbers of an element, or None if it is absent, empty or no number."""
     value = _value(dataset, keyword)
     if value is None:
         return None
@@ -43,13 +43,13 @@ def number(dataset: Dataset, keyword: str) -> float | None:
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
-    """Return the first number of an element as an integer, or None where it has a fraction."""
+    """Return the first number of an element as an integer, or None if it has a fraction."""
     found = number(dataset, keyword)
     return int(found) if found is not None and found == int(found) else None
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """Return a string without spaces around, values joined by backslashes; empty where absent."""
+    """Return a string without spaces around, values joined by backslashes; empty if absent."""
     value = _value(dataset, keyword)
     if value is None or isinstance(value, (bytes, Dataset)):
         return ""
@@ -64,13 +64,13 @@ def code(dataset: Dataset, keyword: str) -> str:
 
 
 def uid(dataset: Dataset, keyword: str) -> str:
-    """Return an identifier, or an empty string where it is not made of digits and dots."""
+    """Return an identifier, or an empty string if it is not made of digits and dots."""
     text = code(dataset, keyword).strip("\0")
     return text if text.replace(".", "").isdigit() and len(text) <= 64 else ""
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence; none where it is absent or no sequence."""
+    """Return the items of a sequence; none if it is absent or no sequence."""
     value = _value(dataset, keyword)
     if not isinstance(value, Sequence) or isinstance(value, str):
         return []
@@ -78,7 +78,7 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _value(dataset: Dataset, keyword: str) -> object:
-    """Return an element's value; None where it is absent or does not parse."""
+    """Return an element's value; None if it is absent or cannot be parsed."""
     try:
         with quiet_pydicom():
             value: object = dataset.get(keyword)

@@ -54,7 +54,7 @@ _CONTRASTS = {"denoise": "FILTERED", "resample": "RESAMPLED", "uncertainty": "ST
 
 
 def drop_original_only(dataset: Dataset) -> None:
-    """Delete what an enhanced MR image may have only while it is an original one.
+    """Delete elements that only an original enhanced MR image may have.
 
     Source: PS3.3, C.8.13.4 (MR pulse sequence), C.8.13.2 (synchronisation).
     """
@@ -65,12 +65,12 @@ def drop_original_only(dataset: Dataset) -> None:
 
 
 def is_enhanced(dataset: Dataset) -> bool:
-    """Tell whether an image describes its frames in functional groups."""
+    """Return whether an image describes its frames in functional groups."""
     return bool(items(dataset, "PerFrameFunctionalGroupsSequence"))
 
 
 def describe_frames(dataset: Dataset, source: FrameFile, derivation: Derivation) -> None:
-    """Record in every frame's groups what it was derived from, and in the header the evidence.
+    """Record in the groups of every frame what it was derived from, and in the header its sources.
 
     Args:
         dataset: header of the derived image; changed.
@@ -98,7 +98,7 @@ def describe_frames(dataset: Dataset, source: FrameFile, derivation: Derivation)
 def frame_type(old: str, derivation: Derivation) -> list[str]:
     """Return the type of a derived frame.
 
-    What its fourth value tells of the contrast is kept, unless it holds standard deviations.
+    Its fourth value, the contrast, is kept unless the frame holds standard deviations.
     """
     values = old.split("\\") if old else []
     values += ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"][len(values) :]

@@ -1,4 +1,4 @@
-"""A DICOM file on disk: its header parsed with bounds, its pixel data left where they are."""
+"""A DICOM file on disk: the header is parsed with limits, the pixel data stay on disk."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"UN")
 
 @contextlib.contextmanager
 def guarded(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever a parser or decoder raises on damaged bytes into one clear error.
+    """Turn every error that a parser or decoder raises on damaged bytes into one clear error.
 
     The cause is dropped on purpose: pydicom's messages quote element values.
 
@@ -68,14 +68,14 @@ def guarded(path: Path, what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class PixelElement:
-    """Where the pixel data stand in a file.
+    """Where the pixel data are in a file.
 
     Attributes:
         offset: of the first byte of the value.
-        length: bytes of the value; to the end of the file where it is undefined.
+        length: bytes of the value; to the end of the file if it is undefined.
         encapsulated: whether the value is a sequence of fragments.
         floating: whether it is Float or Double Float Pixel Data.
-        words: whether the value is a string of 16-bit words (OW), which byte order concerns.
+        words: whether the value is a string of 16-bit words (OW), to which the byte order applies.
     """
 
     offset: int
@@ -93,9 +93,9 @@ class DicomFile:
         path: the file, or `archive.zip/member`.
         dataset: all elements before the pixel data; not to be changed.
         syntax: transfer syntax.
-        pixels: where the pixel data are; None where there are none.
+        pixels: where the pixel data are; None if there are none.
         meta: the file meta elements, as they were found.
-        elements: the elements of `dataset` as they stand in the file, before any was looked at.
+        elements: the elements of `dataset` as they were in the file, before any was converted.
         stamp: when the file was written, and its size, as `file_stamp` returned them.
     """
 
@@ -109,7 +109,7 @@ class DicomFile:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open the bytes in which `pixels.offset` counts; a deflated data set comes inflated."""
+        """Open the bytes in which `pixels.offset` counts; a deflated data set is inflated."""
         with open_binary(self.path) as file:
             if self.syntax == DeflatedExplicitVRLittleEndian:
                 _read_meta(file)
@@ -128,7 +128,7 @@ class DicomFile:
         return file_stamp(self.path) == self.stamp
 
     def copy_header(self) -> Dataset:
-        """Return a copy of the header that may be changed; values that nobody reads stay raw."""
+        """Return a copy of the header that may be changed; unread values stay raw bytes."""
         return _copy_elements(self.elements, self.dataset)
 
     def elements_after(self, offset: int) -> Dataset:
@@ -167,7 +167,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 def file_stamp(path: Path) -> tuple[int, int]:
     """Return the time in ns and the size of a file, or of the archive that holds it.
 
-    Both are 0 where the file is gone.
+    Both are 0 if the file does not exist any more.
     """
     for part in (path, *path.parents):
         if part.is_file():
@@ -215,7 +215,7 @@ def _copy_elements(
 
 
 def _copy_element(element: DataElement | RawDataElement) -> DataElement | RawDataElement:
-    if isinstance(element, RawDataElement):  # a tuple, which nobody can change
+    if isinstance(element, RawDataElement):  # a tuple, which cannot change
         return element
     copied = copy.copy(element)
     if element.VR == "SQ":
@@ -224,7 +224,7 @@ def _copy_element(element: DataElement | RawDataElement) -> DataElement | RawDat
 
 
 def _read_meta(file: BinaryIO) -> tuple[UID, Dataset]:
-    """Read the meta elements; a transfer syntax that is missing is guessed from the bytes."""
+    """Read the meta elements; a missing transfer syntax is guessed from the bytes."""
     file.seek(0)
     head = file.read(132)
     file.seek(132 if head[128:] == b"DICM" else 0)
@@ -248,7 +248,7 @@ def _guess_syntax(file: BinaryIO) -> UID:
 
 
 def _actual_syntax(declared: UID, dataset: Dataset) -> UID:
-    """Correct a syntax that the bytes belie; some archives write explicit VR as implicit."""
+    """Correct a syntax that contradicts the bytes; some archives write explicit VR as implicit."""
     if declared == ImplicitVRLittleEndian and dataset.original_encoding[0] is False:
         return ExplicitVRLittleEndian
     if declared == ExplicitVRLittleEndian and dataset.original_encoding[0] is True:

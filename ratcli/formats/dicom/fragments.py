@@ -76,10 +76,10 @@ def index_frames(file: BinaryIO, pixels: PixelElement, frames: int, name: str) -
 
 
 def is_codestream_ended(file: BinaryIO, fragments: Sequence[Fragment]) -> bool:
-    """Tell whether a frame in JPEG, JPEG-LS or JPEG 2000 has its end marker.
+    """Return whether a frame in JPEG, JPEG-LS or JPEG 2000 has its end marker.
 
-    A frame without one is not taken, and coded data cannot hold it by chance. The last bytes
-    are looked at first, all of them only where it is not there.
+    A frame without one is refused, and coded data cannot contain it by chance. The last bytes are
+    searched first, and all of them only if the marker is not there.
 
     Source: ITU-T T.81 B.1.1.3, T.87 C.1, T.800 A.4.4.
     """
@@ -95,7 +95,7 @@ def is_codestream_ended(file: BinaryIO, fragments: Sequence[Fragment]) -> bool:
 
 
 def _list_fragments(file: BinaryIO, pixels: PixelElement, name: str) -> tuple[list[Fragment], int]:
-    """List all items, the offset table first; a missing delimiter at the end is forgiven."""
+    """List all items, the offset table first; the delimiter at the end may be missing."""
     size = file.seek(0, os.SEEK_END)
     position = pixels.offset
     fragments: list[Fragment] = []
@@ -139,6 +139,6 @@ def _by_frame(
 
 
 def _starts_frame(file: BinaryIO, fragment: Fragment) -> bool:
-    """Tell whether a fragment begins with a JPEG, JPEG 2000 or JP2 signature."""
+    """Return whether a fragment begins with a JPEG, JPEG 2000 or JP2 signature."""
     file.seek(fragment.offset)
     return file.read(2) in _CODESTREAM_STARTS

@@ -43,7 +43,7 @@ def functional(dataset: Dataset, frame: int, keyword: str) -> Dataset:
 
 
 def value_map(dataset: Dataset, frame: int, layout: PixelLayout) -> ValueMap | None:
-    """Return what the stored values of a frame mean, or None where the slope is 0."""
+    """Return what the stored values of a frame mean, or None if the slope is 0."""
     group = functional(dataset, frame, "PixelValueTransformationSequence")
     slope = number(group, "RescaleSlope")
     intercept = number(group, "RescaleIntercept")
@@ -72,7 +72,7 @@ def geometry(dataset: Dataset, frame: int) -> PlaneGeometry:
 
 
 def unit(dataset: Dataset, modality: str) -> str | None:
-    """Return the unit of the values, or None where the header does not tell one we know.
+    """Return the unit of the values, or None if the header has none that is known.
 
     Source: PS3.3, C.8.2.1 (CT), C.8.15.3.10 (enhanced), C.8.9.1 (PET units).
     """

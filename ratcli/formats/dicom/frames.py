@@ -24,7 +24,7 @@ class FrameFile:
         max_pixels: most pixels to decode at once.
 
     Raises:
-        UnreadableInputError: no image, of a kind that is not read, or shorter than declared.
+        UnreadableInputError: no image, not supported, or shorter than declared.
     """
 
     def __init__(self, file: DicomFile, max_pixels: int) -> None:
@@ -53,7 +53,7 @@ class FrameFile:
             try:
                 return self._decode(number)
             except BaseException as error:
-                # A codec written in Rust panics with an exception of its own, no Exception.
+                # A codec written in Rust raises PanicException, which is no subclass of Exception.
                 if type(error).__name__ != "PanicException":
                     raise
                 raise ValueError("the decoder gave up") from None
@@ -111,7 +111,7 @@ class FrameFile:
             )
 
     def _check_codestream(self) -> None:
-        """Refuse a single frame that was cut off before it was wrapped; run lengths do not tell."""
+        """Refuse a single frame that is cut off; run lengths have no end marker to check."""
         frames = self._frame_index().frames
         if len(frames) > 1 or self.file.syntax == RLELossless:
             return
@@ -157,7 +157,7 @@ def _require_pixels(file: DicomFile) -> PixelElement:
     if file.pixels.floating:
         raise UnreadableInputError(
             f"{name}: pixel data are floating point, but integers are read",
-            hint="Maps are stored so; CT, PET, MR and slides are not.",
+            hint="CT, PET and MR images and slides store integers.",
         )
     if not is_readable(file.syntax):
         raise UnreadableInputError(

@@ -1,4 +1,4 @@
-"""Where planes lie in space: their order, their distance, and what is odd about it."""
+"""Where planes are in space: their order, their distance, gaps and tilt."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class PlaneGeometry:
     """Position of a plane.
 
     Attributes:
-        position: centre of the first pixel in mm, `(x, y, z)`; None where unknown.
-        orientation: direction cosines of a row and of a column; None where unknown.
-        spacing_mm: between rows and between columns; None where unknown.
+        position: centre of the first pixel in mm, `(x, y, z)`; None if unknown.
+        orientation: direction cosines of a row and of a column; None if unknown.
+        spacing_mm: between rows and between columns; None if unknown.
     """
 
     position: tuple[float, ...] | None = None
@@ -33,7 +33,7 @@ class PlaneGeometry:
 
 
 def normal(orientation: Sequence[float]) -> Vector | None:
-    """Return the unit normal of a plane, or None where the directions are no plane's."""
+    """Return the unit normal of a plane, or None if the directions do not span a plane."""
     row, column = np.array(orientation[:3]), np.array(orientation[3:6])
     cross = np.cross(row, column)
     length = float(np.linalg.norm(cross))
@@ -49,25 +49,25 @@ def distance(geometry: PlaneGeometry) -> float | None:
 
 
 def plane_spacing(planes: Sequence[PlaneGeometry]) -> float | None:
-    """Return the usual distance between neighbouring planes in mm, or None where unknown."""
+    """Return the usual distance between neighbouring planes in mm, or None if unknown."""
     steps = _steps(planes)
     return None if steps is None or steps.size == 0 else round(_usual(steps), 6)
 
 
 def notices(planes: Sequence[PlaneGeometry]) -> list[str]:
-    """Tell what is odd about a stack: gaps, duplicates, uneven spacing, tilt.
+    """Return what is unusual about a stack: gaps, duplicates, uneven spacing, tilt.
 
     Args:
         planes: in order.
 
     Returns:
-        One sentence each, none where all is as it should be.
+        One sentence each; an empty list if nothing is unusual.
     """
     if len(planes) < 2:
         return []
     steps = _steps(planes)
     if steps is None:
-        return ["positions of planes are missing, so that their order follows the numbering"]
+        return ["planes have no positions, so they are sorted by their numbers"]
     found = []
     if doubles := len(planes) - 1 - steps.size:
         lies = "lies" if doubles == 1 else "lie"
@@ -80,7 +80,7 @@ def notices(planes: Sequence[PlaneGeometry]) -> list[str]:
 
 
 def _steps(planes: Sequence[PlaneGeometry]) -> Vector | None:
-    """Return the distances between neighbouring positions, doubles left out."""
+    """Return the distances between neighbouring positions, without duplicates."""
     along = [distance(plane) for plane in planes]
     if any(item is None for item in along):
         return None

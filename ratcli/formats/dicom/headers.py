@@ -1,4 +1,4 @@
-"""Parsed headers that are kept from finding a series to opening it, within a bound of memory."""
+"""Parsed headers that are kept between finding a series and opening it, in limited memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakSet
 from ratcli.formats.dicom.files import DicomFile, read_header
 
 MOST_KEPT_BYTES = 1 << 22
-"""Most bytes of headers, as they stand in the files, that are kept for scans that were found.
+"""Most bytes of headers, counted in the files, that are kept for the scans that were found.
 
 In memory they take about 20 times as much: 80 MB, which are 1000 slices of usual scanners. The
 headers of further slices are parsed again when their scan is opened.
@@ -19,9 +19,9 @@ _kept: WeakSet[DicomFile] = WeakSet()
 
 
 class KeptHeaders:
-    """The headers that were parsed to find series: as many of the first as there is room for.
+    """The headers that were parsed to find series: the first ones, until the limit is reached.
 
-    They take room until the scans that were found and the readers that were opened are gone.
+    They count until the sources and the readers that hold them are deleted.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Who an image is, for grouping and for references; blank identifiers are made up for."""
+"""Identifiers of an image, with replacements for those that are blank."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def sop_class(file: DicomFile) -> str:
-    """Return the SOP class; where header and meta have none, the classic one of the modality."""
+    """Return the SOP class; if header and meta have none, the classic one of the modality."""
     named = uid(file.dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID")
     modality = str(file.dataset.get("Modality", ""))
     return named or _CLASSES.get(modality, _SECONDARY_CAPTURE)
 
 
 def instance_uid(file: DicomFile) -> str:
-    """Return the SOP instance UID; where header and meta have none, one made of the bytes."""
+    """Return the SOP instance UID; if header and meta have none, one made of the bytes."""
     named = uid(file.dataset, "SOPInstanceUID") or uid(file.meta, "MediaStorageSOPInstanceUID")
     if named:
         return named
@@ -35,7 +35,7 @@ def instance_uid(file: DicomFile) -> str:
 
 
 def series_uid(file: DicomFile) -> str:
-    """Return the series UID; where it is blank, what else the images of a scan share."""
+    """Return the series UID; if it is blank, another value that the images of a scan share."""
     named = uid(file.dataset, "SeriesInstanceUID")
     return named or uid(file.dataset, "FrameOfReferenceUID")
 
@@ -44,7 +44,7 @@ def derived_uid(source: str, derivation: Derivation) -> str:
     """Return the identifier of what was made from `source`; a rerun gives the same.
 
     Args:
-        source: what the new identifier stands for, and the identifier of what it was made from.
+        source: what the new identifier is for, and the identifier of its source.
         derivation: what was done.
 
     Source: PS3.5, B.2; pydicom hashes the entropy into the 2.25 or its own root.

@@ -73,13 +73,13 @@ class PixelLayout:
         return np.dtype(f"<u{self.word_bytes}")
 
     def wrap(self, value: int) -> int:
-        """Return a padding value as a sample has it; some headers hold it with the wrong sign."""
+        """Return a padding value with the sign of the samples; some headers have the wrong sign."""
         value &= (1 << self.allocated) - 1
         sign = 1 << (self.allocated - 1)
         return value - 2 * sign if self.signed and value & sign else value
 
     def unpack(self, words: WordArray) -> StoredArray:
-        """Return the samples that stand in words.
+        """Extract the samples from words.
 
         Args:
             words: unsigned, any shape.
@@ -118,7 +118,7 @@ class PixelLayout:
 
 
 def read_layout(dataset: Dataset, name: str, max_pixels: int) -> PixelLayout:
-    """Read the Image Pixel module and refuse what is not read.
+    """Read the Image Pixel module and refuse images that are not supported.
 
     Args:
         dataset: the header.
@@ -126,7 +126,7 @@ def read_layout(dataset: Dataset, name: str, max_pixels: int) -> PixelLayout:
         max_pixels: most pixels to decode at once.
 
     Raises:
-        UnreadableInputError: missing, contradictory, too large, or of a kind that is not read.
+        UnreadableInputError: missing, contradictory, too large, or not supported.
     """
     allocated = _required(dataset, "BitsAllocated", name)
     stored = integer(dataset, "BitsStored")
@@ -179,9 +179,9 @@ def _check_kind(layout: PixelLayout, name: str) -> None:
         kind = layout.photometric[:16] if layout.photometric.isascii() else "unknown"
         raise UnreadableInputError(
             f"{name}: colours are coded as {kind}, but gray, RGB and YBR are read",
-            hint="CT, PET, MR and slides are stored so.",
+            hint="CT, PET and MR images and slides are gray, RGB or YBR.",
         )
     if layout.samples != expected:
         raise UnreadableInputError(
-            f"{name}: {layout.photometric} with {layout.samples} samples a pixel is not read"
+            f"{name}: {layout.photometric} with {layout.samples} samples per pixel is not read"
         )

@@ -1,4 +1,4 @@
-"""Encoded frames that wait for their file, and the file that is written with them.
+"""Encoded frames that are stored until their file is written.
 
 `pydicom.encaps` is not used for compressed frames: its buffer adds up the lengths of all frames
 again at each read, so that 400 frames take 5.6 s and the time grows with their cube (100 000 tiles
@@ -41,7 +41,7 @@ class FrameStore:
         self._layout, self._syntax = layout, syntax
         self._places: dict[int, tuple[int, int]] = {}
         in_memory = layout.frames * layout.frame_bytes <= _MEMORY_BYTES
-        # Without a name: it is gone with the process, however that ends.
+        # A file without a name disappears when the process ends, even if it is killed.
         file = io.BytesIO() if in_memory else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._file = cast(io.BufferedRandom, file)
 
@@ -51,7 +51,7 @@ class FrameStore:
         return len(self._places) == self._layout.frames
 
     def add(self, frame: int, data: bytes) -> None:
-        """Take an encoded frame. Those that are not compressed go straight to their place."""
+        """Take an encoded frame. A frame that is not compressed is written to its final place."""
         if self._syntax.is_compressed:
             place = self._file.seek(0, io.SEEK_END)
         else:
@@ -97,7 +97,7 @@ class FrameStore:
     def _encapsulated(self) -> Iterator[bytes]:
         """Yield a Pixel Data element part by part.
 
-        Source: PS3.5, table A.4-2. The offset table stays empty where 32 bits are too few.
+        Source: PS3.5, table A.4-2. The offset table stays empty if 32 bits are not enough.
         """
         places = [self._places[frame] for frame in range(self._layout.frames)]
         yield _tag(0x7FE0, 0x0010) + b"OB\0\0\xff\xff\xff\xff"

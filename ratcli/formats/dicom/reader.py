@@ -49,7 +49,7 @@ class DicomReader(ClosingReader):
 
     Args:
         sources: the files, in order.
-        assume_unit: unit of the values where the header does not tell one.
+        assume_unit: unit of the values if the header does not say.
 
     Attributes:
         sources: the files, in order.
@@ -95,7 +95,7 @@ class DicomReader(ClosingReader):
         return values.is_padding(layout.unpack(self.frame(plane).words[..., 0]))
 
     def frame(self, plane: int) -> Frame:
-        """Return a plane's words as they stand in the file; the last ones are remembered."""
+        """Return a plane's words as they stand in the file; the last ones are cached."""
         return self._cache.get(plane, lambda: self._decode(plane))
 
     def planes_of(self, source: int) -> range:
@@ -108,7 +108,7 @@ class DicomReader(ClosingReader):
         return self.sources[self.planes[plane].source].layout
 
     def close(self) -> None:
-        """Forget the decoded frames; files are open only while a frame is read."""
+        """Empty the cache; files are open only while a frame is read."""
         self._cache.clear()
 
     def _decode(self, plane: int) -> Frame:
@@ -161,7 +161,7 @@ def open_series(
     """Open the files of one series, see `ratcli.formats.open_scan`.
 
     Raises:
-        UnreadableInputError: a file is damaged, or is no image of the first one's size.
+        UnreadableInputError: a file is damaged, or its image has another size than the first.
     """
     files = [header_of(path, source.headers) for path in source.paths]
     sources = [FrameFile(file, max_pixels) for file in files]
@@ -183,7 +183,7 @@ def open_series(
 
 
 def _positions(places: Sequence[PlaneGeometry]) -> tuple[float, ...] | None:
-    """Return where planes lie along their normal in mm, or None where one of them does not tell."""
+    """Return the place of each plane along the normal in mm, or None if one has no position."""
     found = [distance(place) for place in places]
     known = tuple(place for place in found if place is not None)
     return known if len(known) == len(found) else None

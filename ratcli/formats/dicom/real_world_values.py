@@ -1,4 +1,4 @@
-"""Real-world maps that follow a new rescale slope, so that they go on telling the same values.
+"""Real-world value maps, adapted to a new rescale slope so that they give the same values.
 
 Source: PS3.3, C.7.6.16.2.11 (real world value mapping).
 """
@@ -18,12 +18,12 @@ _KEYWORD = "RealWorldValueMappingSequence"
 
 
 def follow_slopes(dataset: Dataset, old: list[ValueMap], slopes: list[str | None]) -> None:
-    """Rewrite the real-world maps of planes whose rescale slope is new and intercept 0.
+    """Rewrite the real-world value maps of planes that have a new rescale slope and intercept 0.
 
     Args:
         dataset: header of the derived image; changed.
         old: the maps that the source's frames have.
-        slopes: new slopes, None where a frame keeps its own.
+        slopes: new slopes, None if a frame keeps its own.
     """
     groups = items(dataset, "PerFrameFunctionalGroupsSequence") or [dataset]
     for frame, group in enumerate(groups):
@@ -39,7 +39,7 @@ def follow_slopes(dataset: Dataset, old: list[ValueMap], slopes: list[str | None
 
 
 def _follow(item: Dataset, old: ValueMap, slope: str | None, signed: bool) -> Dataset | None:
-    """Return the map for the new slope; None for a table, which no slope can follow."""
+    """Return the map for the new slope; None for a table, which cannot be adapted."""
     if slope is None:
         return copy.deepcopy(item)
     factor, offset = number(item, "RealWorldValueSlope"), number(item, "RealWorldValueIntercept")

@@ -31,7 +31,7 @@ def code_item(value: str, meaning: str, scheme: str = "DCM") -> Dataset:
 
 
 def method_codes(derivation: Derivation) -> Sequence | None:
-    """Return the derivation code of a method, or None where no code names it."""
+    """Return the derivation code of a method, or None if there is no code for it."""
     named = _METHODS.get(derivation.method)
     return Sequence([code_item(*named)]) if named else None
 
@@ -57,7 +57,7 @@ def source_item(source: FrameFile, derivation: Derivation, frame: int | None = N
 
 
 def referenced_series(sources: Iterable[FrameFile]) -> Dataset:
-    """Return a reference to the sources' series, for objects that list all they refer to.
+    """Return a reference to the series of the sources, for objects that list their references.
 
     Source: PS3.3, C.12.2 (common instance reference).
     """

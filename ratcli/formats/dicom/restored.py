@@ -23,7 +23,7 @@ class StoredPlane:
 
     Attributes:
         words: unsigned `(rows, columns, samples)`.
-        slope: as a decimal string where it is not the source's; None where it is.
+        slope: a decimal string, or None if it is that of the source.
     """
 
     words: WordArray
@@ -38,9 +38,9 @@ def output_layout(
     Args:
         layout: of the source.
         scale: output pixels for each input pixel and axis.
-        compressed: whether the output is compressed, which asks for interleaved colours.
-        rescaled: whether slopes are made anew for each plane (PET, standard deviations), which
-            asks for 16 bits.
+        compressed: whether the output is compressed, which needs interleaved colours.
+        rescaled: whether each plane gets a new slope (PET, standard deviations), which needs
+            16 bits.
     """
     layout = dataclasses.replace(layout, rows=layout.rows * scale, columns=layout.columns * scale)
     if layout.samples > 1:
@@ -69,7 +69,7 @@ def store_colour(values: FloatArray, layout: PixelLayout) -> StoredPlane:
 def store_gray(
     values: FloatArray, frame: Frame, value_map: ValueMap, source: PixelLayout, out: PixelLayout
 ) -> StoredPlane:
-    """Quantise gray values on the source's own scale; what did not change keeps its bits.
+    """Quantise gray values on the source's own scale; values that did not change keep their bits.
 
     Args:
         values: `(H, W)` on the output's grid.
@@ -87,7 +87,7 @@ def store_gray(
 def store_rescaled(
     values: FloatArray, frame: Frame, value_map: ValueMap, source: PixelLayout, out: PixelLayout
 ) -> StoredPlane:
-    """Quantise activities or deviations with a slope of their own; padding keeps its bits.
+    """Quantise activities or standard deviations with a new slope; padding keeps its bits.
 
     The slope is rounded to a decimal string first and used as rounded, so that no value is off
     by more than half a step. A plane in which nothing changed keeps its slope and its bits.
@@ -124,6 +124,6 @@ def _merge(keep: npt.NDArray[np.bool_], stored: StoredArray, fresh: StoredArray)
 
 
 def _enlarge(words: WordArray, out: PixelLayout) -> WordArray:
-    """Repeat each word so often that the plane has the output's size."""
+    """Repeat each word until the plane has the size of the output."""
     scale = out.rows // words.shape[0]
     return words if scale == 1 else words.repeat(scale, axis=0).repeat(scale, axis=1)

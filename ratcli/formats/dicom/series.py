@@ -27,9 +27,9 @@ class DicomSeries:
 
     Attributes:
         paths: in the order of the planes.
-        notices: what is odd about the way the files belong together, one sentence each.
-        is_broken: whether it is a file that cannot be read, kept so that opening it tells why.
-        is_folder: whether the files are images each, and not one image or parts of it.
+        notices: what is unusual about the files of the series, one sentence each.
+        is_broken: whether it is an unreadable file, kept so that opening it raises the error.
+        is_folder: whether each file is an image, not one file or the parts of one image.
         headers: the headers of the files that were kept, by path.
     """
 
@@ -42,7 +42,7 @@ class DicomSeries:
 
 @dataclass(frozen=True)
 class _SeriesFile:
-    """What grouping and sorting need to know of a file; `image` is shared by a slide's parts."""
+    """Facts of a file for grouping and sorting; the parts of a slide share `image`."""
 
     path: Path
     series: str
@@ -63,7 +63,7 @@ class _SeriesFile:
 def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[DicomSeries]:
     """Group files into series; images of one series that differ in size are kept apart.
 
-    A file that cannot be read makes a series of its own, so that opening it tells why, and the
+    A file that cannot be read becomes a series by itself, so that opening it raises the error; the
     other files of its series are restored. Files without an image (plans, structures, reports)
     are left out.
 
@@ -138,13 +138,13 @@ def _series_file(file: DicomFile) -> _SeriesFile:
 
 
 def _lost_its_pixels(file: DicomFile) -> bool:
-    """Tell an image that was cut off before its pixels from what never had any, as a plan."""
+    """Return whether a file should have pixels: not for plans and reports, which never do."""
     named = uid_name(uid(file.dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID"))
     return not named or "Image Storage" in named or "Rows" in file.dataset
 
 
 def _is_whole(file: DicomFile) -> bool:
-    """Tell whether an image has all the pixels that its header declares; none is decoded."""
+    """Return whether an image has all the pixels that its header declares, without decoding."""
     try:
         FrameFile(file, sys.maxsize)
     except UnreadableInputError:
@@ -153,7 +153,7 @@ def _is_whole(file: DicomFile) -> bool:
 
 
 def _slide_pixels(file: DicomFile) -> int:
-    """Return the size of a slide, less than 0 for its label and overview, 0 for other images."""
+    """Return the size of a slide, negative for its label and overview, 0 for other images."""
     if not is_slide(file.dataset):
         return 0
     rows = integer(file.dataset, "TotalPixelMatrixRows") or 1
@@ -162,7 +162,7 @@ def _slide_pixels(file: DicomFile) -> int:
 
 
 def _largest_levels(slides: list[_SeriesFile]) -> list[DicomSeries]:
-    """Choose of each slide the finest level; coarser ones, label and overview are no input."""
+    """Choose the finest level of each slide; coarser levels, label and overview are left out."""
     by_key: dict[str, list[_SeriesFile]] = defaultdict(list)
     for member in slides:
         by_key[member.series_key].append(member)
@@ -181,9 +181,9 @@ def _largest_levels(slides: list[_SeriesFile]) -> list[DicomSeries]:
 
 
 def _without_series_uid(file: DicomFile) -> str:
-    """Return what stands in for a blank series identifier: the folder and the frame of reference.
+    """Return a replacement for a blank series identifier: folder and frame of reference.
 
-    Without either, a file is a series of its own.
+    Without a frame of reference, each file is a series by itself.
     """
     frame_of_reference = uid(file.dataset, "FrameOfReferenceUID")
     number = integer(file.dataset, "SeriesNumber")
@@ -202,7 +202,7 @@ def _by_series(members: list[_SeriesFile]) -> list[DicomSeries]:
 
 
 def _split(files: list[_SeriesFile]) -> list[DicomSeries]:
-    """Split one series into stacks of images of one size, and files that cannot be read."""
+    """Split a series into stacks of images of equal size, and files that cannot be read."""
     stacks: dict[tuple[object, ...], list[_SeriesFile]] = defaultdict(list)
     for member in files:
         if not member.is_broken:
@@ -230,7 +230,7 @@ def _drop_copies(stack: list[_SeriesFile]) -> list[_SeriesFile]:
     seen: set[tuple[object, ...]] = set()
     unique = []
     for member in sorted(stack, key=lambda member: member.path):
-        # Some anonymisers give all slices one identifier: a copy has the same place, too.
+        # Some anonymisers give all slices one identifier, so a copy must have the same place, too.
         same = (member.instance, *member.place[:2])
         if not member.instance or same not in seen:
             unique.append(member)
@@ -239,7 +239,7 @@ def _drop_copies(stack: list[_SeriesFile]) -> list[_SeriesFile]:
 
 
 def _ordered(stack: list[_SeriesFile]) -> tuple[Path, ...]:
-    """Sort by position along the normal; by number where a position is missing."""
+    """Sort by position along the normal; by number if a position is missing."""
     if any(member.distance_mm is None for member in stack):
         stack = sorted(stack, key=lambda member: (member.number, member.path.name))
     else:

@@ -21,7 +21,7 @@ WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 def is_slide(dataset: Dataset) -> bool:
-    """Tell whether a header is that of a whole-slide microscopy image."""
+    """Return whether a header is that of a whole-slide microscopy image."""
     return uid(dataset, "SOPClassUID") == WHOLE_SLIDE
 
 
@@ -49,13 +49,13 @@ class SlideGrid(TileGrid):
         return self.planes * self.down * self.across
 
     def number(self, tile: TilePlace) -> int:
-        """Return the frame of a tile where all tiles are there, row by row, plane by plane."""
+        """Return the frame of a tile if all tiles are there, row by row, plane by plane."""
         return (tile.plane * self.down + tile.down) * self.across + tile.across
 
     def scaled(self, scale: int) -> SlideGrid:
         """Return the grid of a slide `scale` times as fine; a tile's sides are multiples of it.
 
-        Only then a tile of that grid is a whole number of pixels of a level as coarse as this.
+        Otherwise a tile of that grid would not be a whole number of pixels of a coarser level.
         """
         rows, columns = (-(-side // scale) * scale for side in (self.tile_rows, self.tile_columns))
         return SlideGrid(self.height * scale, self.width * scale, rows, columns, self.planes)
@@ -73,7 +73,7 @@ def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[TilePlace, 
         sources: the file, or the parts of a concatenation in their order.
 
     Returns:
-        The grid, and the frame of each tile that is there; frames count on through the parts.
+        The grid, and the frame of each tile that is there; frames are counted through all parts.
 
     Raises:
         UnreadableInputError: parts are missing, or tiles do not fit the grid.
@@ -83,7 +83,7 @@ def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[TilePlace, 
     parts = integer(dataset, "InConcatenationTotalNumber") or 1
     if parts != len(sources):
         raise UnreadableInputError(
-            f"{name} is a part of a slide in {parts} files, but {len(sources)} are here",
+            f"{name} is a part of a slide in {parts} files, but {len(sources)} were found",
             hint="Name the folder that holds all of them.",
         )
     height = integer(dataset, "TotalPixelMatrixRows") or layout.rows
@@ -106,7 +106,7 @@ def read_grid(sources: Sequence[FrameFile]) -> tuple[SlideGrid, dict[TilePlace, 
 def _full_index(grid: SlideGrid, frames: int, name: str) -> dict[TilePlace, int]:
     if frames != grid.frames:
         raise UnreadableInputError(
-            f"{name}: the slide has {frames} tiles, but its size asks for {grid.frames}"
+            f"{name}: the slide has {frames} tiles, but its size needs {grid.frames}"
         )
     return {
         TilePlace(plane, down, across): grid.number(TilePlace(plane, down, across))
@@ -119,7 +119,7 @@ def _full_index(grid: SlideGrid, frames: int, name: str) -> dict[TilePlace, int]
 def _sparse_index(
     grid: SlideGrid, groups: list[Dataset], name: str
 ) -> tuple[SlideGrid, dict[TilePlace, int]]:
-    """Place tiles by their own positions; each optical path and depth is a plane."""
+    """Place tiles by their positions; each optical path and depth is a plane."""
     planes: dict[tuple[str, str], int] = {}
     index: dict[TilePlace, int] = {}
     for frame, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""The levels of a slide in the making: tiles that are filled box by box, and smaller ones of them.
+"""The levels of a slide that is being written: tiles are filled box by box and feed coarser ones.
 
 Source: PS3.3, C.8.12.14 (multi-resolution pyramid): each level is an image of its own.
 """
@@ -25,7 +25,7 @@ STEP = 4
 
 
 class TileStore:
-    """One level. Memory holds the tiles that are not whole; the others wait encoded.
+    """One level. Incomplete tiles are in memory; complete ones are stored encoded.
 
     Args:
         grid: how the level is cut into tiles.
@@ -52,7 +52,7 @@ class TileStore:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every pixel came."""
+        """Whether every pixel arrived."""
         return self._assembly.is_whole
 
     @property
@@ -64,10 +64,10 @@ class TileStore:
             level = level.smaller
 
     def put(self, plane: int, box: Box, words: WordArray) -> None:
-        """Place words `(H, W, samples)`; each pixel comes once.
+        """Place words `(H, W, samples)`; each pixel arrives once.
 
         Raises:
-            ValueError: a pixel comes twice.
+            ValueError: a pixel arrives twice.
             OSError: the disk is full.
         """
         for tile in self._assembly.add(plane, box, words):
@@ -87,7 +87,7 @@ class TileStore:
             self.smaller.put(tile.plane, box, self.smaller.layout.pack(small.astype(np.int32)))
 
     def _padded(self, words: WordArray) -> WordArray:
-        """Return a whole tile; what lies beyond the slide is white in colour, else 0."""
+        """Return a whole tile; pixels beyond the slide are white in colour images, else 0."""
         shape = (self.layout.rows, self.layout.columns, self.layout.samples)
         if words.shape == shape:
             return words
@@ -97,7 +97,7 @@ class TileStore:
         return padded
 
     def _samples(self, words: WordArray) -> np.ndarray[tuple[int, ...], np.dtype[np.integer]]:
-        """Return numbers to take means of: the words themselves where they are plain."""
+        """Return numbers to average: the words themselves if they are plain unsigned samples."""
         plain = not self.layout.signed and self.layout.high_bit == self.layout.stored - 1
         return words if plain else self.layout.unpack(words)
 

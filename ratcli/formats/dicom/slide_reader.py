@@ -27,7 +27,7 @@ class SlideReader(ClosingReader):
     Args:
         sources: the file, or the parts of a concatenation in their order.
         max_pixels: most pixels to read at once.
-        assume_unit: unit of gray values, where the header does not tell one.
+        assume_unit: unit of gray values if the header does not say.
 
     Attributes:
         sources: the files.
@@ -51,7 +51,7 @@ class SlideReader(ClosingReader):
         return self._info
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
-        """Read a box of the slide; where a tile is missing, the slide is white.
+        """Read a box of the slide; missing tiles are white.
 
         Returns:
             float32 `(C, H, W)`; RGB from 0 to 1.
@@ -74,11 +74,11 @@ class SlideReader(ClosingReader):
         return values
 
     def padding(self, plane: int) -> BoolArray:
-        """Return `(H, W)`, false everywhere; it takes no memory."""
+        """Return `(H, W)`, false everywhere; a view that takes no memory."""
         return np.broadcast_to(np.bool_(False), (self.grid.height, self.grid.width))
 
     def close(self) -> None:
-        """Forget the decoded frames; files are open only while a frame is read."""
+        """Empty the cache; files are open only while a frame is read."""
         self._cache.clear()
 
     def _tile(self, tile: TilePlace) -> FloatArray:

@@ -39,7 +39,7 @@ _ONE_FILE = (
 
 @dataclasses.dataclass(frozen=True)
 class _Output:
-    """A file in the making, and the level it gets.
+    """A file that is being written, and its level.
 
     Attributes:
         level: its tiles.
@@ -55,14 +55,14 @@ class _Output:
 class SlideWriter(FinishingWriter):
     """A derived slide being written, all tiles row by row (TILED_FULL).
 
-    A finer grid gets coarser levels, each a file of the same series beside the finest, as
-    `<name>_level1.dcm`; together they are what viewers show from near and far.
+    If the grid is finer than the source, coarser levels for viewers are written as well: files of
+    the same series beside the finest, such as `<name>_level1.dcm`.
 
     Args:
         reader: the source.
         path: the file.
         derivation: what was done.
-        overwrite: whether what has that name may be replaced.
+        overwrite: whether an existing file or folder of that name may be replaced.
 
     Raises:
         OutputError: the name is taken or is the source's, or the folder cannot be written.
@@ -89,7 +89,7 @@ class SlideWriter(FinishingWriter):
         self._outputs = [_Output(*level, number) for number, level in enumerate(levels)]
 
     def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
-        """Write a box of the output's grid; each pixel comes once.
+        """Write a box of the output's grid; each pixel arrives once.
 
         Raises:
             OutputError: the disk is full.
@@ -101,7 +101,7 @@ class SlideWriter(FinishingWriter):
             self._finest.put(plane, box, words)
 
     def discard(self) -> None:
-        """Remove files that do not have their names yet, and tiles that wait."""
+        """Remove unfinished files and stored tiles."""
         for output in self._outputs:
             output.partial.discard()
         self._finest.close()
@@ -114,7 +114,7 @@ class SlideWriter(FinishingWriter):
             self._save(output)
         done: list[Path] = []
         try:
-            for output in reversed(self._outputs):  # the finest last: where it is, all are
+            for output in reversed(self._outputs):  # the finest last: if it exists, all levels do
                 output.partial.commit()
                 done.append(output.partial.final)
         except BaseException:
@@ -123,7 +123,7 @@ class SlideWriter(FinishingWriter):
             raise
 
     def _quantise(self, values: FloatArray) -> WordArray:
-        """Return words `(H, W, C)`; slides are stored as RGB from 0 to 1, or gray as it is."""
+        """Return words `(H, W, C)`; slides hold RGB from 0 to 1, or gray numbers."""
         if not np.all(np.isfinite(values)):
             raise ValueError("values to be written must be finite")
         low, high = self._layout.limits
@@ -151,7 +151,7 @@ def _level_path(path: Path, number: int) -> Path:
 
 
 def _syntax(source: UID, grid: SlideGrid, layout: PixelLayout) -> UID:
-    """Return a lossless syntax that viewers of slides read; big ones cannot be left plain."""
+    """Return a lossless syntax that slide viewers read; large slides must be compressed."""
     if source.is_compressed or grid.frames * layout.frame_bytes > _MAX_NATIVE_BYTES:
         return JPEG2000Lossless
     return ExplicitVRLittleEndian
@@ -167,7 +167,7 @@ def _layout(layout: PixelLayout, grid: SlideGrid, syntax: UID) -> PixelLayout:
 def _describe_slide(
     dataset: Dataset, reader: SlideReader, derivation: Derivation, grid: SlideGrid
 ) -> None:
-    """Write what is particular to slides: the matrix, its origin, the order of its tiles."""
+    """Write the elements of slides: the matrix, its origin, the order of its tiles."""
     dataset.NumberOfFrames = grid.frames
     dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = grid.height, grid.width
     dataset.DimensionOrganizationType = "TILED_FULL"
@@ -191,14 +191,14 @@ def _describe_slide(
 
 
 def _describe_level(dataset: Dataset, number: int, derivation: Derivation) -> None:
-    """Make a coarser level an image of its own in the series."""
+    """Make a coarser level a separate image of the series."""
     finest = str(dataset.SOPInstanceUID)
     dataset.SOPInstanceUID = derived_uid(f"level {number} of\0{finest}", derivation)
     dataset.InstanceNumber = (integer(dataset, "InstanceNumber") or 1) + number
 
 
 def _slide_type(old: str, derivation: Derivation) -> list[str]:
-    """Return the type of a derived slide, whose fourth value may be NONE or RESAMPLED only."""
+    """Return the type of a derived slide; its fourth value may only be NONE or RESAMPLED."""
     values = old.split("\\") if old else []
     values += ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"][len(values) :]
     contrast = "RESAMPLED" if derivation.scale > 1 else values[3]

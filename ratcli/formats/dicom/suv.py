@@ -91,8 +91,8 @@ def _dose_left(dataset: Dataset, injected: Dataset, half_life: float) -> float:
 def _scan_start(dataset: Dataset, half_life: float) -> dt.datetime | None:
     """Return the time to which the series is decay corrected.
 
-    The series' own time, unless post-processing made the series anew; then GE's private scan
-    time, or the earliest acquisition.
+    The time of the series, unless it was created by post-processing; then GE's private scan time,
+    or the earliest acquisition.
     """
     series = _moment(text(dataset, "SeriesDate"), text(dataset, "SeriesTime"))
     acquired = _moment(text(dataset, "AcquisitionDate"), text(dataset, "AcquisitionTime"))
@@ -109,7 +109,7 @@ def _start_from_frame(
 ) -> dt.datetime | None:
     """Work back from one frame: its reference time counts from the scan's start.
 
-    The frame reference time lies where the decay over the frame is average.
+    The frame reference time is the moment when the decay equals its average over the frame.
     """
     reference_ms = number(dataset, "FrameReferenceTime")
     duration_ms = number(dataset, "ActualFrameDuration")
@@ -149,7 +149,7 @@ def _moment(date: str, time: str) -> dt.datetime | None:
 
 
 def _text_at(dataset: Dataset, tag: int) -> str:
-    """Return a private element as text; empty where it is absent."""
+    """Return a private element as text; empty if it is absent."""
     if tag not in dataset:
         return ""
     value = dataset[tag].value

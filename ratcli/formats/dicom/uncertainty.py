@@ -1,4 +1,4 @@
-"""Images of standard deviations: a window that fits them, and maps without an offset.
+"""Images of standard deviations: their window, and value maps without an offset.
 
 Source: PS3.3, C.11.2 (VOI LUT), C.8.16.1.4 (derived pixel contrast).
 """
@@ -27,7 +27,7 @@ _WINDOW = (
 
 
 def holds_uncertainty(derivation: Derivation) -> bool:
-    """Tell whether an image holds standard deviations in place of values."""
+    """Return whether an image holds standard deviations in place of values."""
     return derivation.method == "uncertainty"
 
 
@@ -45,18 +45,18 @@ def refuse_colour(derivation: Derivation, samples: int) -> None:
 
 
 def shown_as_white(values: FloatArray) -> float:
-    """Return the deviation that nearly all of a plane stay below; 0 where none is positive."""
+    """Return the 99.5th percentile of the positive standard deviations; 0 if there is none."""
     positive = values[values > 0]
     return float(np.percentile(positive, _SHOWN_PERCENT)) if positive.size else 0.0
 
 
 def describe_uncertainty(dataset: Dataset, top: float) -> None:
-    """Give an image of standard deviations its window, and its real-world maps no offset.
+    """Set the window of an image of standard deviations, and remove offsets from its value maps.
 
     Args:
         dataset: header of the derived image, its slopes written; changed.
-        top: deviation to show as white, rounded up to 1, 2 or 5 times a power of ten, so that
-            the slices of a series look alike.
+        top: standard deviation to show as white, rounded up to 1, 2 or 5 times a power of ten so
+            that all slices of a series get a similar window.
     """
     shared = items(dataset, "SharedFunctionalGroupsSequence")
     frames = items(dataset, "PerFrameFunctionalGroupsSequence")
@@ -66,7 +66,9 @@ def describe_uncertainty(dataset: Dataset, top: float) -> None:
     for group in [dataset, *frames]:
         for mapping in items(group, "RealWorldValueMappingSequence"):
             if "RealWorldValueIntercept" in mapping:
-                mapping.RealWorldValueIntercept = 0.0  # a spread does not shift
+                mapping.RealWorldValueIntercept = (
+                    0.0  # an offset does not change a standard deviation
+                )
     for keyword in _WINDOW:
         if keyword in dataset:
             delattr(dataset, keyword)
@@ -78,7 +80,7 @@ def describe_uncertainty(dataset: Dataset, top: float) -> None:
 def _set_window(target: Dataset, top: float) -> None:
     target.WindowCenter = format_number_as_ds(top / 2)
     target.WindowWidth = format_number_as_ds(top)
-    target.VOILUTFunction = "LINEAR_EXACT"  # widths below 1 are allowed with it alone
+    target.VOILUTFunction = "LINEAR_EXACT"  # the only function that allows widths below 1
 
 
 def _round_up(top: float) -> float:

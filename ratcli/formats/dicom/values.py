@@ -1,4 +1,4 @@
-"""Stored integers to physical values and back, exact where nothing changed."""
+"""Stored integers to physical values and back, exact for unchanged values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ValueMap:
     Attributes:
         slope: units for a step.
         intercept: unit of a stored zero.
-        padding: lowest and highest stored value that is padding; None where there is none.
+        padding: lowest and highest stored value that is padding; None if there is none.
     """
 
     slope: float = 1.0
@@ -72,8 +72,7 @@ def requantise(
 ) -> StoredArray:
     """Return the stored values of a restored plane on the source's grid.
 
-    A pixel whose value did not change, and a padding pixel whatever its value, keeps its stored
-    value to the bit.
+    A pixel keeps its stored value exactly if its value did not change or if it is padding.
 
     Args:
         values: physical values, `(H, W)`.

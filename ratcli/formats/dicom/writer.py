@@ -1,4 +1,4 @@
-"""Writing derived images: a file for each file of the source, under its final name at the end."""
+"""Writing derived images: a file for each file of the source, renamed when complete."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class DicomWriter(FinishingWriter):
 
     Args:
         reader: the source.
-        path: the final name: a folder where the source has several files, else a file.
+        path: the final name: a folder if the source has several files, else a file.
         derivation: what was done.
-        overwrite: whether what has that name may be replaced.
+        overwrite: whether an existing file or folder of that name may be replaced.
 
     Raises:
         OutputError: the name is taken or is the source's, the folder cannot be written, or
-            colours are to get standard deviations.
+            an uncertainty of colours was asked for.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class DicomWriter(FinishingWriter):
         self._partial.commit()
 
     def discard(self) -> None:
-        """Remove what does not have its name yet, and frames that wait."""
+        """Remove unfinished files and stored frames."""
         for store in self._stores.values():
             store.close()
         self._partial.discard()
@@ -135,12 +135,12 @@ class DicomWriter(FinishingWriter):
         )
 
     def _is_rescaled(self, source: FrameFile) -> bool:
-        """Tell whether planes get slopes of their own: activities, and standard deviations."""
+        """Return whether each plane gets a new slope: for PET and for standard deviations."""
         fits = self._reader.info.modality == "PT" or holds_uncertainty(self._derivation)
         return fits and source.layout.samples == 1
 
     def _save(self, number: int, source: FrameFile) -> None:
-        """Write a file whose frames are all there."""
+        """Write a file once all its frames are there."""
         store, syntax = self._stores.pop(number), output_syntax(source.file.syntax)
         planes = self._reader.planes_of(number)
         with guarded(source.path, "the header"):
@@ -169,7 +169,7 @@ def create_series(
 
 @contextlib.contextmanager
 def _saving(source: FrameFile, final: Path) -> Iterator[None]:
-    """Tell a header that cannot be written from a disk that is full."""
+    """Separate errors of a header that cannot be written from errors of the disk."""
     failed: OutputError | None = None
     with guarded(source.path, "the header"):
         try:
@@ -182,7 +182,7 @@ def _saving(source: FrameFile, final: Path) -> Iterator[None]:
 
 
 def _set_slopes(dataset: Dataset, source: FrameFile, slopes: list[str | None]) -> None:
-    """Write the slopes that were made anew, if any."""
+    """Write the new slopes, if there are any."""
     if all(slope is None for slope in slopes):
         return
     header = source.file.dataset
@@ -195,7 +195,7 @@ def _set_slopes(dataset: Dataset, source: FrameFile, slopes: list[str | None]) -
 
 
 def _file_names(reader: DicomReader) -> list[str]:
-    """Return a name for each file of the output: that of its source, numbered where two meet."""
+    """Return a name for each file of the output: that of its source, with a number if need be."""
     names, taken = [], set[str]()
     for number, source in enumerate(reader.sources):
         stem = source.path.name

@@ -10,7 +10,7 @@ from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Tell a NIfTI file by its magic, or an `.img` or ANALYZE header by the name as well.
+    """Return whether a file is NIfTI: by its magic, or by its name for `.img` and ANALYZE files.
 
     Args:
         head: the first bytes of the file, as they are on disk.
@@ -39,7 +39,7 @@ def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None = 
 
     Raises:
         InputNotFoundError: one file of a pair is missing.
-        UnreadableInputError: damaged, hostile, or no numbers.
+        UnreadableInputError: damaged, hostile, or or not numeric.
     """
     from ratcli.formats.nifti.header import read_header
     from ratcli.formats.nifti.reader import NiftiReader

@@ -1,4 +1,4 @@
-"""The header of a derived NIfTI file: the source's own, on the new grid."""
+"""The header of a derived NIfTI file: that of the source, on the new grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The header of a NIfTI file: parsed once, checked against the bytes that are there."""
+"""The header of a NIfTI file: parsed once, checked against the size of the file."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class NiftiHeader:
     Attributes:
         version: 1 or 2.
         fields: nibabel's header, in the byte order of the file.
-        extensions: the extension blocks as they stand in the file.
-        lost_bytes: bytes after the header that are no extension and are not copied.
+        extensions: the extension blocks as they are in the file.
+        lost_bytes: bytes after the header that are not an extension; not copied.
         shape: voxels along three axes, and volumes.
         dtype: type on disk, with its byte order.
         slope: native units for a stored step.
@@ -79,7 +79,7 @@ def version_of(head: bytes) -> int | None:
 
 
 def is_analyze(head: bytes) -> bool:
-    """Tell an ANALYZE 7.5 header, which has no magic, from its length field."""
+    """Return whether a header is ANALYZE 7.5, which has no magic: by its length field."""
     lengths = (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big"))
     return 348 in lengths and len(head) >= 348 and version_of(head) is None
 
@@ -98,7 +98,7 @@ def read_header(path: Path, max_pixels: int) -> NiftiHeader:
 
     Raises:
         InputNotFoundError: the header or the voxels of a pair are missing.
-        UnreadableInputError: damaged, truncated, hostile, or a type that is no number.
+        UnreadableInputError: damaged, truncated, hostile, or a type that is not numeric.
     """
     path = header_path(path)
     if not path.is_file():
@@ -158,7 +158,7 @@ def _read_block(file: IO[bytes]) -> tuple[int, Any]:
     version = version_of(head)
     if version is None:
         raise UnreadableInputError(
-            "the header is ANALYZE 7.5, which does not tell left from right"
+            "the header is ANALYZE 7.5, which does not say which side is left"
             if is_analyze(head)
             else "the file does not begin with a NIfTI header",
             hint="Convert the file to NIfTI first." if is_analyze(head) else "",
@@ -225,7 +225,7 @@ def _dtype(fields: Any) -> np.dtype[Any]:
         dtype: np.dtype[Any] = np.dtype(fields.get_data_dtype())
     except (HeaderDataError, KeyError) as error:
         raise UnreadableInputError(
-            f"data type code {int(fields['datatype'])} is none that is read"
+            f"data type code {int(fields['datatype'])} is not read"
         ) from error
     if dtype.kind not in "iuf" or dtype.itemsize == 0:
         raise UnreadableInputError(

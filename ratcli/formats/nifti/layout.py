@@ -1,4 +1,4 @@
-"""Where a plane lies in a voxel array, so that the result does not depend on the axes' order."""
+"""Where a plane is in a voxel array; the result does not depend on the order of the axes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AffineArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Layout:
-    """The way from a voxel array to planes as a viewer shows them.
+    """How to cut a voxel array into planes as a viewer shows them.
 
     Attributes:
         axes: voxel axes along which planes, rows and columns are counted.
@@ -33,7 +33,7 @@ class Layout:
         return view
 
     def slicer(self, shape: tuple[int, ...], plane: int, box: Box) -> tuple[int | slice, ...]:
-        """Return what cuts a box of a plane out of a voxel array, rows and columns maybe swapped.
+        """Return the index of a box of a plane in a voxel array; rows and columns may be swapped.
 
         Args:
             shape: voxels along the three axes.
@@ -71,14 +71,14 @@ class Layout:
 
 
 STORED_ORDER = Layout((2, 1, 0), (False, False, False))
-"""Planes along the third voxel axis, for files whose affine says nothing."""
+"""Planes along the third voxel axis, for files with an affine that gives no directions."""
 
 
 def anatomical(affine: AffineArray, shape: tuple[int, int, int]) -> Layout:
     """Choose axial planes, columns to the patient's left and rows to the back.
 
-    A volume of one plane keeps that plane, whatever its orientation; rows then go to the feet
-    where they cannot go to the back.
+    A volume of one plane keeps that plane in any orientation; rows then go to the feet if they
+    cannot go to the back.
 
     Args:
         affine: `(4, 4)`, voxel to world in mm, world axes to the right, front and head.

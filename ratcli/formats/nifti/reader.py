@@ -20,8 +20,8 @@ from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 class NiftiReader(ClosingReader):
     """An open NIfTI scan.
 
-    Planes are axial, seen as a radiologist sees them, whatever the order of the voxel axes;
-    those of further volumes follow those of the first.
+    Planes are axial, as a radiologist sees them, for any order of the voxel axes. The planes of
+    further volumes follow those of the first.
     """
 
     def __init__(self, header: NiftiHeader, assume_unit: str | None) -> None:
@@ -70,9 +70,9 @@ class NiftiReader(ClosingReader):
             self._file = None
 
     def _voxels(self) -> Any:
-        """Return the voxels `(X, Y, Z, volumes)`; what is cut out of them is read then.
+        """Return the voxels `(X, Y, Z, volumes)`; indexing reads from the file.
 
-        A file of the user's is never mapped: if somebody shortened it, the process would die.
+        The user's file is never memory-mapped: if another program shortens it, the process dies.
         """
         header = self.header
         if self._file is None:
@@ -84,7 +84,7 @@ class NiftiReader(ClosingReader):
 
     @property
     def _is_copied(self) -> bool:
-        """Whether voxels are read from a copy: inflated, or with planes across the whole file."""
+        """Whether voxels are read from a copy: gzipped ones, or planes along the first axis."""
         return self._packed or self.layout.axes[0] == 0
 
     def _open(self) -> IO[bytes]:
@@ -149,9 +149,11 @@ def _notices(reader: NiftiReader) -> list[str]:
     if None in _axis_codes(header):
         notices.append("the affine is singular: planes are taken along the third voxel axis")
     if int(header.fields["qform_code"]) == int(header.fields["sform_code"]) == 0:
-        notices.append("the header tells no orientation (qform and sform codes are 0)")
+        notices.append("the header gives no orientation (qform and sform codes are 0)")
     if header.space_unit == "unknown":
-        notices.append("the header tells no unit of length: mm is assumed")
+        notices.append("the header gives no unit of length; mm is assumed")
     if header.lost_bytes:
-        notices.append(f"{header.lost_bytes} bytes after the header are no extension")
+        notices.append(
+            f"{header.lost_bytes} bytes after the header are not an extension and are not copied"
+        )
     return notices

@@ -1,4 +1,4 @@
-"""Bytes of a NIfTI file, plain or gzipped, never more in memory than a block."""
+"""Bytes of a NIfTI file, plain or gzipped, with one block in memory at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 
 @contextlib.contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, inflated on the fly where it is gzipped.
+    """Open a file for reading, inflated on the fly if it is gzipped.
 
     Raises:
         UnreadableInputError: the stream inside the block is damaged, ends early, or the file
@@ -35,7 +35,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_exactly(file: IO[bytes], size: int, *, what: str) -> bytes:
-    """Read so many bytes.
+    """Read exactly `size` bytes.
 
     Raises:
         UnreadableInputError: the stream ends earlier.
@@ -71,7 +71,7 @@ def copy_to_disk(path: Path, offset: int, size: int) -> IO[bytes]:
 
 
 def deflate(source: IO[bytes], target: IO[bytes], head: bytes) -> None:
-    """Write a gzip stream of `head` and all of `source`; the same bytes whenever it is run."""
+    """Write a gzip stream of `head` and all of `source`; the same input gives the same bytes."""
     with gzip.GzipFile(
         filename="", fileobj=target, mode="wb", compresslevel=GZIP_LEVEL, mtime=0
     ) as packed:

@@ -29,8 +29,8 @@ _BLOCK = bytes(1 << 20)
 class NiftiWriter(FinishingWriter):
     """A NIfTI scan being written; see `ScanWriter`.
 
-    The voxels go to a file without a name in the target's folder, and from there, behind the
-    header, to the final file (with gzip level 6 where its name ends in `.gz`).
+    The voxels go to a nameless file in the target's folder first, and are copied behind the header
+    at the end (with gzip level 6 if the name ends in `.gz`).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class NiftiWriter(FinishingWriter):
         return self
 
     def discard(self) -> None:
-        """Remove files that do not have their names yet, and the voxels that wait."""
+        """Remove unfinished files and stored voxels."""
         if self._voxels is not None:
             self._voxels.close()
         for file in self._files:
@@ -87,7 +87,7 @@ class NiftiWriter(FinishingWriter):
         assert self._voxels is not None
         with output_errors(self._files[0].final):
             self._save(self._voxels)
-        for file in reversed(self._files):  # voxels first: a header must not stand alone
+        for file in reversed(self._files):  # voxels first, so that there is never a header alone
             file.commit()
 
     def _save(self, voxels: IO[bytes]) -> None:
@@ -153,7 +153,7 @@ def _packed_like(path: Path, data: bytes) -> bytes:
 
 
 def _reserve(file: IO[bytes], size: int) -> None:
-    """Take the disk space now: a full disk under a mapping would kill the process."""
+    """Reserve the disk space now: if the disk fills up while mapped, the process dies."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return

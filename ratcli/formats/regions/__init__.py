@@ -1,7 +1,7 @@
 """Region maps on disk: DICOM SEG, NIfTI and TIFF labels, written and read back.
 
-In a file, labels count from 1 and 0 means that no region is there, which viewers show as nothing.
-A map of regions has no zeros; one drawn elsewhere may, and they are one more region.
+In a file, labels count from 1, and 0 means no region, which viewers do not show. A region map
+written by rat has no zeros; in a map from elsewhere, the zeros are one more region.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RegionReader(Protocol):
 
     @property
     def names(self) -> Mapping[int, str]:
-        """Names of labels, where the file tells them."""
+        """Names of labels, if the file has them."""
 
     def labels(self, plane: int) -> LabelArray:
         """Return int32 `(H, W)`: the numbers of the file, the same in every plane; 0 is none.
@@ -51,7 +51,7 @@ class RegionReader(Protocol):
         """
 
     def close(self) -> None:
-        """Close the file; leaving the context does so, too."""
+        """Close the file; leaving the context does the same."""
 
     def __enter__(self) -> Self: ...
 
@@ -70,8 +70,8 @@ def open_regions(
 
     Args:
         path: DICOM SEG, or labels as NIfTI or TIFF; one plane for each of the scan's, in its
-            order, or one for all. A SEG may hold some of the scan's planes: they are matched by
-            place.
+            order, or one for all. A SEG may hold only some of the scan's planes, which
+            are matched by position.
         scan: the open scan, as `open_scan` gave it. NIfTI labels of a DICOM scan are matched by
             where they lie in space.
         max_pixels: most pixels of a plane.
@@ -107,7 +107,7 @@ def _check_grid(reader: Any, info: ScanInfo) -> None:
 
 
 class RegionWriter(FinishingWriter):
-    """A region map being written; nothing stands under its name until it closes without error.
+    """A region map being written; it gets its name when it closes without an error.
 
     Args:
         info: facts about the scan; every plane must come once.
@@ -143,7 +143,7 @@ class RegionWriter(FinishingWriter):
         self._partial.commit()
 
     def discard(self) -> None:
-        """Remove the file if it does not have its name yet."""
+        """Remove the file if it is unfinished."""
         self._partial.discard()
 
 
@@ -165,7 +165,7 @@ def create_regions(
         overwrite: whether a file of that name may be replaced.
 
     Raises:
-        UsageError: a DICOM SEG is wanted of a scan that is no DICOM.
+        UsageError: a DICOM SEG was asked for, but the scan is not DICOM.
         OutputError: the name is taken, or cannot be written.
     """
     from ratcli.formats.regions import labels, segmentation_writer
@@ -183,5 +183,7 @@ def create_regions(
     elif kind == "tiff":
         save = labels.tiff_saver(reader, derivation)
     else:
-        raise UsageError(f"there is no format '{kind}' for regions", hint="dicom, nifti or tiff.")
+        raise UsageError(
+            f"there is no format '{kind}' for regions", hint="Choose dicom, nifti or tiff."
+        )
     return RegionWriter(reader.info, path, save, overwrite=overwrite)

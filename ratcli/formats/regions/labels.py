@@ -1,4 +1,4 @@
-"""Label maps as NIfTI and TIFF."""
+"""Region maps as labels in NIfTI and TIFF files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LABEL_INTENT = 1002
 
 
 def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | PlacedLabelReader:
-    """Open a label map for a scan; see `ratcli.formats.regions.open_regions`."""
+    """Open labels for a scan; see `ratcli.formats.regions.open_regions`."""
     reader = open_scan(path, max_pixels=max_pixels)
     placed = (reader.info.format, scan.info.format) == ("nifti", "dicom")
     if placed and _is_placed(reader) and _dicom_affine(scan) is not None:
@@ -36,7 +36,7 @@ def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | 
 
 
 def _is_placed(labels: Any) -> bool:
-    """Whether a NIfTI file tells where it lies."""
+    """Whether a NIfTI file has a position in space."""
     source: NiftiReader = labels
     codes = (int(source.header.fields[name]) for name in ("qform_code", "sform_code"))
     affine = source.header.affine
@@ -44,10 +44,10 @@ def _is_placed(labels: Any) -> bool:
 
 
 class LabelReader(ClosingReader):
-    """Labels in a file that any scan might be in; see `RegionReader`.
+    """Labels in a file of any format; see `RegionReader`.
 
     Args:
-        reader: the open file; closed with this.
+        reader: the open file; closed with this reader.
     """
 
     def __init__(self, reader: ScanReader) -> None:
@@ -58,7 +58,7 @@ class LabelReader(ClosingReader):
         self._colours = {0: 0}  # black is no region
 
     def labels(self, plane: int) -> LabelArray:
-        """Return int32 `(H, W)`: the labels of a plane; a map of one plane serves all.
+        """Return int32 `(H, W)`: the labels of a plane; a map of one plane is used for all.
 
         Colours are numbered as they appear.
         """
@@ -69,7 +69,7 @@ class LabelReader(ClosingReader):
         return labels
 
     def regions(self, plane: int) -> Regions:
-        """Return the regions of a plane; a map of one plane serves all."""
+        """Return the regions of a plane; a map of one plane is used for all."""
         return Regions.from_labels(self.labels(plane))
 
     def _numbered(self, colours: npt.NDArray[np.int64]) -> LabelArray:
@@ -91,7 +91,7 @@ def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 
 def nifti_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
-    """Return what writes labels as NIfTI, compressed, on the scan's grid."""
+    """Return a function that writes labels as NIfTI, compressed, on the scan's grid."""
 
     def save(labels: FileLabels, path: Path) -> None:
         image = _nifti_like(reader, labels) if _is_nifti(reader) else _nifti_new(reader, labels)
@@ -143,7 +143,7 @@ def _nifti_new(reader: ScanReader, labels: FileLabels) -> Any:
 
 
 def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
-    """Voxel (column, row, plane) to mm; None where the scan does not tell."""
+    """Voxel (column, row, plane) to mm; None if the scan does not say."""
     source: DicomReader = reader
     places = [plane.geometry for plane in source.planes]
     affine = plane_affine(places[0])
@@ -158,7 +158,7 @@ def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
 
 
 def tiff_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
-    """Return what writes labels as a TIFF, a page for each plane, losslessly compressed."""
+    """Return a function that writes labels as a TIFF with a page for each plane, without loss."""
     _, row_mm, column_mm = reader.info.spacing_mm
     placed: dict[str, Any] = {}
     if row_mm and column_mm:

@@ -1,4 +1,4 @@
-"""NIfTI labels of a DICOM scan: matched by where pixels lie, whatever the order of the axes."""
+"""NIfTI labels of a DICOM scan: matched by position in space, for any order of the axes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PlacedLabelReader(ClosingReader):
     """Labels under the pixels of a DICOM scan; see `RegionReader`.
 
     Args:
-        labels: an open NIfTI file of labels; closed with this.
+        labels: an open NIfTI file of labels; closed with this reader.
         scan: the scan.
     """
 
@@ -65,13 +65,13 @@ class PlacedLabelReader(ClosingReader):
         """Return int32 `(H, W)`: the label under each pixel, 0 outside the map.
 
         Raises:
-            UnsuitableInputError: the map lies elsewhere.
+            UnsuitableInputError: the map is at another place.
         """
         found = self._indices(plane)
         inside = ((found >= 0) & (found < self._volume.shape)).all(axis=-1)
         if not inside.mean() > 0.5:
             raise UnsuitableInputError(
-                "the region map lies elsewhere than the scan",
+                "the region map is at another place than the scan",
                 hint="Give the region map that was made from this scan.",
             )
         x, y, z = found[inside].T

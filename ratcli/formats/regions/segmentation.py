@@ -31,7 +31,7 @@ _NEAR_SHARE = 0.25
 
 
 def is_segmentation(path: Path) -> bool:
-    """Tell whether a file is a DICOM Segmentation; any other file is not."""
+    """Return whether a file is a DICOM Segmentation; any other file is not."""
     from ratcli.formats import sniff
 
     if not path.is_file() or sniff(path) != "dicom":
@@ -50,9 +50,9 @@ class _SegFrame:
     Attributes:
         source: the image that it was made from, or where it lies: equal for frames of one plane.
         place: sorts planes: its frame in a multi-frame source, else its distance along the normal.
-        segment: its segment; 0 in a label map.
+        segment: its segment; 0 in a file of type LABELMAP.
         index: its number in the file.
-        frame: its frame in a multi-frame source, from 1; 0 where the source has one frame.
+        frame: its frame in a multi-frame source, from 1; 0 if the source has one frame.
         position: centre of its first pixel in mm, or None.
     """
 
@@ -67,9 +67,9 @@ class _SegFrame:
 class SegReader(ClosingReader):
     """Segments as labels, plane by plane; see `RegionReader`.
 
-    As many planes as the scan has come in the order of a multi-frame source, else along their
-    normal, as those of a series. Fewer are matched by where they lie: segments are often drawn on
-    some planes only. One plane without a place serves all.
+    If there are as many planes as in the scan, they are taken in the order of a multi-frame source,
+    else along their normal. Fewer planes are matched by position, since segments are often drawn
+    on some planes only. One plane without a position is used for all.
 
     Args:
         path: the file.
@@ -78,7 +78,7 @@ class SegReader(ClosingReader):
 
     Raises:
         UnreadableInputError: it is damaged.
-        UnsuitableInputError: it lies elsewhere than the scan.
+        UnsuitableInputError: it is at another place than the scan.
     """
 
     def __init__(self, path: Path, scan: ScanReader, max_pixels: int) -> None:
@@ -113,7 +113,7 @@ class SegReader(ClosingReader):
         return {number: label for number, label in named if number is not None and label}
 
     def labels(self, plane: int) -> LabelArray:
-        """Return int32 `(H, W)`: number of the segment of each pixel, 0 where there is none."""
+        """Return int32 `(H, W)`: number of the segment of each pixel, 0 if there is none."""
         _, rows, columns = self.shape
         labels: LabelArray = np.zeros((rows, columns), np.int32)
         with guarded(self._path, "a frame"):
@@ -149,10 +149,10 @@ class SegReader(ClosingReader):
 def _match_planes(
     planes: Sequence[Sequence[_SegFrame]], scan: ScanReader
 ) -> dict[int, Sequence[_SegFrame]] | None:
-    """Return the frames of each plane of a scan by frame number or place; None: in order.
+    """Return the frames of each plane of a scan by frame number or position; None if in order.
 
     Raises:
-        UnsuitableInputError: the places are known, and none is one of the scan's.
+        UnsuitableInputError: the positions are known, and none is in the scan.
     """
     if len(planes) >= scan.info.planes or scan.info.format != "dicom":
         return None
@@ -167,14 +167,14 @@ def _match_planes(
     pairs = {plane: int(row.argmin()) for plane, row in enumerate(distances) if row.min() < near}
     if not pairs:
         raise UnsuitableInputError(
-            "the region map lies elsewhere than the scan",
+            "the region map is at another place than the scan",
             hint="Give the region map that was made from this scan.",
         )
     return {plane: planes[near] for plane, near in pairs.items()}
 
 
 def _position(scan: Any, plane: int) -> tuple[float, ...] | None:
-    """Return the centre of a plane's first pixel in mm; None where the scan does not tell."""
+    """Return the centre of a plane's first pixel in mm; None if the scan does not say."""
     if not hasattr(scan, "planes"):  # a slide
         return None
     reader: DicomReader = scan
@@ -216,7 +216,7 @@ def _distance(group: Dataset, shared: Dataset) -> float | None:
 
 
 def _source(group: Dataset) -> tuple[str, int]:
-    """Instance that a frame was made from, and the frame in it; empty and 0 where unknown."""
+    """Instance that a frame was made from, and the frame in it; empty and 0 if unknown."""
     derived = _first(group, "DerivationImageSequence")
     source = _first(derived, "SourceImageSequence") if derived else None
     if source is None:

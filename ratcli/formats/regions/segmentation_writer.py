@@ -22,7 +22,7 @@ _SERIES_NUMBER = 9500
 
 
 def saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
-    """Return what writes labels as one SEG object, a segment for each number.
+    """Return a function that writes labels as one SEG object, a segment for each number.
 
     Raises:
         OutputError: the scan has no geometry.

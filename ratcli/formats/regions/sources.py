@@ -1,7 +1,7 @@
 """Headers of source images, completed so that a DICOM SEG can be made from them.
 
-Old and anonymised files lack what every image must have. Blank identifiers are made up as for
-derived images; dates that are none are dropped; nothing about a patient is invented.
+Old and anonymised files do not have everything that an image needs. Blank identifiers are replaced
+as for derived images, and invalid dates are removed; nothing about a patient is invented.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _TIMES = ("StudyTime", "ContentTime", "SeriesTime", "AcquisitionTime")
 
 
 def check_placed(reader: Any) -> None:
-    """Refuse a scan of which no plane has a position.
+    """Refuse a scan with planes that have no position.
 
     Raises:
-        OutputError: a DICOM SEG cannot be made of it.
+        OutputError: a DICOM SEG cannot be made from it.
     """
     scan: DicomReader = reader
     if any(plane_affine(plane.geometry) is None for plane in scan.planes):
         raise OutputError(
-            "a DICOM SEG needs positions, which this scan's header lacks",
+            "a DICOM SEG needs the position of each plane, but this scan's header has none",
             hint="Choose --format tiff or nifti.",
         )
 
@@ -88,10 +88,10 @@ def _drop_false_dates(dataset: Dataset) -> None:
 
 
 def _place(dataset: Dataset, thickness_mm: float | None) -> None:
-    """Give a plane the thickness and the space that a segment must have.
+    """Give a plane the thickness and the frame of reference that a segment needs.
 
-    Where the image tells no thickness, it is the distance to the next plane; where it tells no
-    frame of reference, its series is one.
+    An image without a thickness gets the distance to the next plane; one without a frame of
+    reference gets one for its series.
     """
     if not number(dataset, "SliceThickness") and thickness_mm:
         dataset.SliceThickness = f"{thickness_mm:g}"

@@ -12,7 +12,7 @@ _SUFFIXES = (".tif", ".tiff", ".svs", ".btf")
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    """Tell a TIFF by its first four bytes, or a broken one by its name.
+    """Return whether a file is TIFF: by its first four bytes, or a damaged one by its name.
 
     Args:
         head: the first bytes of the file.
@@ -30,7 +30,7 @@ def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None = 
         assume_unit: unit of gray values; colours of 8 and 16 bits are `RGB`.
 
     Raises:
-        UnreadableInputError: damaged, hostile, or of a kind that is not read.
+        UnreadableInputError: damaged, hostile, or not supported.
     """
     from ratcli.formats.tiff.pages import open_pages
     from ratcli.formats.tiff.reader import TiffReader

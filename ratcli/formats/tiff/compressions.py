@@ -1,4 +1,4 @@
-"""Which compressions of tiles and strips are read, and what a decoder must not be given."""
+"""Which compressions of tiles and strips are read, and checks before they are decoded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ JPEG = 7
 _JPEG = (6, JPEG, 33007, 34892)
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _BOUNDED = (1, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)
-"""Codecs that are told how many bytes may come out: none, LZW, deflate, PackBits, LZMA, zstd."""
+"""Codecs with a limit on the bytes that come out: none, LZW, deflate, PackBits, LZMA, zstd."""
 
 
 def is_read(compression: int) -> bool:
-    """Tell whether a compression is read: one whose decoder takes bounded memory and time.
+    """Return whether a compression is read: its decoder must use limited memory and time.
 
     WebP, LERC, JPEG XL and PNG inside TIFF are rare and would each need a parser of their own to
     check the declared size; a few broken bytes make the decoder of JPEG XR run forever.
@@ -49,7 +49,7 @@ def check_declared_size(compression: int, data: bytes, height: int, width: int) 
 
 
 def check_jpeg_is_whole(data: bytes) -> None:
-    """Refuse a JPEG that ends early: its decoder fills up what is missing without a word.
+    """Refuse a JPEG that ends early: its decoder fills in what is missing and reports nothing.
 
     Raises:
         UnreadableInputError: it has no end marker.

@@ -1,4 +1,4 @@
-"""The layout and the tags of a derived TIFF: the source's own, on the new grid."""
+"""The layout and the tags of a derived TIFF: those of the source, on the new grid."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FULL_RANGE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)  # ratios: black an
 
 
 def wants_pyramid(reader: TiffReader, scale: int) -> bool:
-    """Tell whether smaller versions are written: for what had some, and for slides."""
+    """Return whether smaller versions are written: if the source has some, and for slides."""
     pages, info = reader.pages, reader.info
     if pages.kind == "imagej" or (info.planes > 1 and pages.kind != "ome"):
         return False
@@ -51,14 +51,14 @@ def wants_pyramid(reader: TiffReader, scale: int) -> bool:
 
 
 def written_samples(reader: TiffReader, derivation: Derivation) -> Samples:
-    """Return what is written for a pixel: the source's own, but float32 for deviations."""
+    """Return what is written for a pixel: the source's own, but float32 for an uncertainty."""
     if derivation.method == "uncertainty":
         return of_uncertainty(reader.samples)
     return reader.samples
 
 
 def check_jpeg(reader: TiffReader) -> None:
-    """Refuse to write as JPEG what it would cut, or what its users could not open.
+    """Refuse to write an image as JPEG if it would be clipped or could not be opened.
 
     Raises:
         UsageError: the output is not 8-bit RGB without alpha, or is for ImageJ.
@@ -83,8 +83,8 @@ def plan_encoding(
 ) -> Encoding:
     """Choose tiles or strips, their size and how they are compressed.
 
-    Tiles stay tiles; ImageJ, whose own reader knows few codecs, gets uncompressed strips. JPEG
-    is always tiled, and for colours alone: deviations are floats.
+    Tiles stay tiles; ImageJ, which reads few codecs, gets uncompressed strips. JPEG is
+    always tiled, and only for colours: an uncertainty is stored as floats.
     """
     page, info, scale = reader.pages.first, reader.info, derivation.scale
     written = written_samples(reader, derivation)
@@ -108,7 +108,7 @@ def plan_encoding(
 
 
 def keeps_planes_apart(reader: TiffReader, written: Samples, *, is_pyramid: bool) -> bool:
-    """Tell whether samples go to planes of their own, as in the source; never in a pyramid."""
+    """Return whether samples are stored in separate planes, as in the source; not in a pyramid."""
     is_planar = int(reader.pages.first.planarconfig) == 2 and _count(written) > 1
     return is_planar and not is_pyramid and reader.samples.palette is None
 
@@ -128,7 +128,7 @@ class DerivedTags:
         self._encoding = encoding
 
     def plane(self, number: int) -> dict[int, Tag]:
-        """Return the tags of a plane: all of its source's that still hold, and its layout."""
+        """Return the tags of a plane: those of its source that are still true, and its layout."""
         page = self._reader.pages.planes[number][0]
         info, scale = self._reader.info, self._derivation.scale
         tags = self._kept(page)
@@ -194,7 +194,7 @@ class DerivedTags:
         return tags | self._codec_tags() | self._colour_tags()
 
     def _codec_tags(self) -> dict[int, Tag]:
-        """Return the tags that a decoder needs: of JPEG, that its YCbCr is full and 4:4:4."""
+        """Return the tags that a decoder needs: for JPEG, that its YCbCr is full and 4:4:4."""
         numbers, encoding = self.encoder.numbers, self._encoding
         if encoding.compression == JPEG:
             return {530: numbers(SHORT, 1, 1), 532: numbers(RATIONAL, *_FULL_RANGE)}
@@ -212,7 +212,7 @@ class DerivedTags:
         return tags
 
     def _resolution(self) -> dict[int, Tag]:
-        """Return finer resolution tags, or those of the description where there are none."""
+        """Return finer resolution tags, or those of the description if there are none."""
         scale = self._derivation.scale
         resolution = self._reader.pages.resolution()
         _, row_mm, column_mm = self._reader.info.spacing_mm

@@ -30,10 +30,10 @@ class Tag:
 
 @dataclass
 class Directory:
-    """A page to be written: tags, and where its tiles or strips are.
+    """A page to be written: its tags and the places of its tiles or strips.
 
     Attributes:
-        tags: by code; those that say where the data are get added.
+        tags: by code; tags for the places of the data are added.
         offsets: of tiles or strips.
         counts: bytes of each.
         is_tiled: whether they are tiles.

@@ -1,4 +1,4 @@
-"""Boxes in, encoded tiles or strips out: a plane and its smaller versions, never all in memory."""
+"""A plane and its smaller versions, encoded tile by tile as boxes arrive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Encoding:
         is_tiled: tiles are padded to their full size, strips are not.
         compression: `NONE`, `ADOBE_DEFLATE`, or `JPEG` for RGB of 8 bits.
         byte_order: of the file.
-        jpeg_quality: 1 to 100, where the compression is `JPEG`.
+        jpeg_quality: 1 to 100 if the compression is `JPEG`.
     """
 
     height: int
@@ -103,14 +103,14 @@ class Level:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every pixel came."""
+        """Whether every pixel arrived."""
         return self._assembly.is_whole
 
     def put(self, box: Box, values: StoredArray) -> None:
         """Place the values `(H, W, samples)` of a box.
 
         Raises:
-            ValueError: pixels that came before come again.
+            ValueError: a pixel arrives twice.
         """
         for tile in self._assembly.add(0, box, values):
             index = tile.down * self._assembly.grid.across + tile.across

@@ -1,4 +1,4 @@
-"""What the descriptions of a TIFF say about its grid, and how they say it of a finer one."""
+"""What the descriptions of a TIFF say about its grid, and the descriptions of a finer grid."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Resolution:
 
     @property
     def spacing_mm(self) -> Spacing:
-        """Pixel spacing, unless it is only what a printer is told (72 or 300 dots per inch)."""
+        """Pixel spacing, unless it is only a printer setting (72 or 300 dots per inch)."""
         known = _MM_PER_RESOLUTION_UNIT.get(self.unit)
         along_x, along_y = _ratio(self.x), _ratio(self.y)
         if known is None or not along_x or not along_y or along_x == along_y == 1:
@@ -62,7 +62,7 @@ class Resolution:
 
 
 def spacing_of(kind: str, description: str, resolution: Resolution | None) -> Spacing:
-    """Return the distance between planes, rows and columns in mm, None where it is unknown.
+    """Return the distance between planes, rows and columns in mm, None if it is unknown.
 
     Args:
         kind: `svs`, `ome`, `imagej` or `plain`.
@@ -80,7 +80,7 @@ def spacing_of(kind: str, description: str, resolution: Resolution | None) -> Sp
 
 
 def magnification_of(description: str) -> float | None:
-    """Return the objective's power that an Aperio description tells."""
+    """Return the magnification of the objective from an Aperio description."""
     return _number(r"AppMag\s*=\s*([-+.\deE]+)", description)
 
 
@@ -103,7 +103,7 @@ def finer_description(kind: str, description: bytes, scale: int, size: tuple[int
 
 
 def ome_names_other_files(description: str) -> bool:
-    """Tell whether an OME-XML spreads its planes over several files."""
+    """Return whether an OME-XML spreads its planes over several files."""
     return len(set(re.findall(r"<UUID[^>]*>\s*([^<\s]+)", description))) > 1
 
 
@@ -151,7 +151,7 @@ def _finer_ome(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
 
 
 def _without_file_names(description: bytes) -> bytes:
-    """Let an OME-XML speak of the file it stands in, whatever that is called now."""
+    """Remove file names and UUIDs from an OME-XML, since the file has a new name."""
     description = re.sub(rb"<(\w+:)?UUID\b[^>]*>[^<]*</(\w+:)?UUID>", b"", description)
     return re.sub(rb'(<(?:\w+:)?OME\b[^>]*?)\sUUID="[^"]*"', rb"\1", description)
 

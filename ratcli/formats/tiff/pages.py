@@ -1,4 +1,4 @@
-"""Which pages of a TIFF are planes, which are smaller versions, and which only come along."""
+"""Which pages of a TIFF are planes, which are smaller versions, and which are only copied."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class TiffPages:
 
     Attributes:
         file: tifffile's open file.
-        kind: who wrote it, as far as that changes the meaning of tags.
-        planes: a page for each plane, and the bytes by which its data lie further.
+        kind: the software that wrote it, if that changes the meaning of tags.
+        planes: a page for each plane, and the offset of its data from that page's.
         levels: smaller versions of the first plane.
         others: pages of another size (a label, a thumbnail); copied as they are.
         sequence: all pages but the levels, in the order of the file.
@@ -56,11 +56,11 @@ class TiffPages:
         return bool(self.levels) or bool(self.first.subifds)
 
     def description(self) -> bytes:
-        """Return the first ImageDescription as it stands in the file."""
+        """Return the first ImageDescription as it is in the file."""
         return raw_value(self.first, 270)
 
     def resolution(self) -> Resolution | None:
-        """Return the resolution tags of the first plane, None where they are missing."""
+        """Return the resolution tags of the first plane, None if they are missing."""
         x, y = self.first.tags.valueof(282), self.first.tags.valueof(283)
         unit = self.first.tags.valueof(296)
         if not (_is_ratio(x) and _is_ratio(y)):
@@ -70,7 +70,7 @@ class TiffPages:
 
 @contextlib.contextmanager
 def structure_errors(what: str) -> Iterator[None]:
-    """Turn whatever a damaged structure makes tifffile raise into an UnreadableInputError."""
+    """Turn every error that tifffile raises on a damaged structure into an UnreadableInputError."""
     try:
         yield
     except RatError:
@@ -98,7 +98,7 @@ def open_pages(path: Path) -> TiffPages:
 
 
 def raw_value(page: Any, code: int) -> bytes:
-    """Return the bytes of a tag's value as they stand in the file; none where it is missing."""
+    """Return the bytes of a tag's value as they are in the file; none if it is missing."""
     tag = page.tags.get(code)
     if tag is None:
         return b""
@@ -122,7 +122,7 @@ def _read_pages(file: Any) -> list[Any]:
             page = file.pages[index]
         except IndexError:
             break
-        if page.offset in seen:  # the links run in a circle
+        if page.offset in seen:  # the links form a cycle
             break
         seen.add(page.offset)
         pages.append(page)
@@ -137,7 +137,7 @@ def _sort_pages(file: Any, pages: list[Any]) -> TiffPages:
     first, kind = pages[0], _kind(pages[0])
     _refuse_foreign(file, first, kind)
     levels = _levels(first, pages[1:], kind)
-    smaller = {page.offset for page in levels}  # a page's offset in the file is its own
+    smaller = {page.offset for page in levels}  # the offset in the file identifies a page
     sequence = [page for page in pages if page.offset not in smaller]
     own = [first, *(page for page in sequence[1:] if _is_plane(first, page, kind))]
     taken = {page.offset for page in own}
@@ -178,7 +178,7 @@ def _refuse_foreign(file: Any, first: Any, kind: Kind) -> None:
 
 
 def _is_plane(first: Any, page: Any, kind: Kind) -> bool:
-    """Tell whether a page is one more plane like the first."""
+    """Return whether a page is another plane like the first."""
     if kind == "svs" or page.subfiletype & _REDUCED:
         return False
     return _likeness(page) == _likeness(first)
@@ -196,7 +196,7 @@ def _likeness(page: Any) -> tuple[Any, ...]:
 
 
 def _levels(first: Any, pages: list[Any], kind: Kind) -> list[Any]:
-    """Return pages that show the first one smaller: marked so, or tiled and of its proportions."""
+    """Return smaller versions of the first page: marked so, or tiled and of its proportions."""
     levels, last = [], first
     for page in pages:
         is_marked = bool(page.subfiletype & _REDUCED) and kind != "svs"
@@ -216,7 +216,7 @@ def _same_proportions(first: Any, page: Any) -> bool:
 
 
 def _shifts(page: Any, kind: Kind) -> list[int]:
-    """Return where the planes lie that a single page stands for (large ImageJ stacks)."""
+    """Return the offsets of the planes that share a single page (large ImageJ stacks)."""
     count = 1
     if kind == "imagej":
         count = int((page.parent.imagej_metadata or {}).get("images", 1))

@@ -42,7 +42,7 @@ class TiffReader(ClosingReader):
             self.info = self._describe(assume_unit)
 
     def stored(self, plane: int, box: Box | None = None) -> StoredArray:
-        """Read the numbers on disk, `(H, W, samples)`, alpha and all.
+        """Read the numbers on disk, `(H, W, samples)`, including alpha.
 
         Raises:
             UnreadableInputError: a tile or strip is damaged, or the box is over the limit.
@@ -58,7 +58,7 @@ class TiffReader(ClosingReader):
     def padding(self, plane: int) -> BoolArray:
         """Return `(H, W)`, true where a pixel is NaN or infinite; never for integers."""
         if self.samples.dtype.kind != "f":
-            # a view of a single value: a whole slide's would fill the memory
+            # a view of a single value, since the array of a whole slide would fill the memory
             return np.broadcast_to(np.False_, (self.info.height, self.info.width))
         measured = np.isfinite(self.read(plane))
         return np.asarray(~measured.all(axis=0), np.bool_)

@@ -1,4 +1,4 @@
-"""What the samples of a TIFF page mean: gray, colour, palette, alpha, and which way is bright."""
+"""What the samples of a TIFF page mean: gray, colour, palette, alpha, inverted or not."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Samples:
         dtype: type of a decoded sample.
         bits: bits of a sample in the file.
         inverted: whether stored 0 is white.
-        is_tinted: whether a palette stays beside the numbers, only to show them in colours.
+        is_tinted: whether the page has a palette that only shows the numbers in colours.
         palette: `(entries, 3)` colours, or None.
-        peak: stored value that stands for 1; None where values are the stored numbers.
+        peak: stored value that means 1; None if values are the stored numbers.
     """
 
     channels: int
@@ -62,7 +62,7 @@ class Samples:
 
     @property
     def stored_bits(self) -> int:
-        """Bits of a written sample: whole bytes, where the source packs 10, 12 or 14."""
+        """Bits of a written sample: whole bytes, also if the source packs 10, 12 or 14."""
         return self.stored_dtype.itemsize * 8
 
     @property
@@ -128,8 +128,8 @@ def of_uncertainty(samples: Samples) -> Samples:
 def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:
     """Return values `(C, H, W)` from 0 to 1 as integers `(H, W, C)` of 8 or 16 bits.
 
-    float32 is exact enough for them. Some rows at a time: what fits the cache is faster than
-    fresh memory for the whole.
+    float32 is exact enough for them. Some rows at a time fit the cache, which is faster than new
+    memory for the whole.
     """
     peak = np.float32(np.iinfo(dtype).max)
     channels, height, width = values.shape
@@ -153,7 +153,7 @@ def describe_samples(page: Any, *, is_measured: bool) -> Samples:
             tables), and the numbers are the image.
 
     Raises:
-        UnreadableInputError: bits, colours or counts that are not read.
+        UnreadableInputError: bits, colours or counts that are not supported.
     """
     photometric = int(page.photometric) if page.photometric is not None else MINISBLACK
     dtype = _check_type(page, is_palette=photometric == PALETTE and not is_measured)
@@ -201,7 +201,7 @@ def _check_type(page: Any, *, is_palette: bool) -> np.dtype[Any]:
 def _palette(page: Any, bits: int) -> npt.NDArray[Any]:
     colormap = page.colormap
     if colormap is None or bits > 16 or colormap.shape != (3, 1 << bits):
-        raise UnreadableInputError("the page shows a palette that is missing or too short")
+        raise UnreadableInputError("the palette of the page is missing or too short")
     colours = np.ascontiguousarray(colormap.T)
     if (colours % 257 == 0).all():  # 8-bit colours, written twice into 16 bits
         return (colours // 257).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Reading a box of a page through its tiles or strips, each decoded within known bounds."""
+"""Reading a box of a page from its tiles or strips, each decoded within limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PagePixels:
         page: tifffile's page.
         number: the plane's number, for the cache and for messages.
         shift: bytes between this plane and the one that the page describes, for files in which
-            one page stands for many planes in a row.
+            one page describes several planes that follow each other.
         max_pixels: most pixels of a tile or strip.
 
     Raises:
@@ -124,7 +124,7 @@ class PagePixels:
                 yield first + down * grid.across + across, grid.area(down, across), sample
 
     def _segment(self, index: int, cache: SegmentCache) -> StoredArray | None:
-        """Return a decoded segment `(H, W, samples)`, or None where the file leaves it out."""
+        """Return a decoded segment `(H, W, samples)`, or None if the file leaves it out."""
         if self._counts[index] == 0:
             return None
         return cache.get((self._number, index), lambda: self._decode(index))
@@ -143,7 +143,7 @@ class PagePixels:
             segment, _, _ = page.decode(data, index, **tables)
         except RatError:
             raise
-        except Exception as error:  # codecs raise classes of their own, and MemoryError
+        except Exception as error:  # codecs raise many classes, and MemoryError
             raise UnreadableInputError(
                 f"the pixel data of page {self._number + 1} are damaged",
                 hint="The file is truncated or damaged.",
@@ -163,7 +163,7 @@ class PagePixels:
         if array.ndim != 4 or array.shape[-1] != samples or array.dtype != self.dtype:
             raise UnreadableInputError(
                 f"page {self._number + 1} holds {array.dtype} samples of shape {array.shape}, "
-                f"but its header tells {self.dtype}"
+                f"but its header says {self.dtype}"
             )
         plane: StoredArray = array[0]
         return plane
@@ -177,7 +177,7 @@ def segment_shape(page: Any) -> tuple[int, int]:
 
 
 def compression_name(page: Any) -> str:
-    """Return the name of a page's compression, or its number where it has none."""
-    if page.compression == 1:  # in pages that tifffile copies from the first, a bare number
+    """Return the name of a page's compression, or its number if it has none."""
+    if page.compression == 1:  # a plain number in pages that tifffile copies from the first
         return "none"
     return str(getattr(page.compression, "name", page.compression)).lower()

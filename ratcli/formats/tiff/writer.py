@@ -1,4 +1,4 @@
-"""Writing a TIFF plane by plane or box by box, with all that its source says."""
+"""Writing a TIFF plane by plane or box by box, with the metadata of its source."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ratcli.scan import Box, Derivation, FloatArray
 class TiffWriter(FinishingWriter):
     """A TIFF being written; see `ScanWriter`.
 
-    Tiles and strips go to the file as soon as they are whole, so that boxes in row-major order
-    need the memory of one row of tiles. Directories follow at the end; BigTIFF is chosen for
-    slides and for what does not fit into 4 GiB.
+    Tiles and strips are written as soon as they are complete, so that boxes in row-major order need
+    the memory of one row of tiles. Directories are written at the end; BigTIFF is used for slides
+    and for files of more than 4 GiB.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class TiffWriter(FinishingWriter):
         return self
 
     def discard(self) -> None:
-        """Close the file, and remove it if it does not have its name yet."""
+        """Close the file, and remove it if it is unfinished."""
         if self._file is not None:
             self._file.close()
         self._partial.discard()
@@ -153,7 +153,7 @@ class TiffWriter(FinishingWriter):
                 directories.append(self._tags.copied(page, file))
             elif page.offset in own:
                 directories.append(next(left))
-        directories += list(left)  # planes that had no page of their own
+        directories += list(left)  # planes that shared a page
         if self._is_pyramid and pages.kind != "ome":
             smaller = self._smaller_directories(0)
             is_thumbnail = pages.kind == "svs" and bool(pages.others)

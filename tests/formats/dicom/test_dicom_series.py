@@ -127,7 +127,7 @@ def test_planes_without_positions_follow_their_numbers(tmp_path: Path) -> None:
         dataset.save_as(path)
     reader = open_dicom(tmp_path)
     assert [reader.read(plane)[0, 0, 0] for plane in range(4)] == [-2024, -2023, -2022, -2021]
-    assert "follows the numbering" in reader.info.notices[0]
+    assert "planes have no positions, so they are sorted by their numbers" in reader.info.notices[0]
 
 
 def test_a_series_whose_identifiers_were_blanked_is_still_one(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_slide_in_several_files_is_read_as_one_and_written_as_one(tmp_path: Pa
 def test_a_part_of_a_slide_alone_is_refused(tmp_path: Path) -> None:
     folder = save_parts(tmp_path, picture())
     (folder / "7.dcm").unlink()
-    with pytest.raises(UnreadableInputError, match="in 3 files, but 2 are here"):
+    with pytest.raises(UnreadableInputError, match="in 3 files, but 2 were found"):
         open_scan(folder)
 
 
@@ -234,7 +234,7 @@ def test_of_a_slide_in_a_folder_the_finest_level_is_read(tmp_path: Path) -> None
 
 def test_a_slide_with_missing_tiles_is_refused(tmp_path: Path) -> None:
     dataset = slide_dataset(picture(), TotalPixelMatrixRows=2100)
-    with pytest.raises(UnreadableInputError, match="12 tiles, but its size asks for 1052"):
+    with pytest.raises(UnreadableInputError, match="12 tiles, but its size needs 1052"):
         open_scan(save_dicom(dataset, tmp_path / "in.dcm"))
 
 

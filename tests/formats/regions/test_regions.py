@@ -145,7 +145,7 @@ def test_nifti_labels_that_lie_elsewhere_are_refused(tmp_path):
         nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "moved.nii.gz")
         with (
             open_regions(tmp_path / "moved.nii.gz", reader) as regions,
-            pytest.raises(UnsuitableInputError, match="elsewhere"),
+            pytest.raises(UnsuitableInputError, match="at another place than the scan"),
         ):
             regions.regions(0)
 
@@ -266,7 +266,7 @@ def test_a_seg_of_a_scan_without_positions_is_refused(tmp_path):
     save_dicom(dicom_dataset(ramp(), ImagePositionPatient=None), tmp_path / "scan.dcm")
     with (
         open_scan(tmp_path / "scan.dcm") as reader,
-        pytest.raises(OutputError, match="needs positions"),
+        pytest.raises(OutputError, match="needs the position of each plane"),
     ):
         create_regions(reader, tmp_path / "r.dcm", MADE)
 
