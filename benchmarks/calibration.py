@@ -1,13 +1,13 @@
-"""Told standard deviation beside true error, on patients that no training saw.
+"""Calibrates the uncertainty of a network on patients that no training saw.
 
     python benchmarks/calibration.py --task TASK --data DIR [--planes 2] [--json DIR]
 
 DIR holds the scans that `recipes/TASK.toml` names. Held-out planes are degraded as in
-`benchmarks/quality.py` and restored in eight views. Pixels are grouped by what the views told; the
-true error of a group follows from the distance to the reference, less what the reference's own
-noise adds to it (see `held_out/told.py`). Prints a table for each condition, and what belongs into
-the weights' registry, `uncertainty_scale` and `uncertainty_floor` or `uncertainty_share`, fitted to
-the groups. Writes `calibration-TASK.json`.
+`benchmarks/quality.py` and restored in eight views. Pixels are grouped by the standard deviation of
+the views. The true error of a group follows from the difference to the reference, corrected for the
+noise in the reference (see `held_out/uncertainty_fit.py`). Prints a table for each condition, and
+the values for the registry of weights, `uncertainty_scale` and `uncertainty_floor` or
+`uncertainty_share`, fitted to the groups. Writes `calibration-TASK.json`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from held_out.cases import Case, Judge, spread
 from held_out.ct import CtJudge
 from held_out.pathology import PathologyJudge, fields
 from held_out.pet import PetJudge
-from held_out.told import Fit, Row, Sample, fit, groups, together
+from held_out.uncertainty_fit import Calibration, Row, Sample, fit, groups_of, pooled
 from scipy.ndimage import uniform_filter
 
 from ratcli.network.engine import load_engine
@@ -52,11 +52,12 @@ class Bench:
     Attributes:
         judge: degrades its planes.
         unit: of all figures.
-        added: by condition, the variance of the added noise over that of the reference's own.
-        fitted: the conditions that the fit sees; the others are a check.
+        added: by condition, the variance of the added noise over that of noise in the reference.
+        fitted: the conditions that are fitted; the others are a check.
         body: reference -> pixels that count.
         level: degraded plane -> what figures are divided by.
-        with_share: whether what no spread tells follows the value.
+        with_share: whether the part of the error that the views do not show is proportional to the
+            value.
     """
 
     judge: Judge
@@ -115,7 +116,7 @@ BENCHES = {
 
 
 def uncalibrated(task: str, weights: str, arguments: argparse.Namespace) -> Model:
-    """Load a network whose spread is told as it is."""
+    """Load a network without a calibration of its uncertainty."""
     settings = RestoreSettings(
         task=get_task(task),
         partition=arguments.partition,
@@ -144,8 +145,8 @@ def restored_sample(model: Model, bench: Bench, condition: str, case: Case) -> S
         restored.values - case.reference,
         noise,
     )
-    told, value, apart, noise = (column[counted] / level for column in columns)
-    return Sample(case.patient, condition, told, value, apart, noise, added)
+    uncertainty, value, difference, noise = (column[counted] / level for column in columns)
+    return Sample(case.patient, condition, uncertainty, value, difference, noise, added)
 
 
 def held_out_planes(arguments: argparse.Namespace) -> list[TargetPlane]:
@@ -161,57 +162,59 @@ def held_out_planes(arguments: argparse.Namespace) -> list[TargetPlane]:
 
 
 def rows_of(bench: Bench, samples: Sequence[Sample]) -> list[Row]:
-    """Return the groups of every condition, by spread; by value, too, where that has a share."""
+    """Return the groups of every condition, by uncertainty, and by value if a share is fitted."""
     rows = []
     for condition in dict.fromkeys(sample.condition for sample in samples):
         own = [sample for sample in samples if sample.condition == condition]
-        rows += groups(own)
-        rows += groups(own, "value") if bench.with_share else []
+        rows += groups_of(own)
+        rows += groups_of(own, "value") if bench.with_share else []
     return rows
 
 
-def fitted(bench: Bench, rows: Sequence[Row]) -> Fit:
-    """Fit to the groups of those conditions that the fit sees."""
+def fitted(bench: Bench, rows: Sequence[Row]) -> Calibration:
+    """Fit to the groups of the fitted conditions."""
     return fit([row for row in rows if row.condition in bench.fitted], bench.with_share)
 
 
-def show(rows: Sequence[Row], found: Fit, about: str) -> None:
-    """Print groups of one condition, told beside true."""
+def show(rows: Sequence[Row], found: Calibration, about: str) -> None:
+    """Print groups of one condition: the predicted error beside the true one."""
     print(f"\n{about}")
     print(
-        f"{'pixels':>9} {'spread':>8} {'value':>8} {'predicted':>10} {'error':>8} "
+        f"{'pixels':>9} {'views':>8} {'value':>8} {'predicted':>10} {'error':>8} "
         f"{'error / predicted':>18} {'from reference':>15}"
     )
     for row in rows:
         print(
-            f"{row.pixels:9d} {row.told:8.4g} {row.value:8.4g} {found.predicted(row):10.4g} "
-            f"{row.error:8.4g} {found.ratio(row):18.2f} {row.apart:15.4g}",
+            f"{row.pixels:9d} {row.uncertainty:8.4g} {row.value:8.4g} {found.predicted(row):10.4g} "
+            f"{row.error:8.4g} {found.ratio(row):18.2f} {row.difference:15.4g}",
             flush=True,
         )
 
 
 def of_patients(bench: Bench, samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
-    """Return by condition and patient the error over what a fit to the others predicts of it."""
+    """Return, by condition and patient, the error over the prediction of a fit to the others."""
     found: dict[str, dict[str, float]] = {}
     for patient in dict.fromkeys(sample.patient for sample in samples):
         own = [sample for sample in samples if sample.patient == patient]
         without = fitted(bench, rows_of(bench, [s for s in samples if s.patient != patient]))
         for condition in dict.fromkeys(sample.condition for sample in own):
-            row = together([sample for sample in own if sample.condition == condition])
+            row = pooled([sample for sample in own if sample.condition == condition])
             found.setdefault(condition, {})[patient] = without.ratio(row)
     return found
 
 
-def show_all(bench: Bench, samples: Sequence[Sample], rows: Sequence[Row], found: Fit) -> None:
+def show_all(
+    bench: Bench, samples: Sequence[Sample], rows: Sequence[Row], found: Calibration
+) -> None:
     """Print a table for each condition, and how patients differ."""
     for condition in dict.fromkeys(row.condition for row in rows):
         own = [sample for sample in samples if sample.condition == condition]
         of = f"{len(own)} planes of {len({sample.patient for sample in own})} patients"
         for key in dict.fromkeys(row.sorted_by for row in rows):
             some = [row for row in rows if (row.condition, row.sorted_by) == (condition, key)]
-            name = "spread" if key == "told" else "value"
+            name = "uncertainty" if key == "uncertainty" else "value"
             about = f"{condition}, {of}, groups by {name}; root mean squares in {bench.unit}"
-            show([*some, together(own)], found, about)
+            show([*some, pooled(own)], found, about)
     print("\nerror / predicted of each patient, by a fit to the others")
     for condition, ratios in of_patients(bench, samples).items():
         print(f"  {condition}: {' '.join(f'{ratio:.2f}' for ratio in ratios.values())}")

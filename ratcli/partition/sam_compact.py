@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ratcli.errors import WeightsError
@@ -20,22 +18,15 @@ from ratcli.partition.sam_installed import find_compact
 from ratcli.partition.sam_masks import MaskSettings
 from ratcli.partition.sam_model import SamShape
 from ratcli.partition.sam_weights import load_sam
-from ratcli.weightfiles import hash_file, write_whole
+from ratcli.weightfiles import hash_file
 
 # Chosen on slices it was trained on: benchmarks/partition.py --tune.
 MASKS = MaskSettings(points_per_side=16, quality=0.3, stability=0.5, overlap=0.8, batch=32)
 CLEANUP = Cleanup(split=True, specks=64)
 
 
-def save_compact(path: Path, shape: SamShape, state: Mapping[str, Tensor]) -> None:
-    """Write weights in half precision, with their shape in the header, in one step."""
-    half = {name: value.detach().half().contiguous().cpu() for name, value in state.items()}
-    facts = {"format": "pt", "sam_shape": json.dumps(dataclasses.asdict(shape))}
-    write_whole(path, save(half, metadata=facts))
-
-
 def read_compact(path: Path) -> tuple[SamShape, dict[str, Tensor]]:
-    """Read what `save_compact` wrote.
+    """Read the shape and the weights of a compact SAM: safetensors with the shape in the header.
 
     Raises:
         WeightsError: damaged, or no compact SAM.
@@ -67,7 +58,7 @@ def make(
     Args:
         name: `sam-compact`.
         device: where it shall run.
-        weights: a file of `save_compact`; None for the installed one.
+        weights: a file that `read_compact` reads; None for the installed one.
         options: `masks` and `cleanup` of `SamPartitioner`.
 
     Raises:

@@ -105,8 +105,8 @@ def _two_way(
         queries = _attend_self(layer, queries, tokens)
         shared = index == 0
         attend = _ask_shared if shared else _ask_each
-        asked = attend(layer.cross_attn_token_to_image, queries + tokens, image, place)
-        queries = layer.norm2(queries + asked)
+        attended = attend(layer.cross_attn_token_to_image, queries + tokens, image, place)
+        queries = layer.norm2(queries + attended)
         queries = layer.norm3(queries + layer.mlp(queries))
         image = _answer(
             layer.cross_attn_image_to_token, queries + tokens, queries, image, place, shared
@@ -172,8 +172,8 @@ def _place_scores(q: Tensor, place: Tensor, projection: torch.nn.Linear) -> Tens
 
 def _answer(
     attention: Attention,
-    asked: Tensor,
-    told: Tensor,
+    keys: Tensor,
+    values: Tensor,
     image: Tensor,
     place: Tensor,
     shared: bool,
@@ -182,18 +182,18 @@ def _answer(
 
     Args:
         attention: the layer's module.
-        asked: tokens for the keys `(B, T, C)`.
-        told: tokens for the values `(B, T, C)`.
+        keys: tokens for the keys `(B, T, C)`.
+        values: tokens for the values `(B, T, C)`.
         image: image tokens, `(I, N, C)` where shared, else `(B, N, C)`.
         place: positions `(N, C)`.
         shared: whether the prompts of an image share its tokens.
     """
-    heads, (batch, count, _) = attention.num_heads, asked.shape
-    k = _split(attention.k_proj(asked), heads)  # (B,H,T,d)
+    heads, (batch, count, _) = attention.num_heads, keys.shape
+    k = _split(attention.k_proj(keys), heads)  # (B,H,T,d)
     k = k / math.sqrt(k.shape[-1])
     scores = (_shared_scores if shared else _each_scores)(attention, k, image, place)
     weights = scores.view(batch, heads, count, -1).softmax(2).flatten(1, 2)  # (B,HT,N)
-    v = _split(attention.v_proj(told), heads)
+    v = _split(attention.v_proj(values), heads)
     out_weight = torch.unflatten(attention.out_proj.weight, 1, (heads, -1))  # (C,H,d)
     moved = torch.einsum("bhtd,chd->bhtc", v, out_weight)
     # Weights of a head sum to 1 over its tokens: the bias may ride on the values.

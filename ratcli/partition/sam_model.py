@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,8 +13,7 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 # Mean and spread of the 8-bit RGB images that the official encoders were trained on.
 _PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -120,25 +118,3 @@ def build_empty(shape: SamShape) -> Sam:
     for name, values in (("pixel_mean", _PIXEL_MEAN), ("pixel_std", _PIXEL_STD)):
         sam.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
     return sam
-
-
-def resize_weights(state: Mapping[str, Tensor], shape: SamShape) -> dict[str, Tensor]:
-    """Fit weights of a SAM of one image size to a shape that differs in its image size alone.
-
-    Positions of tokens are interpolated, as are distances between them; all else stays.
-
-    Source: Dosovitskiy et al., An Image is Worth 16x16 Words, 2021, section 3.2, for positions.
-    """
-    wanted = build_empty(shape).state_dict()
-    return {name: _resized(value, wanted[name].shape) for name, value in state.items()}
-
-
-def _resized(value: Tensor, size: torch.Size) -> Tensor:
-    """Positions `(1, h, w, C)` bilinearly, distances `(2 h - 1, d)` linearly; the rest as it is."""
-    if value.shape == size:
-        return value
-    if value.dim() == 2:
-        return F.interpolate(value.mT[None], size=size[0], mode="linear")[0].mT.contiguous()
-    moved = value.permute(0, 3, 1, 2)
-    grown = F.interpolate(moved, size=size[1:3], mode="bilinear", align_corners=False)
-    return grown.permute(0, 2, 3, 1).contiguous()

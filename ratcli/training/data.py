@@ -173,9 +173,9 @@ def _below(folder: Path, root: Path) -> Path:
 
 def _patient(scan: FoundScan) -> str:
     if isinstance(scan.source, ScanSource) and scan.source.format == "dicom":
-        told = _dicom_patient(scan.source)
-        if told is not None:
-            return told
+        patient = _dicom_patient(scan.source)
+        if patient is not None:
+            return patient
     top = scan.key.split("/")[0]
     subject = _SUBJECT.match(top)
     return subject.group() if subject else top

@@ -139,20 +139,20 @@ def recipe_from(table: dict[str, Any], name: str) -> Recipe:
     if "task" not in values:
         raise UsageError(f"the recipe {name} does not name its task")
     recipe = Recipe(**values)
-    _check_kinds(recipe, name)
+    _check_values(recipe, name)
     if both := sorted(set(recipe.train) & set(recipe.held_out)):
         raise UsageError(f"the recipe {name} both trains on and holds out: {', '.join(both)}")
     return recipe
 
 
-def _check_kinds(recipe: Recipe, name: str) -> None:
+def _check_values(recipe: Recipe, name: str) -> None:
     """Refuse values of the wrong type, and values with which no run can work."""
     for item in dataclasses.fields(Recipe):
         value, usual = getattr(recipe, item.name), item.default
         if usual is dataclasses.MISSING:
             continue
-        kinds = (int, float) if isinstance(usual, float) else type(usual)
-        if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(usual, bool):
+        types = (int, float) if isinstance(usual, float) else type(usual)
+        if not isinstance(value, types) or isinstance(value, bool) != isinstance(usual, bool):
             raise UsageError(
                 f"the recipe {name} sets {item.name} to {value!r}, expected one such as {usual!r}"
             )

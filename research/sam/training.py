@@ -14,8 +14,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from ratcli.errors import WeightsError
-from ratcli.partition.sam_compact import read_compact, save_compact
-from ratcli.partition.sam_model import build_sam, resize_weights
+from ratcli.partition.sam_compact import read_compact
+from ratcli.partition.sam_model import build_sam
 from ratcli.training.loop import StepDone, Trainer
 from ratcli.training.pool import ExamplePool
 from research.sam.drawing import DrawnPlane
@@ -23,6 +23,7 @@ from research.sam.examples import turned
 from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import Prompted, draw_prompts
 from research.sam.recipe import SamRecipe
+from research.sam.weights import resize_weights, save_compact
 
 WEIGHTS = "sam-compact.safetensors"
 

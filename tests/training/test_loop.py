@@ -6,21 +6,18 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from drawn_examples import Discs
 
 from ratcli.errors import UnreadableInputError, UsageError
 from ratcli.network.rat import NetworkSettings
 from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, load
-from ratcli.training.examples import Example
 from ratcli.training.loop import DivergedError, StepDone, Trainer
-from ratcli.training.patches import PatchBatch, cut_patches
-from ratcli.training.pool import ExamplePool
+from ratcli.training.patches import PatchBatch
 from ratcli.training.publish import About, publish
 from ratcli.training.recipe import Recipe
 from ratcli.training.restoration import RestorationObjective
-from ratcli.training.schedule import learning_rate
 from ratcli.weightfiles import read_registry
 
 RECIPE = Recipe(
@@ -42,18 +39,6 @@ RECIPE = Recipe(
     precision="fp32",
 )
 CPU = torch.device("cpu")
-
-
-class Discs:
-    """Noisy discs: each index gives the same one."""
-
-    def make(self, index: int) -> Example:
-        rng = np.random.default_rng((11, index))
-        rows, columns = np.mgrid[:64, :64]
-        labels = ((rows - 32) ** 2 + (columns - 32) ** 2 < rng.uniform(100, 600)).astype(np.int32)
-        clean = (labels * rng.uniform(-0.4, 0.4))[None].astype(np.float32)
-        noise = rng.normal(0, 0.1, clean.shape).astype(np.float32)
-        return Example(clean + noise, clean, labels, "disc")
 
 
 def trainer(folder: Path, recipe: Recipe = RECIPE) -> Trainer[PatchBatch]:
@@ -188,27 +173,3 @@ def test_a_published_run_is_in_the_registry_beside_others(tmp_path: Path) -> Non
         file = publish(tmp_path / "run", RECIPE, tmp_path, About(name, "a test"))
         assert file.is_file()
     assert set(read_registry(tmp_path / "registry.toml")) == {"one", "two"}
-
-
-def test_the_pool_at_a_step_does_not_depend_on_where_the_run_began() -> None:
-    begun, resumed = ExamplePool(Discs().make, 4, 1), ExamplePool(Discs().make, 4, 1, step=3)
-    for _ in range(3):
-        begun.advance()
-    draws = [pool.draw(np.random.default_rng(1), 4) for pool in (begun, resumed)]
-    for one, other in zip(*draws, strict=True):
-        assert np.array_equal(one.degraded, other.degraded)
-
-
-def test_small_planes_are_extended_to_a_patch() -> None:
-    batch = cut_patches(np.random.default_rng(0), [Discs().make(n) for n in (0, 1)], 96, 1)
-    assert batch.degraded.shape == (2, 1, 96, 96)
-    assert batch.labels.shape == (2, 96, 96)
-
-
-def test_the_rate_warms_up_and_falls_to_the_final_one() -> None:
-    recipe = replace(RECIPE, steps=100, warmup=10, learning_rate=1e-3, final_rate=1e-6)
-    rates = [learning_rate(recipe, step) for step in range(100)]
-    assert rates[9] == pytest.approx(1e-3)
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 3e-6

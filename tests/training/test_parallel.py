@@ -11,26 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from drawn_examples import Discs
 from training_scans import RECIPE
 
 from ratcli.training.checkpoints import CURVE
-from ratcli.training.examples import Example
 from ratcli.training.loop import Trainer
 from ratcli.training.restoration import RestorationObjective
 
 STEPS = 3
-
-
-class Discs:
-    """Noisy discs: each index gives the same one."""
-
-    def make(self, index: int) -> Example:
-        rng = np.random.default_rng((11, index))
-        rows, columns = np.mgrid[:48, :48]
-        labels = ((rows - 24) ** 2 + (columns - 24) ** 2 < rng.uniform(60, 400)).astype(np.int32)
-        clean = (labels * rng.uniform(-0.4, 0.4))[None].astype(np.float32)
-        noise = rng.normal(0, 0.1, clean.shape).astype(np.float32)
-        return Example(clean + noise, clean, labels, "disc")
 
 
 def train(folder: Path, batch: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition import get_partitioner
 from ratcli.partition.sam_compact import read_compact
-from ratcli.partition.sam_model import COMPACT, SamShape, build_sam, resize_weights
+from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
 from ratcli.training.checkpoints import CHECKPOINT
 from ratcli.training.examples import TargetPlane
 from research.sam.drawing import DrawnPlane, draw_gray
@@ -21,6 +21,7 @@ from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import draw_prompts
 from research.sam.recipe import SamRecipe, read_sam_recipe
 from research.sam.training import WEIGHTS, PromptFeed, begin_from, make_trainer
+from research.sam.weights import resize_weights
 
 TINY = SamShape(64, 32, 2, 2, (1,), window=2, prompt_width=32, decoder_hidden=32)
 RECIPE = SamRecipe(
