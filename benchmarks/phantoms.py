@@ -95,7 +95,7 @@ def spectrum_figures(spectrum: Spectrum) -> dict[str, object]:
 def figures(found: Evaluation) -> dict[str, object]:
     row = found.noise[0]
     assert row.spectrum is not None, "a phantom without four uniform patches"
-    values = {"planes": found.planes, "level_hu": row.level} | spectrum_figures(row.spectrum)
+    values = {"planes": found.planes, "level_hu": row.noise} | spectrum_figures(row.spectrum)
     flat = next((each.uniformity for each in found.phantoms if each.uniformity), None)
     if flat is not None:
         values |= {"centre_hu": flat.centre, "nonuniformity_hu": flat.deviation}

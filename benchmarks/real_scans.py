@@ -24,7 +24,7 @@ import numpy as np
 
 from ratcli.errors import MeasurementError
 from ratcli.formats import find_scans, open_scan
-from ratcli.physics.local_noise import noise_level
+from ratcli.physics.local_noise import typical_noise
 from ratcli.tasks import get_task
 
 SOFT_HU = (-160.0, 240.0)
@@ -93,7 +93,7 @@ def compare(before: Path, after: Path) -> dict[str, float | bool]:
             soft = (x > SOFT_HU[0]) & (x < SOFT_HU[1])
             shifts.append(float((y - x)[soft].mean()))
             try:
-                noises.append((noise_level(x, SOFT_HU), noise_level(y, SOFT_HU)))
+                noises.append((typical_noise(x, SOFT_HU), typical_noise(y, SOFT_HU)))
             except MeasurementError:
                 continue
     means = np.mean(noises, axis=0) if noises else (np.nan, np.nan)

@@ -57,7 +57,7 @@ class EvaluateWork:
     Attributes:
         choices: what to measure.
         regions: file of regions to measure in, or None.
-        unit: unit of the values where a file does not tell one, or None.
+        unit: unit of the values where the file has none, or None.
         max_pixels: most pixels to decode at once.
         keeps_pages: whether pages that exist already are left as they are.
     """
@@ -175,15 +175,15 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
         found = from_data(outcome.facts["found"])  # type: ignore[arg-type]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UnreadableInputError(
-            f"the manifest holds no figures of {outcome.name} that this rat can read",
-            hint="Start again with another manifest.",
+            f"the figures of {outcome.name} in the manifest cannot be read",
+            hint="They may come from another version of rat. Start again with another manifest.",
         ) from error
     return MeasuredScan(outcome.name, found, str(outcome.facts.get("made_by", "")))
 
 
 def _page(job: EvaluationJob, found: Evaluation, how: str) -> str:
     facts = {
-        "restored by": how or "not told by the restored scan's header",
+        "restored by": how or "unknown: the header of the restored scan does not say",
         **hashes(job.sources),
         **job.page_facts,
     }

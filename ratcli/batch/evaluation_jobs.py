@@ -76,12 +76,12 @@ def find_evaluations(
 ) -> Plan:
     """List the restored scans, each with those that it is compared with.
 
-    A lone scan belongs to a lone restored one; of several, the one whose name the restored one's
-    begins with (`a` to `a_ct-denoise`).
+    If one restored scan and one other scan are given, they belong together. Otherwise the name of
+    the restored scan must begin with that of the other (`a_ct-denoise` with `a`).
 
     Raises:
         UsageError: a restored scan has no partner.
-        InputNotFoundError: nothing is there.
+        InputNotFoundError: no scan was found.
     """
     found, failures = find_inputs(restored, recursive=recursive, series_uid=series_uid)
     partners = {name: find_scans(path, recursive=recursive) for name, path in others.paths.items()}
@@ -134,6 +134,6 @@ def _partner(
     if not fitting:
         raise UsageError(
             f"no {kind} belongs to {source.name}",
-            hint=f"Its name must be the start of the restored one's; {len(candidates)} were found.",
+            hint=f"The restored name must begin with the name of its {kind}.",
         )
     return max(fitting, key=lambda other: len(other.name))

@@ -45,7 +45,7 @@ def plan_pages(place: Path, names: Sequence[str]) -> Pages:
         names: of all scans, in order.
 
     Raises:
-        UsageError: one file for several scans, or a file that is no HTML.
+        UsageError: one file for several scans, or a file that is not HTML.
     """
     if place.suffix.lower() in _SUFFIXES and not place.is_dir():
         if len(names) > 1:

@@ -41,7 +41,7 @@ class RestoreReports:
         listener: hears how far the pages are.
 
     Raises:
-        UsageError: one file for several scans, or a file that is no HTML.
+        UsageError: one file for several scans, or a file that is not HTML.
         OutputError: a page exists already.
     """
 
@@ -63,7 +63,7 @@ class RestoreReports:
         """Write the pages of all scans that have an output, and the index.
 
         Returns:
-            What to tell if a page could not be made, else None.
+            An error if a page could not be made, else None.
         """
         restored = {one.name: one for one in outcomes if one.status in ("done", "skipped")}
         pages = zip(self._jobs, self._pages.each, strict=True)

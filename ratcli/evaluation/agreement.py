@@ -49,7 +49,9 @@ def bland_altman(first: Sequence[float], second: Sequence[float]) -> Agreement:
     """
     one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.size < 3 or one.size != two.size:
-        raise MeasurementError(f"{one.size} pairs show no agreement, expected three or more")
+        raise MeasurementError(
+            f"{one.size} pairs are too few to measure agreement; expected three or more"
+        )
     difference = one - two
     bias, spread = float(difference.mean()), float(difference.std(ddof=1))
     half = float(stdtrit(one.size - 1, 0.975)) * spread / math.sqrt(one.size)

@@ -22,7 +22,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import WINDOWS, Window
-from ratcli.physics.local_noise import noise_level
+from ratcli.physics.local_noise import typical_noise
 from ratcli.scan import FloatArray
 
 RealArray = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ class Method:
         run: plane `(H, W)` float64, its noise level, settings -> `(H, W)`.
         grid: values to try for each setting, in rising order; the middle one is where to start.
         fine: the setting that is refined between grid values at the end.
-        usual: settings by unit of the scan, for who has no training scans to tune on.
+        usual: settings by unit of the scan, for users without training scans to tune on.
     """
 
     run: Callable[[RealArray, float, MethodSettings], RealArray]
@@ -93,7 +93,7 @@ def usual_baseline(name: str, unit: str | None, window: Window | None) -> Baseli
         window: where to measure the noise in units that nothing was tuned for.
 
     Raises:
-        UsageError: nothing was tuned for the unit, and there is no window.
+        UsageError: nothing was tuned for the unit, and no window is given.
     """
     noisy = TUNED_OVER.get(unit or "", window)
     if noisy is None:
@@ -105,7 +105,7 @@ def plane_noise(plane: FloatArray, window: Window) -> float:
     """Return the noise level of `(H, W)` inside the window, else anywhere, else 0 if noiseless."""
     for within in ((window.low, window.high), None):
         try:
-            return noise_level(plane, within)
+            return typical_noise(plane, within)
         except MeasurementError:
             continue
     return 0.0

@@ -28,7 +28,7 @@ def body_mask(plane: npt.NDArray[np.floating], above: float) -> BoolArray:
         above: in that unit; lower is air.
 
     Returns:
-        False everywhere where there is no such object.
+        False everywhere if there is no such object.
     """
     dense = ndimage.binary_opening(plane > above, iterations=2)
     labels, count = ndimage.label(dense)
@@ -49,7 +49,7 @@ def phantom_body(plane: npt.NDArray[np.floating]) -> Disc:
     bright = smooth > float(threshold_otsu(smooth))  # type: ignore[no-untyped-call]
     labels, count = ndimage.label(ndimage.binary_opening(bright, iterations=4))
     if count == 0:
-        raise MeasurementError("no object stands out of the plane")
+        raise MeasurementError("no object is brighter than the rest of the plane")
     largest = 1 + int(np.argmax(ndimage.sum_labels(bright, labels, np.arange(1, count + 1))))
     body = ndimage.binary_fill_holes(labels == largest)
     disc = _fitted_disc(body)

@@ -60,7 +60,7 @@ def settings_for(restored: ScanReader, choices: Choices) -> EvaluationSettings:
     """Return how to evaluate an open scan.
 
     Raises:
-        UsageError: a window or a baseline makes no sense.
+        UsageError: there is no such window or baseline.
         InputNotFoundError: a file with tuned settings does not exist.
     """
     unit = measured_unit(restored, choices.suv_factor).unit
@@ -119,7 +119,7 @@ def _tuned(path: Path) -> Baseline:
         raise InputNotFoundError(f"{path.name} does not exist") from error
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path.name} holds no tuned baseline",
+            f"{path.name} is not a file with a tuned baseline",
             hint='Expected {"name": "nl-means", "settings": {...}, "window": "ct-soft"}.',
         ) from error
     if set(settings) != known:

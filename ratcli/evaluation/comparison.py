@@ -20,7 +20,7 @@ class Comparison:
         reference: what it should look like, if known.
         input: what it was made from, if known; on the same grid, or on a coarser one.
         regions: to measure in; found automatically where None.
-        uncertainty: standard deviations that the restoration tells, in the unit of `restored`.
+        uncertainty: standard deviation of each restored pixel, in the unit of `restored`.
     """
 
     restored: ScanReader
@@ -53,7 +53,7 @@ class Comparison:
 
 
 def _check_pair(name: str, found: ScanInfo, wanted: ScanInfo, scale: int) -> None:
-    """Refuse a scan whose grid or unit is not that of the restored one.
+    """Refuse a scan that has another grid or unit than the restored one.
 
     Raises:
         UnsuitableInputError: it is not.
@@ -62,12 +62,12 @@ def _check_pair(name: str, found: ScanInfo, wanted: ScanInfo, scale: int) -> Non
     expected = (wanted.planes, wanted.channels, wanted.height, wanted.width)
     if sizes != expected:
         raise UnsuitableInputError(
-            f"the {name} has {_size(found)}, but the restored scan {_size(wanted)}",
-            hint="Give the scan that belongs to it, of the same planes.",
+            f"the {name} has {_size(found)}, but the restored scan has {_size(wanted)}",
+            hint="Give the scan with the same planes as the restored one.",
         )
     if None not in (found.unit, wanted.unit) and found.unit != wanted.unit:
         raise UnsuitableInputError(
-            f"the {name} is in {found.unit}, but the restored scan in {wanted.unit}"
+            f"the {name} is in {found.unit}, but the restored scan is in {wanted.unit}"
         )
     for one, two in zip(found.spacing_mm[1:], wanted.spacing_mm[1:], strict=True):
         if one is not None and two is not None and abs(one / scale - two) > 0.01 * two:

@@ -52,7 +52,7 @@ class ContrastTally:
     def add(self, inside: npt.NDArray[np.floating], background: npt.NDArray[np.floating]) -> None:
         """Add a plane's values of the region and of its background, any shape.
 
-        A plane without either counts for nothing: the means must come from the same planes.
+        A plane without one of them is left out: both means must come from the same planes.
         """
         if inside.size == 0 or background.size < 2:
             return

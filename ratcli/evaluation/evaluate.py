@@ -95,7 +95,7 @@ def evaluate(
 
 
 class _Run:
-    """One evaluation under way."""
+    """One evaluation, while views are added to it."""
 
     def __init__(self, comparison: Comparison, settings: EvaluationSettings) -> None:
         info = comparison.restored.info
@@ -118,7 +118,7 @@ class _Run:
         self._samples: list[Sample] = []
 
     def add(self, compared: ComparedView, shown: bool) -> None:
-        """Measure a view; keep it where it is to be shown."""
+        """Measure a view, and keep it for the report if it is to be shown."""
         maps = self._scores.add(compared)
         self._regions.add(compared, maps)
         self._calibration.add(compared)
@@ -167,10 +167,10 @@ class _Run:
         self._notes |= dict.fromkeys(sentences)
 
     def _absences(self) -> list[str]:
-        """Return sentences on what is missing because a scan is."""
+        """Return sentences on what was not measured because a scan is missing."""
         notes = []
         if self._comparison.reference is None:
-            notes.append("No fidelity: there is no reference.")
+            notes.append("No fidelity: no reference was given.")
         if self._gray and not self._residual:
             notes.append("No residual check: it needs the input on the same grid, in a known unit.")
         if self._comparison.regions is None:
@@ -180,7 +180,7 @@ class _Run:
         return notes
 
     def _uptake_rows(self) -> UptakeRows | None:
-        """Return a collector where regions of a PET volume with spacing were given."""
+        """Return what measures uptake, if regions of a PET volume with known spacing were given."""
         regions, info = self._comparison.regions, self._comparison.restored.info
         planes, rows, columns = info.spacing_mm
         if regions is None or not regions.spans_planes or self._unit not in ("SUV", "Bq/ml"):

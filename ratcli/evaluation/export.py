@@ -41,7 +41,7 @@ def as_dict(found: Evaluation) -> dict[str, object]:
 def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
     """Yield one row for each plane and region, for CSV; each has the same columns.
 
-    The whole plane is the region `all`. A figure's column tells its window.
+    The whole plane is the region `all`. The name of a column includes the window.
     """
     windows = {str(row.fidelity.window): None for row in found.fidelity}
     for plane_row in _plane_rows(found):
@@ -95,7 +95,7 @@ def _plane_rows(found: Evaluation) -> Iterator[dict[str, object]]:
 
 
 def _csv_row(cells: Mapping[str, object], windows: Mapping[str, None]) -> dict[str, object]:
-    """Return cells under the same columns for every row, planes counted from 1."""
+    """Return cells under the same columns for every row; planes count from 1."""
     names = [*_BASE_COLUMNS]
     for window in windows:
         names += [f"{figure} {window}" for figure in ("psnr_db", "ssim", "rmse")]

@@ -34,7 +34,7 @@ RAT_PAPER_WINDOW = Window("rat-paper", 0.0, 255.0, "8-bit Y")
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How near an image is to a reference, in one window.
+    """How close an image is to a reference, in one window.
 
     Attributes:
         window: where it was scored; its `data_range` belongs to every figure.
@@ -91,7 +91,7 @@ def error_maps(
 
 @dataclass
 class FidelityTally:
-    """Gathers squared errors and SSIM plane by plane, so that a volume need not be in memory.
+    """Adds up squared errors and SSIM plane by plane, so that no volume is held in memory.
 
     Attributes:
         window: where to score.
@@ -118,7 +118,7 @@ class FidelityTally:
             MeasurementError: no pixel was scored.
         """
         if self._pixels == 0:
-            raise MeasurementError("no pixel lies inside the mask, nothing can be scored")
+            raise MeasurementError("no pixel lies inside the mask, so that nothing can be scored")
         return _fidelity(
             self.window,
             self._squares / self._pixels,
@@ -153,8 +153,8 @@ def studio_luma(plane: FloatArray, window: Window) -> FloatArray:
     """Return the luma `(1, H, W)` from which the authors' script scores; 16 to 235.
 
     The window is mapped to 0..255, rounded, and turned to the studio-range luma
-    Y = 16 + 65.481 R + 128.553 G + 24.966 B. A gray error so shrinks by 219/255, which alone adds
-    1.322 dB: such figures compare with the authors' tables alone.
+    Y = 16 + 65.481 R + 128.553 G + 24.966 B. This scales a gray error by 219/255, which alone adds
+    1.322 dB, so that such figures compare with the authors' tables only.
 
     Args:
         plane: `(C, H, W)` in the window's unit.
@@ -184,7 +184,7 @@ def _maps(
         if not finite[where].all():
             raise MeasurementError(
                 f"{int((~finite & where).sum())} pixels to score are not finite numbers",
-                hint="Leave them out with a mask, or mend the scan.",
+                hint="Exclude them with a mask, or repair the scan.",
             )
         # Not finite outside the mask: the window's low end, or SSIM would spread the gap.
         pair.append(window.clip(np.where(finite, values, window.low)))

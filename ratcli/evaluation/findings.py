@@ -17,18 +17,18 @@ RealArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a figure of the residual stops looking like noise.
+    """Limits up to which figures of the residual look like noise.
 
     Attributes:
         unit: of the scan's values and of `bias`.
-        edge_ratio: residual at edges over that beside them; an ideal denoiser has 1. To this and
-            the next limit comes three times the sampling error of the edge pixels.
-        correlation: with the image's detail at edges, less that beside them; ideal 0, a blur is
-            above it.
+        edge_ratio: residual at edges over that beside them; an ideal denoiser has 1. Three times
+            the sampling error of the edge pixels is added to this and to the next limit.
+        correlation: with the image's detail at edges, minus the same beside them; an ideal
+            denoiser has 0, a blur more.
         spot_z: highest mean over a spot in standard deviations; ideal below 5.
         line_z: the same along a line three spots long.
-        spot_mm: diameter of the spots to look for: the smallest thing that matters.
-        by_value: whether noise follows the value, as PET's does, and not the place alone.
+        spot_mm: diameter of the spots to look for: the smallest object of interest.
+        by_value: whether noise depends on the value, as in PET, and not on the place alone.
         bias: of a region's mean, in the scan's unit.
         bias_share: the same as a share of the region's mean; the larger of both counts.
         bias_z: a bias must also be this many standard errors from zero.
@@ -81,7 +81,7 @@ class Finding:
     Attributes:
         name: a few words.
         value: the figure.
-        limit: up to which it looks like noise.
+        limit: highest value that looks like noise.
         unit: of both, empty where they are ratios.
         passed: whether it stays within the limit.
         sentence: what was found, for the report.
@@ -101,7 +101,7 @@ class ResidualCheck:
 
     Attributes:
         findings: edge ratio, correlation, spot, line, bias; in this order.
-        biases: of every region, output less input.
+        biases: of every region, output minus input.
         places: suspicious ones, the strongest first.
         z_map: float32 `(H, W)`, the largest |z| of spots and lines.
         noise: of the residual, in the scan's unit.
@@ -127,12 +127,12 @@ class ResidualCheck:
     def verdict(self) -> str:
         """One sentence that says what was found."""
         if self.passed:
-            return "The residual looks like noise, and no region's mean left the input's."
+            return "The residual looks like noise, and no region's mean moved."
         return f"The residual does not look like noise: {self.reasons}."
 
 
 class AtEdges(NamedTuple):
-    """Figures at edges, and the number of pixels they rest on."""
+    """Figures at edges, and the number of pixels they are measured in."""
 
     ratio: float
     correlation: float
@@ -171,25 +171,21 @@ def place_finding(kind: str, z: RealArray, limit: float, places: list[Place]) ->
 
 
 def bias_finding(biases: dict[int, RegionBias], limits: Limits) -> Finding:
-    """Judge the region whose mean moved most among those that moved for certain."""
+    """Judge the region whose mean moved most, of those that noise does not explain."""
     moved = [bias for bias in biases.values() if _certain(bias, limits)]
     worst = max(moved, key=lambda bias: abs(bias.bias), default=None)
     if worst is None:
-        return Finding(
-            "region bias", 0.0, limits.bias, limits.unit, True, "no region's mean left the input's"
-        )
+        return Finding("region bias", 0.0, limits.bias, limits.unit, True, "no region's mean moved")
     limit = max(limits.bias, limits.bias_share * abs(worst.other_mean))
     passed = all(
         abs(bias.bias) <= max(limits.bias, limits.bias_share * abs(bias.other_mean))
         for bias in moved
     )
-    sentence = (
-        f"the mean of region {worst.label} left the input's by {worst.bias:+.3g} {limits.unit}"
-    )
+    sentence = f"the mean of region {worst.label} moved by {worst.bias:+.3g} {limits.unit}"
     return Finding("region bias", worst.bias, limit, limits.unit, passed, sentence)
 
 
 def _certain(bias: RegionBias, limits: Limits) -> bool:
-    """Tell whether a bias is further from zero than noise brings it."""
+    """Return whether a bias is further from zero than noise explains."""
     error = (bias.high - bias.low) / (2.0 * 1.96)
     return math.isfinite(error) and abs(bias.bias) > limits.bias_z * error

@@ -53,7 +53,7 @@ class RegionSource(Protocol):
 
     @property
     def names(self) -> Mapping[int, str]:
-        """Name of each label; others are called by their number."""
+        """Name of each label; labels without a name are called by their number."""
 
     @property
     def nominal(self) -> Mapping[int, float]:
@@ -93,7 +93,7 @@ class DrawnRegions:
 
     @property
     def spans_planes(self) -> bool:
-        """Always: a name is drawn once."""
+        """Always true: a drawn region is the same one in all its planes."""
         return True
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
@@ -113,7 +113,7 @@ class MappedRegions:
 
     Attributes:
         read: plane index -> integers `(H, W)`.
-        background: the label that is no region, None if every label is one.
+        background: the label outside all regions, None if every label is a region.
         names: of labels; others are called by their number.
         nominal: known values of some labels, in the scan's unit.
         spans_planes: whether a label means the same region in every plane.
@@ -148,7 +148,7 @@ class MappedRegions:
 def regions_from_json(text: str) -> DrawnRegions:
     """Read regions drawn as discs and boxes, in pixels.
 
-    The form: `{"regions": [{"name": "liver", "disc": [row, column, radius], "planes": [3, 4],
+    The format: `{"regions": [{"name": "liver", "disc": [row, column, radius], "planes": [3, 4],
     "nominal": 60}, {"name": "lesion", "box": [top, left, height, width], "background": "liver"}],
     "edges": [{"name": "insert", "disc": [row, column, radius]}, {"name": "wall", "box": [top,
     left, height, width]}]}`; `planes` (counted from 0; all of them if left out), `nominal` (the
@@ -156,7 +156,7 @@ def regions_from_json(text: str) -> DrawnRegions:
     around it if left out) and `edges` (round or straight, to measure resolution at) are optional.
 
     Raises:
-        UsageError: the text is no such JSON.
+        UsageError: the text is not JSON of this form.
     """
     try:
         content = json.loads(text)
@@ -187,14 +187,14 @@ def _backgrounds(entries: Sequence[Mapping[str, Any]], names: Mapping[int, str])
     """Return the label of each named background.
 
     Raises:
-        ValueError: a background that is no region.
+        ValueError: a background is not among the regions.
     """
     labels = {name: label for label, name in names.items()}
     found = {}
     for label, entry in enumerate(entries):
         if "background" in entry:
             if entry["background"] not in labels:
-                raise ValueError(f"the background {entry['background']!r} is no region")
+                raise ValueError(f"the background {entry['background']!r} is not among the regions")
             found[label] = labels[entry["background"]]
     return found
 

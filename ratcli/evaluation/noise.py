@@ -23,8 +23,8 @@ class Spectrum:
         axis_per_mm: `(L,)` frequencies of both axes in 1/mm.
         radial_per_mm: `(K,)` frequencies from 0 to the Nyquist frequency in 1/mm.
         radial_power: `(K,)` mean power on rings of those frequencies, in unit² mm².
-        variance: of the patches about their plane fits, in unit², which three degrees of freedom
-            of each patch went to.
+        variance: of the patches about their plane fits, in unit², to which three
+            degrees of freedom of each patch went.
         raw_variance: of the patches about their means, slopes included, in unit².
         patches: number of patches averaged.
     """
@@ -90,7 +90,7 @@ def noise_power_spectrum(patches: npt.NDArray[np.floating], spacing_mm: float) -
         MeasurementError: fewer than four patches, or patches that are constant.
         ValueError: patches are not `(N, L, L)`, or the spacing is not positive.
 
-    Source: ICRU Report 87, eq. 4.8; a first-order surface is taken off each patch.
+    Source: ICRU Report 87, eq. 4.8; a first-order surface is subtracted from each patch.
     """
     if patches.ndim != 3 or patches.shape[1] != patches.shape[2] or spacing_mm <= 0:
         raise ValueError(f"patches must be (N, L, L) with a pitch, not {patches.shape}")
@@ -113,7 +113,7 @@ def noise_power_spectrum(patches: npt.NDArray[np.floating], spacing_mm: float) -
 
 
 def without_plane(patches: RealArray) -> RealArray:
-    """Return patches `(N, L, L)` less the plane that fits each best by least squares."""
+    """Return patches `(N, L, L)` minus the plane that fits each best by least squares."""
     side = patches.shape[-1]
     position = np.arange(side) - (side - 1) / 2.0
     norm = float((position**2).sum()) * side

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ratcli.physics.local_noise import noise_level, noise_map
+from ratcli.physics.local_noise import noise_map, typical_noise
 from ratcli.scan import BoolArray, Box
 
 RealArray = npt.NDArray[np.float64]
@@ -28,17 +28,17 @@ def uniform_patches(
 ) -> tuple[Box, ...]:
     """Find square patches over uniform material, which do not overlap.
 
-    A patch holds no pixel whose neighbourhood shows an edge, and its smoothed values spread no
-    more than noise alone explains. Patches are taken from the top, not by their noise: choosing
-    the quietest would lower the figure that is measured in them.
+    A patch has no edge, and its smoothed values vary no more than noise alone explains. Patches
+    are taken from the top and not by their noise: choosing the quietest would lower the figure
+    that is measured in them.
 
     Args:
         plane: `(H, W)` in any unit.
         side: of a patch in pixels, at least 12.
         within: only where the local mean lies in this range (soft tissue, for a CT plane).
         mask: `(H, W)`, true where to look.
-        clean: the same anatomy with less noise, whose smoothed values must spread less than a
-            half of the plane's noise: in a noisy plane alone, structure passes for noise.
+        clean: the same anatomy with less noise. Its smoothed values must vary by less than half
+            of the plane's noise, since in the noisy plane alone structure looks like noise.
 
     Raises:
         MeasurementError: the plane shows no noise.
@@ -47,7 +47,7 @@ def uniform_patches(
     if side < 12:
         raise ValueError(f"patches must be 12 pixels a side or more, not {side}")
     values = plane.astype(np.float64)
-    noise = noise_level(values, within, mask)
+    noise = typical_noise(values, within, mask)
     mean = ndimage.uniform_filter(values, _LOCAL)
     spreads = [(mean, 2.5 * noise)]
     if clean is not None:

@@ -1,7 +1,7 @@
 """Quantitation: bias of region means with intervals, linearity, uniformity.
 
-A shift of a whole organ by 5 HU is invisible in a residual image and in PSNR: the bias of each
-region is therefore always measured. No torch here.
+A shift of a whole organ by 5 HU cannot be seen in a residual image or in PSNR. Therefore the bias
+of each region is always measured. No torch here.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class RegionBias:
 
     @property
     def differs(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0.0 or self.high < 0.0
 
 
 @dataclass
 class BiasTally:
-    """Gathers region biases plane by plane.
+    """Adds up the biases of regions plane by plane.
 
     The interval comes from means of blocks of 8 x 8 pixels (4 or 2 where a region is small):
-    neighbouring pixels share their noise, blocks hardly do. In regions below some 200 pixels the
-    interval is therefore a little too narrow.
+    the noise of neighbouring pixels is correlated, that of blocks hardly. In regions below about
+    200 pixels the interval is therefore a little too narrow.
     """
 
     _sums: dict[int, RealArray] = field(default_factory=dict, repr=False)
@@ -81,7 +81,7 @@ class BiasTally:
         Args:
             image: `(H, W)` in the scan's unit.
             other: `(H, W)`, the reference, or the input.
-            labels: `(H, W)` integers; negative ones are no region.
+            labels: `(H, W)` integers; negative ones are outside all regions.
 
         Raises:
             ValueError: shapes differ.
@@ -174,8 +174,8 @@ def linearity(nominal: Sequence[float], measured: Sequence[float]) -> Linearity:
     """
     if len(nominal) < 3 or len(nominal) != len(measured) or len(set(nominal)) < 2:
         raise MeasurementError(
-            f"{len(nominal)} known and {len(measured)} measured values make no line, expected "
-            "three or more inserts of different values"
+            f"{len(nominal)} known and {len(measured)} measured values do not determine a line; "
+            "expected three or more inserts of different values"
         )
     slope, intercept = (float(part) for part in np.polyfit(nominal, measured, 1))
     correlation = float(np.corrcoef(nominal, measured)[0, 1])
@@ -236,7 +236,7 @@ def uniformity(
 
 
 def _block_means(difference: RealArray, region: npt.NDArray[np.bool_], size: int) -> RealArray:
-    """Return the means of a region's blocks, of those that it fills by half or more."""
+    """Return the means of the blocks of which a region fills half or more."""
     rows, columns = np.nonzero(region)
     wide = difference.shape[1] // size + 1
     block = (rows // size) * wide + columns // size

@@ -1,9 +1,8 @@
-"""The residual check: what a denoiser took away must look like noise.
+"""The residual check: what a denoiser removed must look like noise.
 
-Input less output is searched for what noise does not do: to be stronger at edges, to follow the
-image's detail, to have a mean over a spot, along a line or over a region. The last one, the
-bias of regions, is always measured, because a shift of a whole organ hides from the others.
-No torch here.
+Input minus output is searched for what noise does not do: being stronger at edges, following the
+image's detail, or having a mean over a spot, along a line or over a region. The bias of regions is
+always measured, because no other figure shows a shift of a whole organ. No torch here.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def check_residual(
     limits: Limits,
     padding: BoolArray | None = None,
 ) -> ResidualCheck:
-    """Check what a restoration took from a plane.
+    """Check what a restoration removed from a plane.
 
     Args:
         before: the input `(H, W)`.
@@ -147,7 +146,7 @@ def _apart(places: list[Place], spacing_mm: float) -> tuple[Place, ...]:
 
 
 def _name_change(place: Place, before: RealArray, after: RealArray, spacing_mm: float) -> Place:
-    """Tell whether the structure stands in the input (removed) or in the output (added)."""
+    """Return the place, named `removed` if its structure is in the input, else `added`."""
     reach = math.ceil(8.0 / spacing_mm)
     box = (
         slice(max(place.row - reach, 0), place.row + reach + 1),

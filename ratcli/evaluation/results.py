@@ -113,7 +113,7 @@ class Evaluation:
         count = len(self.residual)
         if not self.suspicious:
             where = "" if count == 1 else f"In all {count} planes "
-            sentence = "the residual looks like noise, and no region's mean left the input's."
+            sentence = "the residual looks like noise, and no region's mean moved."
             return (where + sentence) if where else sentence.capitalize()
         worst = max(self.suspicious, key=lambda row: _excess(row.check))
         if count == 1:

@@ -61,7 +61,7 @@ def _responses(
 def _near_border(inside: BoolArray, spacing_mm: float) -> BoolArray:
     """Return true within a line's reach of the plane's border and of padding.
 
-    Filters see mirrored noise there, which looks twice as long as it is.
+    There the filters see mirrored noise, which makes a structure look twice as long.
     """
     reach = math.ceil(_BORDER_MM / spacing_mm)
     distance = ndimage.distance_transform_cdt(np.pad(inside, 1), metric="chessboard")
@@ -82,7 +82,7 @@ def _filtered(values: RealArray, spacing_mm: float) -> Iterator[RealArray]:
 def _kernels(shape: tuple[int, int], spacing_mm: float) -> tuple[RealArray, ...]:
     """Return transfer functions: a spot of 4 mm, then lines 12 mm long and 1.5 mm wide.
 
-    Each is a Gaussian less a wider one, so that slow changes do not count.
+    Each is a Gaussian minus a wider one, so that slow changes do not count.
     """
     down = np.asarray(np.fft.fftfreq(shape[0], spacing_mm), np.float64)[:, None]
     across = np.asarray(np.fft.rfftfreq(shape[1], spacing_mm), np.float64)[None, :]

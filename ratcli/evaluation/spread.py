@@ -1,4 +1,4 @@
-"""The standard deviation of a residual around each pixel, which structures hardly raise.
+"""The standard deviation of a residual around each pixel, robust against structures.
 
 No torch here.
 """
@@ -19,10 +19,11 @@ _FEWEST_OF_A_VALUE = 150
 
 
 def robust_spread(values: RealArray, inside: BoolArray) -> RealArray:
-    """Return the local standard deviation `(H, W)` that outliers and structures hardly raise.
+    """Return the local standard deviation `(H, W)`, robust against outliers and structures.
 
-    From the median of absolute values in tiles, the larger of neighbouring tiles, so that a
-    quiet side does not make the other look loud; never below a fifth of the usual.
+    It comes from the median of absolute values in each tile, and is the larger one of
+    neighbouring tiles, so that noise beside a quiet area is not exaggerated. It is at least a
+    fifth of the median over tiles.
 
     Args:
         values: `(H, W)` of mean 0.
@@ -46,8 +47,8 @@ def robust_spread(values: RealArray, inside: BoolArray) -> RealArray:
 def spread_by_value(values: RealArray, image: RealArray, inside: BoolArray) -> RealArray:
     """Return the standard deviation `(H, W)` of noise that grows with the image's value.
 
-    From the median of absolute values among pixels of like value, smoothed image taken, and
-    never falling with it.
+    It comes from the median of absolute values among pixels of similar value in the smoothed
+    image, and never falls as the value rises.
 
     Args:
         values: `(H, W)` of mean 0, the noise.

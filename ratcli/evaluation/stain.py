@@ -45,7 +45,7 @@ class StainShift:
 
 @dataclass(frozen=True)
 class ColourDifference:
-    """CIEDE2000 between an image and its reference: below about 1 the eye sees none.
+    """CIEDE2000 between an image and its reference; below about 1 it cannot be seen.
 
     Attributes:
         mean: over all pixels.
@@ -120,7 +120,7 @@ def colour_difference(image: FloatArray, reference: FloatArray) -> ColourDiffere
 def sharpness(image: FloatArray, reference: FloatArray, sigma_px: float = 1.0) -> float:
     """Return the image's fine detail over the reference's: 1 as sharp, below 1 smoother.
 
-    Detail is the standard deviation of luma less its Gaussian mean. Noise counts as detail, so
+    Detail is the standard deviation of luma minus its Gaussian mean. Noise counts as detail:
     more than 1 may be noise.
 
     Args:
@@ -138,7 +138,7 @@ def sharpness(image: FloatArray, reference: FloatArray, sigma_px: float = 1.0) -
         for rgb in (image, reference)
     )
     if two == 0.0:
-        raise MeasurementError("the reference is without detail, so sharpness has no meaning")
+        raise MeasurementError("the reference has no detail, so sharpness cannot be measured")
     return one / two
 
 

@@ -28,7 +28,7 @@ def from_data(data: Mapping[str, Any]) -> Evaluation:
     """Return the evaluation of which `to_data` made this.
 
     Raises:
-        TypeError, ValueError, KeyError: it is no evaluation, or one of another version of rat.
+        TypeError, ValueError, KeyError: it is not an evaluation, or of another version of rat.
     """
     found: Evaluation = _decode(Evaluation, data)
     return found

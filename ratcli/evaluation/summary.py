@@ -48,7 +48,7 @@ def summarise(
     """
     sample = np.asarray(values, np.float64)
     if sample.size == 0:
-        raise MeasurementError("there is no figure to summarise")
+        raise MeasurementError("no figures were given to summarise")
     if sample.size < 2:
         return Summary(float(sample[0]), math.nan, math.nan, math.nan, 1)
     picks = np.random.default_rng(seed).integers(0, sample.size, (draws, sample.size))

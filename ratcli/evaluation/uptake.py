@@ -53,7 +53,7 @@ def uptake(
     Source: QIBA FDG-PET/CT profile (SUVpeak: 1 ml sphere).
     """
     if not mask.any():
-        raise MeasurementError("the region holds no voxel")
+        raise MeasurementError("the region has no voxel")
     inside = volume[mask].astype(np.float64)
     millilitres = float(mask.sum()) * math.prod(spacing_mm) / 1000.0
     return Uptake(
@@ -89,7 +89,7 @@ def recovery(measured: Uptake, truth: Uptake) -> tuple[float, float, float]:
         MeasurementError: the true uptake is not positive.
     """
     if not min(truth.mean, truth.highest) > 0.0:
-        raise MeasurementError("the true uptake is not positive, so nothing can be recovered")
+        raise MeasurementError("the true uptake is not positive, so recovery cannot be measured")
     return (
         measured.mean / truth.mean,
         measured.highest / truth.highest,

@@ -1,4 +1,4 @@
-"""What is measured at once: the same part of all scans of a comparison, with its regions.
+"""A view of a comparison: the same plane, or part of a plane, of all its scans, with its regions.
 
 No torch here.
 """
@@ -23,14 +23,14 @@ from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 _LARGEST_PX = 4096 * 4096
 _TILE_PX = 1024
 _TILES = 20
-# Scanners cut CT values off here: noise that is cut on one side has a mean of its own.
+# Scanners clip CT values here; noise that is clipped on one side shifts the mean.
 _LOWEST_HU = -1024.0
 _AIR_HU, _AIR_SHARE = -600.0, 0.05
 
 
 @dataclass(frozen=True)
 class View:
-    """A plane, or a box of one that is too large to measure at once."""
+    """A plane, or a box in a plane that is too large to be measured as a whole."""
 
     plane: int
     box: Box | None = None
@@ -62,7 +62,7 @@ class ComparedView:
     def trusted(self) -> BoolArray:
         """`(H, W)`: the mask; in CT and PET the body alone.
 
-        Air around it is of no interest, and its noise is cut on one side.
+        The air around it is excluded: its noise is clipped on one side.
         """
         restored = self.images[RESTORED][0]
         if self.unit == "HU":
@@ -98,7 +98,7 @@ def read_view(
 
     Args:
         comparison: the scans; regions are found on the restored image where none are given,
-            never on the noisy input, whose noise would choose their pixels.
+            never on the input, since its noise would choose their pixels.
         view: what to read.
         baselines: to run where the input has the restored grid.
         measured: unit of the compared, and what values are multiplied by.

@@ -59,7 +59,7 @@ WINDOWS: dict[str, Window] = {
         Window("ct-lung", -1350.0, 150.0, "HU"),
         Window("pet-full", 0.0, 20.0, "SUV"),
         Window("pet-tissue", 0.0, 5.0, "SUV"),
-        # Air around the patient hardly has noise: the level of a plane is that of warm tissue.
+        # Air around the patient has hardly any noise, so it is measured in warm tissue.
         Window("pet-warm", 0.3, 20.0, "SUV"),
         Window("rgb", 0.0, 1.0, "RGB"),
         Window("rgb-y", 0.0, 1.0, "RGB", luma=True),
@@ -92,7 +92,7 @@ def parse_window(text: str, unit: str) -> Window:
         low, high = math.nan, math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(
-            f"'{text}' is no window, expected LOW,HIGH or a name",
+            f"'{text}' is not a window; expected LOW,HIGH or a name",
             hint=f"Named windows: {', '.join(WINDOWS)}.",
         )
     return Window(f"{low:g}..{high:g}", low, high, unit)

@@ -47,7 +47,7 @@ def noise_map(plane: npt.NDArray[np.floating], size: int = 9) -> FloatArray:
     return scaled.astype(np.float32)
 
 
-def noise_level(
+def typical_noise(
     plane: npt.NDArray[np.floating],
     within: tuple[float, float] | None = None,
     mask: BoolArray | None = None,
@@ -72,11 +72,11 @@ def noise_level(
     Source: Christianson et al., AJR 205, 2015 (global noise level: the histogram's mode);
     leaving out edges is ours.
     """
-    levels = noise_map(plane, size)
+    local = noise_map(plane, size)
     # A noiseless area's rounding must not count as its noise.
-    where = levels > max(1e-6 * float(np.ptp(plane)), 1e-36, least)
+    where = local > max(1e-6 * float(np.ptp(plane)), 1e-36, least)
     # Beside a flat place, an edge's deviation stands out; noise alone spreads less than this.
-    where &= levels < _EDGE_RATIO * minimum_filter(levels, 2 * size - 1)
+    where &= local < _EDGE_RATIO * minimum_filter(local, 2 * size - 1)
     if within is not None:
         mean = uniform_filter(plane.astype(np.float64), size)
         where &= (mean >= within[0]) & (mean <= within[1])
@@ -86,7 +86,7 @@ def noise_level(
         raise MeasurementError(
             f"only {int(where.sum())} pixels show noise, expected {_FEWEST_PIXELS} or more"
         )
-    return _mode(np.log(levels[where].astype(np.float64)))
+    return _mode(np.log(local[where].astype(np.float64)))
 
 
 def _mode(logarithms: RealArray) -> float:

@@ -14,7 +14,7 @@ from ratcli.errors import MeasurementError
 from ratcli.physics import Degradation
 from ratcli.physics.ct import CtDose, calibrate_photons, low_dose_noise
 from ratcli.physics.kernels import MEDIUM_SMOOTH, Kernel
-from ratcli.physics.local_noise import noise_level
+from ratcli.physics.local_noise import typical_noise
 from ratcli.physics.seeds import plane_generator
 from ratcli.scan import BoolArray, FloatArray
 
@@ -86,7 +86,7 @@ def _photons(
 
 
 def scan_noise_hu(values: FloatArray) -> float | None:
-    """Return the noise of soft tissue; see `noise_level`.
+    """Return the noise of soft tissue; see `typical_noise`.
 
     Args:
         values: `(1, H, W)` in HU.
@@ -95,6 +95,6 @@ def scan_noise_hu(values: FloatArray) -> float | None:
         Standard deviation in HU; None with fewer than 200 flat pixels of soft tissue.
     """
     try:
-        return noise_level(values[0], _TISSUE_HU, least=_LEAST_HU)
+        return typical_noise(values[0], _TISSUE_HU, least=_LEAST_HU)
     except MeasurementError:
         return None

@@ -112,5 +112,5 @@ def test_the_ratio_is_in_the_json() -> None:
 
 def test_a_background_that_is_no_region_is_refused() -> None:
     text = '{"regions": [{"name": "a", "disc": [9, 9, 4], "background": "b"}]}'
-    with pytest.raises(UsageError, match="'b' is no region"):
+    with pytest.raises(UsageError, match="'b' is not among the regions"):
         regions_from_json(text)

@@ -89,7 +89,7 @@ def test_pooled_figures_are_those_of_the_whole_volume(found: Evaluation) -> None
 
 def test_noise_falls_by_the_share_that_was_taken(found: Evaluation) -> None:
     rows = {row.image: row for row in found.noise}
-    assert rows["restored"].level / rows["input"].level == pytest.approx(0.2, rel=0.05)
+    assert rows["restored"].noise / rows["input"].noise == pytest.approx(0.2, rel=0.05)
     assert rows["input"].spectrum is not None
     assert rows["restored"].spectrum is not None
     ratio = rows["restored"].spectrum.integral / rows["input"].spectrum.integral
@@ -173,7 +173,7 @@ def test_without_a_reference_physics_and_residual_remain() -> None:
 def test_a_restored_scan_alone_still_has_noise() -> None:
     result = evaluate(_comparison(reference=None, input=None))
     assert result.residual == ()
-    assert result.noise[0].level == pytest.approx(3.0, rel=0.1)
+    assert result.noise[0].noise == pytest.approx(3.0, rel=0.1)
     assert "was not checked" in result.verdict
 
 

@@ -147,7 +147,7 @@ def test_one_bad_scan_does_not_stop_the_others(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--window", "5,1"], 2, "is no window"),
+        (["--window", "5,1"], 2, "is not a window"),
         (["--baseline", "median"], 2, "no baseline 'median'"),
         (["--protocol", "rat-paper"], 2, "maps one window"),
         (["--regions", "missing.json"], 3, "missing.json does not exist"),

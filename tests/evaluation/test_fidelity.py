@@ -158,7 +158,7 @@ def test_windows_are_parsed_from_numbers_and_names() -> None:
 
 @pytest.mark.parametrize("text", ["300,-100", "soft", "1,2,3", "nan,3", ""])
 def test_a_window_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no window"):
+    with pytest.raises(UsageError, match="not a window"):
         parse_window(text, "HU")
 
 

@@ -38,7 +38,7 @@ def test_the_spectrum_of_water_integrates_to_its_variance(water: Evaluation) -> 
 
 def test_the_noise_of_water_is_that_of_a_standard_kernel(water: Evaluation) -> None:
     # The difference of the phantom's two slices has 3.5 HU a slice.
-    assert water.noise[0].level == pytest.approx(3.5, abs=0.3)
+    assert water.noise[0].noise == pytest.approx(3.5, abs=0.3)
     spectrum = water.noise[0].spectrum
     assert spectrum is not None
     assert 0.2 < spectrum.peak_per_mm < 0.35

@@ -87,7 +87,7 @@ def test_a_shift_of_an_organ_by_five_units_is_caught_by_its_bias_alone() -> None
     check = _check(CLEAN + _noise(1), CLEAN + 5.0 * (LABELS == ORGAN))
     assert _failed(check) == {"region bias"}
     assert check.biases[ORGAN].bias == pytest.approx(5.0, abs=0.5)
-    assert f"region {ORGAN} left the input's by +" in check.verdict
+    assert f"region {ORGAN} moved by +" in check.verdict
 
 
 def test_an_invented_vessel_is_caught() -> None:

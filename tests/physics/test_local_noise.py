@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from ratcli.errors import MeasurementError
-from ratcli.physics.local_noise import MAD_TO_SD, noise_level, noise_map
+from ratcli.physics.local_noise import MAD_TO_SD, noise_map, typical_noise
 
 
 def _white(shape: tuple[int, ...], sd: float = 20.0, seed: int = 0) -> np.ndarray:
@@ -38,25 +38,25 @@ def test_the_noise_map_does_not_see_a_slope() -> None:
     assert levels[8:-8, 8:-8].max() < 1e-3
 
 
-def test_the_noise_level_ignores_edges() -> None:
+def test_the_noise_of_a_plane_ignores_edges() -> None:
     plane = _white((128, 128), sd=15.0)
     plane[::32] += 800.0
     plane[:, :20] += 300.0
     # The mode of 81-pixel deviations lies within 2 % of the truth; edges only add a tail.
-    assert noise_level(plane) == pytest.approx(15.0, rel=0.05)
+    assert typical_noise(plane) == pytest.approx(15.0, rel=0.05)
 
 
-def test_the_noise_level_is_taken_within_a_range_of_values() -> None:
+def test_the_noise_is_taken_within_a_range_of_values() -> None:
     plane = _white((128, 128), sd=15.0)
     plane[:, :90] = -1000.0 + 0.2 * plane[:, :90]
-    assert noise_level(plane, within=(-160, 240)) == pytest.approx(15.0, rel=0.05)
+    assert typical_noise(plane, within=(-160, 240)) == pytest.approx(15.0, rel=0.05)
 
 
-def test_a_noiseless_plane_has_no_noise_level() -> None:
+def test_a_noiseless_plane_has_no_noise() -> None:
     with pytest.raises(MeasurementError, match="only 0 pixels"):
-        noise_level(np.full((64, 64), 40.0))
+        typical_noise(np.full((64, 64), 40.0))
 
 
 def test_lower_deviations_than_the_least_do_not_count() -> None:
     with pytest.raises(MeasurementError, match="only 0 pixels"):
-        noise_level(_white((64, 64), sd=0.1), least=0.3)
+        typical_noise(_white((64, 64), sd=0.1), least=0.3)

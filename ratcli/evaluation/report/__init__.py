@@ -1,6 +1,6 @@
 """The report: one HTML file that needs nothing else, and an index of several.
 
-No network, no patient's data: what it knows of a scan is its figures, its pictures and the title
+It loads nothing from the network and has no patient data: only figures, pictures, and the title
 that the caller gives.
 """
 
@@ -130,7 +130,7 @@ def _size(found: Evaluation) -> str:
 
 
 def _data(gallery: Gallery) -> Markup:
-    """Return the pictures as JSON that may stand inside a script element."""
+    """Return the pictures as JSON that is safe inside a script element."""
     content = {
         "aspect": gallery.aspect,
         "scales": {

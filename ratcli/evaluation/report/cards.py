@@ -1,4 +1,4 @@
-"""The summary: verdicts in a sentence each."""
+"""The summary of a report: a verdict in one sentence on each kind of figure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cards(found: Evaluation) -> list[Card]:
 
 def _bias_card(found: Evaluation) -> Card | None:
     every = [row for row in found.regions if row.against != "nominal"]
-    # Of given regions the whole one is judged: its planes are many, and chance moves some.
+    # A given region is judged as a whole: some of its many planes differ by chance.
     rows = [row for row in every if row.plane is None] or every
     if not rows:
         return None
@@ -51,13 +51,13 @@ def _bias_card(found: Evaluation) -> Card | None:
     sure = [row for row in rows if row.bias.differs and limits is not None]
     beyond = [row for row in sure if limits and _beyond(row, limits.bias, limits.bias_share)]
     if not beyond:
-        text = f"In {len(rows)} regions no mean moved beyond the limit and its own 95 % interval."
+        text = f"No mean of {len(rows)} regions moved beyond the limit and its 95 % interval."
         return Card("Region means", GOOD if limits else NEUTRAL, text)
     worst = max(beyond, key=lambda row: abs(row.bias.bias))
     bias, digits = worst.bias, digits_of(found)
     text = (
-        f"{len(beyond)} of {len(rows)} region means moved beyond the limit; most, "
-        f"{worst.name}{in_plane(worst.plane)} by {signed(bias.bias, digits)} {unit_of(found)} "
+        f"{len(beyond)} of {len(rows)} region means moved beyond the limit, most of all "
+        f"{worst.name}{in_plane(worst.plane)}: by {signed(bias.bias, digits)} {unit_of(found)} "
         f"against the {worst.against} (95 % interval {interval(bias.low, bias.high, digits)})."
     )
     return Card("Region means", LOOK, text)
@@ -92,14 +92,14 @@ def _uptake_card(found: Evaluation) -> Card | None:
 def _noise_card(found: Evaluation) -> Card | None:
     rows = {row.image: row for row in found.noise}
     restored, noisy = rows.get(RESTORED), rows.get(INPUT)
-    if restored is None or math.isnan(restored.level):
+    if restored is None or math.isnan(restored.noise):
         return None
     unit = unit_of(found)
-    if noisy is None or math.isnan(noisy.level):
-        return Card("Noise", NEUTRAL, f"The noise level is {restored.level:.3g} {unit}.")
-    change = 100.0 * (restored.level / noisy.level - 1.0)
+    if noisy is None or math.isnan(noisy.noise):
+        return Card("Noise", NEUTRAL, f"The noise is {restored.noise:.3g} {unit}.")
+    change = 100.0 * (restored.noise / noisy.noise - 1.0)
     text = (
-        f"The noise level went from {noisy.level:.3g} to {restored.level:.3g} {unit} "
+        f"The noise went from {noisy.noise:.3g} to {restored.noise:.3g} {unit} "
         f"({signed(change, 0)} %)."
     )
     status = GOOD if change < 0 else LOOK
@@ -107,7 +107,7 @@ def _noise_card(found: Evaluation) -> Card | None:
         before, after = noisy.spectrum.mean_per_mm, restored.spectrum.mean_per_mm
         text += f" Its mean frequency went from {before:.2f} to {after:.2f}/mm"
         coarse = after < 0.8 * before
-        text += ": what is left is coarser than before." if coarse else "."
+        text += ": the remaining noise is coarser than before." if coarse else "."
         status = LOOK if coarse else status
     return Card("Noise", status, text)
 

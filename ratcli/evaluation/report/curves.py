@@ -32,7 +32,7 @@ def _noise_plots(found: Evaluation) -> list[Plot]:
 
 
 def _place(image: str) -> int:
-    """Sort images as the eye expects them: before, after, truth, then the rest."""
+    """Sort images: input, restored, reference, then the rest."""
     order = (INPUT, RESTORED, REFERENCE)
     return order.index(image) if image in order else len(order)
 
@@ -100,7 +100,7 @@ def _agreement_plots(found: Evaluation) -> list[Plot]:
         Plot(
             "Agreement of region means (Bland-Altman)",
             f"mean of restored and reference in {unit}",
-            f"restored less reference in {unit}",
+            f"restored minus reference in {unit}",
             [Trace("regions", pairs.means, pairs.differences, dots=True)],
             rules,
             from_zero=False,

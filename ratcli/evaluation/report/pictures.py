@@ -1,7 +1,7 @@
 """Pictures for the report: planes as small JPEG data that the page can show at any window.
 
 A plane's values are put into 256 levels that are fine in soft tissue and coarse in air and bone,
-so that the window can be moved in the browser. Figures never come from these pictures.
+so that the window can be moved in the browser. No figure is measured in these pictures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MARGIN_PX = 12
 
 @dataclass(frozen=True)
 class Scale:
-    """How levels 0 to 255 stand for values.
+    """Which value each gray level from 0 to 255 means.
 
     Attributes:
         values: `(256,)` the value of each level, rising.
@@ -113,7 +113,7 @@ def make_gallery(
         samples: planes to show.
         unit: of their values.
         spacing_mm: between planes, rows and columns.
-        budget: bytes for all of them, as they stand in the page.
+        budget: bytes for all of them, as encoded in the page.
     """
     if not samples:
         return None

@@ -189,6 +189,6 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _label(value: float) -> str:
-    """Return a tick's number: no power of ten for what four digits and a few zeros tell."""
+    """Return a tick's number, without a power of ten where a few zeros are enough."""
     text = f"{value:.4g}" if abs(value) < 1e4 or abs(value) >= 1e6 else f"{value:.0f}"
     return text.replace("-", "\N{MINUS SIGN}")

@@ -29,7 +29,7 @@ class ContrastRow:
     Attributes:
         image: its name.
         region: name of the region, or of a phantom's insert.
-        background: name of the region beside which it stands; `ring` for the pixels around it.
+        background: name of the region that it is compared with; `ring` for the pixels around it.
         contrast: the figures.
     """
 
@@ -44,9 +44,9 @@ class ContrastRows:
     """Contrast of given regions, and of a phantom's inserts, over all planes.
 
     Attributes:
-        regions: given ones; drawn ones without a named background, and those of a partition,
-            have no contrast.
-        inserts: discs by name; their outer 2 pixels count for nothing.
+        regions: given by the user. Drawn regions without a named background and regions of a
+            partition have no contrast.
+        inserts: discs by name; their outer 2 pixels are not measured.
     """
 
     regions: RegionSource | None

@@ -18,7 +18,7 @@ from ratcli.evaluation.noise import FEWEST_PATCHES, Spectrum, noise_power_spectr
 from ratcli.evaluation.patches import uniform_patches
 from ratcli.evaluation.views import ComparedView, cleanest, named_images
 from ratcli.evaluation.window import WINDOWS
-from ratcli.physics.local_noise import noise_level
+from ratcli.physics.local_noise import typical_noise
 from ratcli.scan import Box
 
 RealArray = npt.NDArray[np.float64]
@@ -32,24 +32,24 @@ class NoiseRow:
 
     Attributes:
         image: its name.
-        levels: noise level of each view, in the scan's unit; nan where it shows none.
+        noise_by_view: standard deviation in each view, in the scan's unit; nan where it shows none.
         spectrum: over uniform patches of all views, the same ones for each image; or None.
     """
 
     image: str
-    levels: tuple[float, ...]
+    noise_by_view: tuple[float, ...]
     spectrum: Spectrum | None
 
     @property
-    def level(self) -> float:
-        """Median of the levels, nan where there is none."""
-        finite = [level for level in self.levels if math.isfinite(level)]
+    def noise(self) -> float:
+        """Median over the views, nan if none shows noise."""
+        finite = [noise for noise in self.noise_by_view if math.isfinite(noise)]
         return float(np.median(finite)) if finite else math.nan
 
 
 @dataclass
 class NoiseRows:
-    """Noise levels, and spectra over patches that are the same for all images.
+    """Noise of each image, and spectra over patches that are the same for all images.
 
     Attributes:
         unit: of the scan; CT is measured in soft tissue.
@@ -61,7 +61,7 @@ class NoiseRows:
     spacing_mm: float | None
     # Below 14 pixels the plane fit takes more than 1.5 % of the variance.
     sides_px: tuple[int, ...] = (32, 16, 14)
-    _levels: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _noise: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _patches: dict[int, dict[str, list[RealArray]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -72,10 +72,10 @@ class NoiseRows:
         within = (soft.low, soft.high) if self.unit == "HU" else None
         for name, image in named_images(compared).items():
             try:
-                level = noise_level(image[0], within, compared.trusted)
+                noise = typical_noise(image[0], within, compared.trusted)
             except MeasurementError:
-                level = math.nan
-            self._levels[name].append(level)
+                noise = math.nan
+            self._noise[name].append(noise)
         for side in self.sides_px:
             boxes = self._boxes(compared, within, side)
             for name, image in named_images(compared).items():
@@ -110,15 +110,15 @@ class NoiseRows:
     def rows(self) -> tuple[NoiseRow, ...]:
         """Return a row for each image."""
         return tuple(
-            NoiseRow(name, tuple(levels), self._spectrum(name))
-            for name, levels in self._levels.items()
+            NoiseRow(name, tuple(noises), self._spectrum(name))
+            for name, noises in self._noise.items()
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Tell why there is no spectrum, if there is none."""
+        """Return why there is no spectrum, if there is none."""
         if self.spacing_mm is None:
             return ("No noise spectrum: the pixel spacing is not known, or not square.",)
-        if self._levels and not any(self._enough(side) for side in self.sides_px):
+        if self._noise and not any(self._enough(side) for side in self.sides_px):
             return (
                 f"No noise spectrum: fewer than {FEWEST_PATCHES} uniform patches of "
                 f"{self.sides_px[-1]} pixels were found.",

@@ -53,7 +53,7 @@ class UptakeRows:
     """Uptake in given regions, over the whole volume.
 
     Attributes:
-        regions: given ones.
+        regions: where to measure, given by the user.
         spacing_mm: between planes, rows and columns.
     """
 

@@ -55,7 +55,7 @@ def noise_table(found: Evaluation) -> FigureTable:
                 number(spectrum.anisotropy),
                 f"{spectrum.patches} × {spectrum.side_px} px",
             )
-        rows.append((row.image, number(row.level, digits), *cells))
+        rows.append((row.image, number(row.noise, digits), *cells))
     return FigureTable(
         "Noise",
         "Noise: the most frequent local standard deviation, median over planes. Spectrum: over "
