@@ -29,6 +29,9 @@ from ratcli.commands.scans import (
     task_names,
 )
 from ratcli.errors import UsageError
+from ratcli.network.settings import EngineSettings, Precision
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.settings import VIEWS
 from ratcli.scan import FloatArray
 from ratcli.tasks import TASKS, get_task
 
@@ -37,11 +40,9 @@ if TYPE_CHECKING:
     from ratcli.batch.restoring import RestoreWork
     from ratcli.batch.session import Batch
     from ratcli.commands.restore_report import RestoreReports
-    from ratcli.pipeline import RestoreSettings
 
 OUTPUTS = "What is written"
 NETWORK = "Network and regions"
-VIEWS = 8
 
 StrPath = str | os.PathLike[str]
 
@@ -56,7 +57,7 @@ class RestoreOptions(ScanOptions, BatchOptions):
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
     strength: float = option(
-        1.0,
+        RestoreSettings.strength,
         "How much of the restoration to apply, from 0 (unchanged) to 1 (full).",
         least=0, most=1, metavar="S", changes_pixels=True,
     )  # fmt: skip
@@ -66,7 +67,7 @@ class RestoreOptions(ScanOptions, BatchOptions):
         metavar="PATH",
     )
     device: str = option(
-        "auto",
+        EngineSettings.device,
         DEVICE_HELP,
         metavar="DEVICE",
     )
@@ -113,20 +114,20 @@ class RestoreOptions(ScanOptions, BatchOptions):
         metavar="N", group=NETWORK,
     )  # fmt: skip
     threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
-    precision: Literal["fp32", "bf16"] = option(
-        "fp32",
+    precision: Precision = option(
+        EngineSettings.precision,
         "Arithmetic of the network. bf16 is less exact, and faster on some devices.",
         group=SPEED,
         changes_pixels=True,
     )
     tile: int = option(
-        0,
+        EngineSettings.tile,
         "Side in pixels of the tiles that go through the network at once, to save memory of a GPU. "
         "The result changes only by rounding. 0, the default, uses whole planes.",
         least=0, metavar="PX", group=SPEED, changes_pixels=True,
     )  # fmt: skip
     pane_overlap: int = option(
-        64,
+        RestoreSettings.pane_overlap,
         "Overlap of neighbouring panes, in pixels of the input. Panes are the parts of a plane "
         "that is too large to be restored whole.",
         least=0, metavar="PX", group=SPEED, changes_pixels=True,
@@ -138,7 +139,7 @@ class RestoreOptions(ScanOptions, BatchOptions):
         metavar="SIZE", group=SPEED,
     )  # fmt: skip
     compile: bool = option(
-        False,
+        EngineSettings.compile,
         "Compile the network first, which takes about a minute; after that it is faster.",
         group=SPEED,
     )
@@ -256,8 +257,6 @@ def restore_settings(options: RestoreOptions) -> RestoreSettings:
         UsageError: no task was named, or values do not go together.
     """
     from ratcli.batch.pool import threads_each
-    from ratcli.network.settings import EngineSettings
-    from ratcli.pipeline import RestoreSettings
 
     if options.task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")

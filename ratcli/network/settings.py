@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ratcli.errors import UsageError
 
-PRECISIONS = ("fp32", "bf16")
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +30,13 @@ class EngineSettings:
 
     device: str = "auto"
     threads: int = 0
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     tile: int = 0
     batch: int = 0
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
+        if self.precision not in get_args(Precision):
             raise UsageError(f"precision must be fp32 or bf16, not '{self.precision}'")
         if self.tile < 0:
             raise UsageError(f"tile must be 0 or more pixels, not {self.tile}")
