@@ -184,9 +184,9 @@ def _patient(scan: FoundScan) -> str:
 def _dicom_patient(scan: ScanSource) -> str | None:
     """Return a hash of the PatientID, or None if it is blank; the PatientID itself is not kept."""
     from ratcli.formats.dicom.elements import text
-    from ratcli.formats.dicom.files import read_header
+    from ratcli.formats.dicom.headers import header_of
 
-    identity = text(read_header(scan.paths[0]).dataset, "PatientID")
+    identity = text(header_of(scan.paths[0], scan.headers).dataset, "PatientID")
     return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity else None
 
 

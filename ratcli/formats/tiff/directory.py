@@ -1,4 +1,10 @@
-"""Writing the frame of a TIFF: a header, the image file directories, and tags as bytes."""
+"""Writing the structure of a TIFF: its header, its image file directories, and tags as bytes.
+
+`tifffile.TiffWriter` is not used here. It writes a page from its first tile to its last, so that
+tiles which arrive in another order would be written to the disk twice; it does not copy pages in
+old-style JPEG (labels of some slides); and it leaves out tags of the source for which it writes
+values of its own, such as the resolution of a copied page.
+"""
 
 from __future__ import annotations
 
