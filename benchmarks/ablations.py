@@ -1,15 +1,15 @@
-"""What each part of the method gives: short trainings from one recipe that differ in one thing.
+"""What each part of the method contributes: short trainings that differ in one thing.
 
     python benchmarks/ablations.py --data DIR -o runs/ablations --steps 300 \
         [--variants base "beta 0"] [--json benchmarks/results/ablations.json]
     python benchmarks/ablations.py --docs docs/ablations.md [--json ...]
 
-Seed, budget, material and held-out patients are the same for all. An interrupted run goes on where
-it was: variants with figures are left alone, the others resume from their last checkpoint. With
-`--docs`, the table in that file is replaced by what the JSON holds.
+Seed, number of steps, scans and held-out patients are the same for all. The same command continues
+an interrupted run: variants that have figures are skipped, the others resume from their last
+checkpoint. `--docs` replaces the table in that file by the figures in the JSON file.
 
-A network without W-MSA (or R-MSA) keeps that attention's gate at zero, where it begins: the
-attention then adds nothing, and nothing else differs.
+In a network without W-MSA (or R-MSA), the gate of that attention stays at zero, its initial value,
+so that the attention adds nothing. Nothing else differs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a batch costs beside the network, and whether its memory stays flat.
+"""How much time a batch takes in addition to the network, and whether its memory grows.
 
     python benchmarks/batch.py [--slices 100] [--size 256] [--device cpu] [--json FILE]
 
-Throughput: a folder of single slices, whose partitions `ratcli.segment` has put into a cache; the
-time in the network over the time of the whole batch, both of the same run. Memory: one series;
-resident size after slice 50 and after the last.
+Time: a folder of single slices with partitions in a cache; the time in the network divided by the
+time of the batch, in the same run. Memory: one series; resident size after slice 50 and after the
+last slice.
 """
 
 from __future__ import annotations

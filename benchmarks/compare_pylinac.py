@@ -2,12 +2,12 @@
 
     python benchmarks/compare_pylinac.py
 
-pylinac pins an older pydicom than ratcli needs, so it is never a dependency: the script makes a
-virtual environment in a temporary folder (`--keep FOLDER`: there, and it is used again), installs
-pylinac into it and asks it for the spectrum of the same patches. pylinac's two-dimensional
-spectrum is in unit² mm² (IPEM report 32), its frequency axis runs from 0 to 1 and into the
-corners; only the two-dimensional spectra are compared. Exit code 1 if they differ by more than
-0.1 % of the highest value.
+pylinac needs an older pydicom than ratcli, so it cannot be a dependency. The script makes a virtual
+environment in a temporary folder (or in `--keep FOLDER`, which it uses again), installs pylinac in
+it, and lets it compute the spectrum of the same patches. pylinac's two-dimensional spectrum is in
+unit² mm² (IPEM report 32). Its radial axis runs from 0 to 1 and into the corners, so only the
+two-dimensional spectra are compared. Exit code 1 if they differ by more than 0.1 % of the highest
+value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The published formulation, written for comparison: a mask and logits of N x N for every head.
 
-Takes a network of ours and computes the same numbers the dense way, in the usual memory layout.
+Takes a network of rat and computes the same result in the dense way, in the usual memory layout.
 """
 
 from __future__ import annotations

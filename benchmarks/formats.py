@@ -1,12 +1,12 @@
-"""Every file of a folder through `rat info` and an identity restore: one row for each kind.
+"""Read every file of a folder and write it unchanged: one row for each kind of file.
 
     python benchmarks/formats.py ../shared/data [--only tiff] [--json benchmarks/results/f.json]
 
-A file is read, or refused with a reason, or it crashed the reader (which must not happen). Of what
-was read, all that `rat info` tells is measured; then its format's writer writes it without a
-change, and it is read again and compared: values (PET within half a slope, as its slopes are
-computed anew), geometry, and the verdict of the format's validators: nothing that they did not say
-of the source, too.
+A file is read, or refused with a reason, or it crashes the reader, which must not happen.
+Everything that `rat info` shows of a readable file is computed. Then the writer of its format
+writes it unchanged, and the copy is read and compared: values (PET to half a slope, because slopes
+are computed anew), geometry, and the messages of the validators of the format, which must not
+report anything that they do not report for the source.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Broken copies of small valid files through the readers: no crash, no hang, no more than 1 GB.
+"""Read broken copies of small valid files: no crash, no hang, at most 1 GB of memory.
 
     python benchmarks/fuzz_readers.py --minutes 10 [--seed 0] [--corpus ../shared/data/formats]
 
-Seeds are made here, one for each format, layout and codec; `--corpus` adds the small files of a
-folder. A case is a seed with bytes changed, cut out, doubled or cut off; it must be read or refused
-with a RatError within 20 seconds. Cases run in a process that is replaced when it dies. What failed
-is kept in `--keep`, with its case number.
+The script makes seed files, one for each format, layout and codec; `--corpus` adds the small files
+of a folder. A case is a seed file in which bytes are changed, removed, doubled or cut off. It must
+be read, or refused with a RatError, within 20 seconds. Cases run in a process that is replaced if
+it dies. Files that failed are kept in `--keep`, with the number of the case.
 """
 
 from __future__ import annotations

@@ -5,17 +5,18 @@
     python benchmarks/partition.py --tune --data DIR --sam FILE
 
 DIR holds the scans that `recipes/ct-denoise.toml` names; its held-out patients are used. SLIC and
-Felzenszwalb get as many regions as `superpixel` finds in the clean slice. Boundary recall is the
-share of edges of the clean slice (Canny in the soft-tissue window) with a border of the partition
-within two pixels; precision the reverse. The share of unexplained variance and the standard
-deviation inside regions are those of the clean slice in the partition of the noisy one, in soft
-tissue. ARI: adjusted Rand index between the partitions of the clean and the noisy slice. Seconds
-are CPU time; those of SLIC and Felzenszwalb include five and seven runs in search of that number.
+Felzenszwalb are set to give as many regions as `superpixel` finds in the clean slice. Recall is the
+fraction of the edges of the clean slice (Canny in the soft-tissue window) that have a border of a
+region within two pixels; precision is the fraction of the borders that have such an edge. The
+unexplained variance and the standard deviation inside regions are those of soft tissue in the clean
+slice, with the regions of the noisy one. ARI is the adjusted Rand index between the partitions of
+the clean and the noisy slice. Seconds are CPU time; those of SLIC and Felzenszwalb include five and
+seven runs to find the setting.
 
-`--speed` compares the masks of `sam-compact` with the package's `SamAutomaticMaskGenerator`, same
-weights and points, on one thread (random weights without FILE, whose masks all pass: the worst
-case, since every one is upscaled, enlarged and kept). `--tune` tries thresholds for masks on slices
-that the SAM was trained on, with noise of 25 HU.
+`--speed` compares the masks of `sam-compact` with those of `SamAutomaticMaskGenerator` of the
+package segment-anything, with the same weights and points, on one thread. Without FILE the weights
+are random, and all masks are kept: the worst case. `--tune` tries thresholds for masks on training
+slices of the SAM, with 25 HU of noise.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/pet_suv.py ../shared/data/pet/sts_001_wholebody_dicom
 
-The last layer of the small network is zero, so that it gives back what it gets; all else is
-what `rat restore --task pet-synthesis` does: conversion to SUV, window, the network's scale, and
-a slope for each slice. No voxel may be off by more than half a step of its slice.
+The last layer of the small network is zero, so its output is its input. Everything else is as in
+`rat restore --task pet-synthesis`: conversion to SUV, window, the scale of the network, and a slope
+for each slice. No voxel may change by more than half a step of its slice.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
     python benchmarks/phantoms.py [DATA]
 
 DATA is the folder with `ct/singles/rtutils_water_phantom_*` (uniform water, GE, 5 mm) and
-`ct_paired/philips_head_phantom/*` (plastic objects in an air-filled head, three reconstructions
-of one scan). Prints a table on stderr and JSON on stdout; exit code 1 if an integral differs
-from the patches' variance about their plane fits by more than 2 %. Beside it stands the ratio to
-the raw variance, which slopes near walls and in small objects raise; none are left in the
-difference of the two water slices.
+`ct_paired/philips_head_phantom/*` (plastic objects in an air-filled head, three reconstructions of
+one scan). Prints a table on stderr and JSON on stdout. The exit code is 1 if an integral differs by
+more than 2 % from the variance of the patches about their plane fits. The table also has the ratio
+to the raw variance, which is larger where values slope, near walls and in small objects. The
+difference of the two water slices has no such slopes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Quality on patients that no training saw: the networks against tuned classical methods.
+"""Quality on patients that no training used: the networks and tuned classical methods.
 
     python benchmarks/quality.py --task all --data DIR [--planes 2] [--json benchmarks/results]
 

@@ -1,11 +1,11 @@
-"""Restore real scans as a user would, and let the standard's tools judge what came out.
+"""Restore real scans as a user would, and check the results with validators.
 
     python benchmarks/real_scans.py --data DIR [--json FILE]
 
 Each row is one call of `rat restore`. `dciodvfy` counts error lines that the input did not have;
 `dcmdump` and `dcm2niix` must read every file. Noise is the most frequent local standard deviation
-in soft tissue before and after; HU shift is the mean change there; padding and values outside the
-task's window must come back bit for bit.
+in soft tissue before and after; HU shift is the mean change there. Padding and values outside the
+task's window must be identical.
 """
 
 from __future__ import annotations

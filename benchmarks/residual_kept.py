@@ -4,10 +4,10 @@
 
 Planes are restored once and then keep different shares; see `ratcli/pipeline/kept_residual.py`.
 
-1. Slices of real patients at lower doses: the table of `quality.py`. By the training's patients
-   the numbers in the registry were chosen.
-2. Procedural slices, whose truth is known: gain over the input in dB, PSNR over [-160, 240] HU,
-   mean and least.
+1. Slices of real patients at lower doses: the table of `quality.py`. The numbers in the registry
+   were chosen on training patients.
+2. Procedural slices with a known noise-free version: gain over the input in dB, PSNR over [-160,
+   240] HU, mean and lowest.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def variants(entry: WeightsEntry) -> Mapping[str, ResidualKept | None]:
     """Return what is compared, the weights' own last."""
     own = entry.residual_kept
     if own is None:
-        raise SystemExit(f"the registry tells nothing that results of {entry.name} keep")
+        raise SystemExit(f"the registry has no residual_kept for {entry.name}")
     least = replace(own, error=0.0, slope=0.0, along_px=0.0)
     return {
         "nothing": None,

@@ -1,14 +1,14 @@
-"""A CT network where it could fail: nearly no noise, twice too much, and a real scanner's.
+"""A CT network in difficult cases: hardly any noise, too much noise, and a real scanner's noise.
 
     python benchmarks/robustness.py --data DIR [--json benchmarks/results/robustness-ct.json]
 
-1. Identity: procedural slices of unseen seeds, whose truth is known, of little noise.
-   A slice of full dose must come back within 0.2 dB: PSNR against the truth at least the input's
-   less 0.2. Below that noise, the table tells where harm begins.
-2. Strong noise: twice the highest that the recipe trains on; restored must beat the input, against
-   the truth of procedural slices and against real held-out slices of usual dose.
-3. Noise whose figures are those of real quarter-dose abdomen scans (Mayo, B30), on held-out
-   abdomens: the figures of the noise beside the real ones, and what is gained.
+1. Hardly any noise: procedural slices of new seeds with a known noise-free version. At full dose
+   the PSNR of the result against that version must be at most 0.2 dB below that of the input. Below
+   that noise, the table shows where the network begins to do harm.
+2. Strong noise, twice the highest of the recipe: the result must be better than the input, against
+   the noise-free version of procedural slices and against real held-out slices of usual dose.
+3. Noise like that of real quarter-dose abdomen scans (Mayo, B30), on held-out abdomens: the figures
+   of the simulated and of the real noise, and the gain.
 
 PSNR over [-160, 240] HU and over [-1024, 3072] HU.
 """

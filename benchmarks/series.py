@@ -1,10 +1,10 @@
-"""What `rat restore` takes for a whole series, beside its network and its partition alone.
+"""How long `rat restore` takes for a series, compared with its network and partition alone.
 
     python benchmarks/series.py [--slices 50] [--size 512] [--threads 2] [--partition NAME]
 
-Runs the command as a user does, on a series made of the example, in a process of its own: start,
-weights, reading, writing and all. The two ratios that matter come from that one run: the time of
-the series over what its network and partition took, and the seconds a slice.
+Runs the command as a user does, in its own process, on a series made from the example; start,
+weights, reading and writing are included. Prints two figures of that run: the time of the series
+divided by the time of its network and partition, and the seconds for each slice.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Time of the simulators, and the figures of their noise beside those of real scans.
+"""Time of the simulators, and figures of their noise compared with those of real scans.
 
     python benchmarks/simulation.py [--data ../shared/data] [--json FILE]
 
-The CT figures stand beside those of real quarter-dose abdomen scans (Mayo, B30, soft tissue). Real
-slices from the data folder are used where it exists, procedural ones otherwise.
+The CT figures are compared with those of real quarter-dose abdomen scans (Mayo, B30, soft tissue).
+Slices are real if the data folder exists, otherwise procedural.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Memory and time of an x4 of a whole slide: 20000 x 20000 in, 80000 x 80000 out.
+"""Memory and time to enlarge a whole slide four times: from 20000 x 20000 to 80000 x 80000.
 
-The network is a cheap stand-in that repeats pixels, so that reader and writer are measured:
+The network is a stand-in that only repeats pixels, so that reader and writer are measured:
 
     python benchmarks/slides.py --size 20000 --folder /tmp
 """

@@ -3,11 +3,12 @@
     python benchmarks/speed.py [--sizes 128 256 512] [--networks compact full] [--threads 2]
     python benchmarks/speed.py --profile [--sizes 512] [--threads 1]
 
-Variants take turns, so that a busy machine slows all of them alike; each figure is the least of
-its repeats. Memory is the peak resident size of a process of its own, less that of one that only
-loaded the network. Rates count the multiplications and additions of the region formulation
-exactly. Prints a table and writes JSON to `benchmarks/results/`. `--profile` tells where the time
-goes instead; with one thread it takes processor time, which a busy machine hardly raises.
+Variants take turns, so that other work on the machine slows all of them equally; each figure is the
+lowest of its repeats. Memory is the peak resident size of a process that runs the network, minus
+that of a process that only loads it. Rates count the multiplications and additions of the region
+formulation exactly. Prints a table and writes JSON to `benchmarks/results/`. `--profile` shows
+where the time goes instead; with one thread it measures processor time, which other work hardly
+raises.
 """
 
 from __future__ import annotations

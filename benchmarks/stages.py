@@ -1,4 +1,4 @@
-"""Where the time of the network goes: every operation timed, and told by the part it belongs to."""
+"""Where the time of the network goes: times every operation and sums the times by part."""
 
 from __future__ import annotations
 

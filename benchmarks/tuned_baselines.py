@@ -1,10 +1,10 @@
-"""Print the classical methods' usual settings: tuned on training planes at a quarter of the dose.
+"""Print settings of the classical methods, tuned on training planes at a quarter of the dose.
 
     python benchmarks/tuned_baselines.py --task pet-synthesis --data DIR [--patients 12]
 
-DIR holds the scans that `recipes/TASK.toml` names; one plane of each training patient is degraded
-as in `benchmarks/quality.py`, which prints the same lines for every condition. What is printed
-belongs into `ratcli/evaluation/baselines.py`.
+DIR contains the scans that `recipes/TASK.toml` names. A low-dose version of one plane of each
+training patient is simulated as in `benchmarks/quality.py`, which prints the same lines for every
+condition. Copy the output into `ratcli/evaluation/baselines.py`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Usage: python examples/make_examples.py [FOLDER]
 
-Nobody was scanned for them: anatomy is drawn from a seed and the noise is simulated. The same
-seed gives the same files.
+Nobody was scanned: the anatomy is generated from a seed, and the noise is simulated. The same seed
+gives the same files.
 """
 
 from __future__ import annotations

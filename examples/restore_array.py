@@ -1,4 +1,4 @@
-"""Restore an array from Python, and say how much nearer it is to the noise-free phantom.
+"""Restore an array from Python, and print its error against the noise-free phantom.
 
 Usage: python examples/restore_array.py
 """

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Restore a DICOM slice, and a series that lies in a folder of its own.
+# Restore a DICOM file, and a DICOM series in a folder.
 set -eu
 cd "$(dirname "$0")"
 out="${1:-restored}"

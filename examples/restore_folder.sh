@@ -1,6 +1,6 @@
 #!/bin/sh
-# Restore a folder of mixed formats, one file of it broken, and print a summary.
-# A second call does only what is left. Leaves exit code 8, since one file cannot be read.
+# Restore a folder with files of several formats, one of them broken, and print a summary.
+# A second call restores only what is left. The exit code is 8, because one file cannot be read.
 set -u
 cd "$(dirname "$0")"
 out="${1:-restored}/folder"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Restore a NIfTI volume. The file does not tell its unit; its values look like Hounsfield units.
+# Restore a NIfTI volume. The file does not contain its unit, so --unit gives it.
 set -eu
 cd "$(dirname "$0")"
 out="${1:-restored}"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Restore a TIFF in Hounsfield units, a little milder, and keep what was removed.
+# Apply 80 % of the restoration to a TIFF in Hounsfield units, and save what was removed.
 set -eu
 cd "$(dirname "$0")"
 out="${1:-restored}"
