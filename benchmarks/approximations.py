@@ -1,8 +1,8 @@
-"""What tiles, split regions and half precision change, on held-out slices at quarter dose.
+"""Measures how tiles, split regions and half precision change held-out slices at quarter dose.
 
     python benchmarks/approximations.py --data DIR
 
-Each row restores the same slices: PSNR over [-160, 240] HU against the slice of usual dose, and
+Each row restores the same slices: PSNR over [-160, 240] HU against the slice of full dose, and
 the difference from the whole plane in float32 over soft tissue and over all pixels.
 """
 

@@ -1,4 +1,4 @@
-"""The published formulation, written for comparison: a mask and logits of N x N for every head.
+"""The published formulation, for comparison: a mask and logits of N x N for every head.
 
 Takes a network of rat and computes the same result in the dense way, in the usual memory layout.
 """

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shutil
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -29,6 +27,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from format_validators import verdict
 
 from ratcli.commands.suitability import measure_range, suitability
 from ratcli.errors import RatError
@@ -38,7 +37,6 @@ from ratcli.tasks import TASKS
 
 IDENTITY = Derivation("identity", "Nothing was changed.", "identity", version="benchmark")
 STORED_PET_STEPS = 32767
-CHECKED_FILES = 3  # of a series, by a validator
 HEAD = (
     "files", "scans", "read", "refused", "crashed", "fit", "values=", "geom.=", "valid", "bad",
 )  # fmt: skip
@@ -134,10 +132,10 @@ def examine(source: ScanSource, kind: str, name: str) -> Result:
     try:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "out" + source.suffix) if source.format != "none" else Path(folder)
-            tasks = tell_tasks(target)
+            tasks = tasks_that_fit(target)
             values, geometry = write_and_compare(target, out)
-            told = verdict(source, out)
-            return Result(kind, name, files, "read", "", tasks, values, geometry, told)
+            found = verdict(source, out)
+            return Result(kind, name, files, "read", "", tasks, values, geometry, found)
     except RatError as error:
         reason = f"{type(error).__name__}: {error}".replace(source.paths[0].name, "FILE")
         return Result(kind, name, files, "refused", reason)
@@ -149,7 +147,7 @@ def examine(source: ScanSource, kind: str, name: str) -> Result:
         return Result(kind, name, files, "crashed", reason)
 
 
-def tell_tasks(source: ScanSource | Path) -> tuple[str, ...]:
+def tasks_that_fit(source: ScanSource | Path) -> tuple[str, ...]:
     """Find out what `rat info` tells beyond the header: the range, and the tasks that fit."""
     with open_scan(source) as reader:
         measure_range(reader)
@@ -192,56 +190,6 @@ def same_values(before: ScanReader, after: ScanReader) -> bool:
         if not np.allclose(first, second, rtol=0, atol=allowed, equal_nan=True):
             return False
     return True
-
-
-def verdict(source: ScanSource, out: Path) -> str:
-    """Let the validators look at a result; faults that the source has are none of ours."""
-    checks = {"dicom": dicom_faults, "nifti": nifti_faults, "tiff": tiff_faults}
-    pairs = list(zip(source.paths, written_files(source, out), strict=False))[:CHECKED_FILES]
-    try:
-        faults = [checks[source.format](new) - checks[source.format](old) for old, new in pairs]
-    except FileNotFoundError:
-        return "no tool"
-    return "bad" if any(faults) or not pairs else "good"
-
-
-def written_files(source: ScanSource, out: Path) -> list[Path]:
-    """List what was written, in the order of the source's files."""
-    if not out.is_dir():
-        return [out]
-    return sorted(path for path in out.rglob("*") if path.is_file())
-
-
-def run(tool: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a validator; FileNotFoundError where it is not installed."""
-    path = shutil.which(tool, path="/usr/bin") or shutil.which(tool)
-    if path is None:
-        raise FileNotFoundError(tool)
-    command = [path, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-
-
-def dicom_faults(path: Path) -> set[str]:
-    """Return dciodvfy's errors, without the values in them."""
-    told = run("dciodvfy", path)
-    lines = (told.stdout + told.stderr).splitlines()
-    return {line.split("<")[0].strip() for line in lines if line.startswith("Error")}
-
-
-def nifti_faults(path: Path) -> set[str]:
-    """Return nifti_tool's verdict; it knows NIfTI-1 only."""
-    told = run("nifti_tool", "-check_hdr", "-infiles", path)
-    return set() if "GOOD" in told.stdout + told.stderr else {"header"}
-
-
-def tiff_faults(path: Path) -> set[str]:
-    """Return which of libtiff, vips and (for a slide) OpenSlide cannot open a file."""
-    faults = {tool for tool in ("tiffinfo",) if run(tool, path).returncode}
-    if run("vips", "avg", path).returncode:
-        faults.add("vips")
-    if path.suffix == ".svs" and run("openslide-show-properties", path).returncode:
-        faults.add("openslide")
-    return faults
 
 
 def report(results: list[Result]) -> dict[str, object]:

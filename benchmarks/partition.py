@@ -1,4 +1,4 @@
-"""Partitions of held-out slices: do they follow anatomy, and do they stay the same under noise?
+"""Measures whether partitions of CT slices follow anatomy, and whether noise changes them.
 
     python benchmarks/partition.py --data DIR [--noise 25 40] [--slices 3] [--sam FILE] [--json F]
     python benchmarks/partition.py --speed [--sam FILE]
@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, gaussian_filter
+from partition_scores import SOFT, TASK, adjusted_rand_index, borders, inside, near
 from skimage.feature import canny
 from skimage.segmentation import felzenszwalb, slic
 
@@ -44,8 +44,7 @@ from ratcli.partition.sam_model import COMPACT, build_sam
 from ratcli.partition.sam_weights import load_sam
 from ratcli.physics.ct import low_dose_noise, sample_dose
 from ratcli.regions import LabelArray
-from ratcli.scan import BoolArray, FloatArray
-from ratcli.tasks import get_task
+from ratcli.scan import FloatArray
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
 from ratcli.training.recipe_files import read_recipe
@@ -54,8 +53,6 @@ from research.sam.recipe import read_sam_recipe
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 RECIPE = RECIPES / "ct-denoise.toml"
 SAM_RECIPE = RECIPES / "sam-compact-points.toml"
-TASK = get_task("ct-denoise")
-SOFT = (-0.5, 0.5)  # -160 to 240 HU in the network's units
 Method = Callable[[FloatArray, int], LabelArray]
 
 
@@ -108,43 +105,6 @@ def by_felzenszwalb(plane: FloatArray, count: int) -> LabelArray:
         low, high = (scale, high) if labels.max() + 1 > count else (low, scale)
     assert best is not None
     return best
-
-
-def borders(labels: LabelArray) -> BoolArray:
-    found = np.zeros(labels.shape, np.bool_)
-    found[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    found[:-1] |= labels[:-1] != labels[1:]
-    return found
-
-
-def near(mask: BoolArray) -> BoolArray:
-    y, x = np.mgrid[-2:3, -2:3]
-    return binary_dilation(mask, y**2 + x**2 <= 4)
-
-
-def adjusted_rand_index(one: LabelArray, other: LabelArray) -> float:
-    """Hubert and Arabie 1985."""
-    pairs = one.ravel().astype(np.int64) * (int(other.max()) + 1) + other.ravel()
-
-    def same(labels: np.ndarray) -> float:
-        counts = np.bincount(labels).astype(np.float64)
-        return float((counts * (counts - 1) / 2).sum())
-
-    both, a, b = same(pairs), same(one.ravel()), same(other.ravel())
-    expected = a * b / (one.size * (one.size - 1) / 2)
-    most = (a + b) / 2
-    return 1.0 if most == expected else (both - expected) / (most - expected)
-
-
-def inside(clean: FloatArray, labels: LabelArray) -> tuple[float, float]:
-    """Unexplained share of variance, and standard deviation in HU, in soft tissue."""
-    values = np.clip(clean[0], *SOFT)
-    tissue = np.abs(gaussian_filter(clean[0], 1.0)) < 0.35
-    x, regions = values[tissue], labels[tissue]
-    counts = np.bincount(regions)
-    means = np.bincount(regions, x) / np.maximum(counts, 1)
-    rest = float(((x - means[regions]) ** 2).mean())
-    return rest / float(x.var()), float(np.sqrt(rest)) * TASK.gain
 
 
 def noisy_plane(plane: TargetPlane, noise_hu: float, seed: int) -> FloatArray:

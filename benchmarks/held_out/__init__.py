@@ -1,1 +1,1 @@
-"""How each task is judged on patients that no training saw."""
+"""Measures each task on patients that were not used for training."""

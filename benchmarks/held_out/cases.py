@@ -1,4 +1,4 @@
-"""Degraded planes beside what they are compared with, and methods that restore them."""
+"""Degraded planes with their references, and the methods that restore them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""CT: a slice of usual dose gets the noise that a lower dose would add.
+"""CT: adds the noise of a lower dose to a slice of full dose.
 
-The noise is simulated in the projections, `sqrt(1/d - 1)` times the slice's own noise level. The
-slice of usual dose is the reference, and noisy itself.
+The noise is simulated in the projections, with `sqrt(1/d - 1)` times the noise of the slice. The
+slice of full dose is the reference, which is noisy, too.
 """
 
 from __future__ import annotations

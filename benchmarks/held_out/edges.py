@@ -1,4 +1,4 @@
-"""What a method leaves of an edge: discs are planted into a real slice, and restored with it.
+"""Measures how sharp an edge stays: discs are added to a real slice, and restored with it.
 
 The same slice is restored with and without the disc, and the difference shows the disc as the
 method renders it among real anatomy and noise. The planted disc, seen through a medium smooth

@@ -1,7 +1,7 @@
-"""PET: a plane of full counts gets the noise that fewer counts would add.
+"""PET: adds the noise of fewer counts to a plane of full counts.
 
-Prompts are thinned in the sinogram and reconstructed by OSEM; only the noise that the plane does
-not have yet is added. The plane of full counts is the reference, and noisy itself.
+Fewer prompts are drawn in the sinogram and reconstructed by OSEM; only the missing noise is added.
+The plane of full counts is the reference, which is noisy, too.
 """
 
 from __future__ import annotations

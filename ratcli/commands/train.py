@@ -89,14 +89,9 @@ def train(
     """
     settled = settle(TrainOptions, options, changes)
     out = _needed(settled.out, "--out", "a folder for the run")
-    if settled.resume not in (None, "last"):
-        raise UsageError(f"--resume takes 'last', not '{settled.resume}'")
     if settled.publish is not None:
         return _publish(settled, settled.publish, out)
-    if settled.tensorboard:
-        from ratcli.training.board import check_installed
-
-        check_installed()
+    _check_options(settled)
     data = _needed(settled.data, "--data", "the scans to learn from")
     recipe = _recipe(settled, out)
     _check_folder(settled, out)
@@ -108,6 +103,16 @@ def train(
 
 
 takes(TrainOptions)(train)
+
+
+def _check_options(options: TrainOptions) -> None:
+    """Refuse a run that could not go on, before anything is read."""
+    if options.resume not in (None, "last"):
+        raise UsageError(f"--resume takes 'last', not '{options.resume}'")
+    if options.tensorboard:
+        from ratcli.training.board import check_installed
+
+        check_installed()
 
 
 def _needed(path: Path | None, word: str, what: str) -> Path:
