@@ -10,9 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-
-from typing_extensions import Self
 
 from ratcli import __version__
 from ratcli.batch.evaluation_jobs import EvaluationJob
@@ -30,6 +27,7 @@ from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.stored import from_data, to_data
 from ratcli.formats import open_scan
+from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
@@ -100,7 +98,7 @@ class EvaluateWork:
         return EvaluateWorker(keeps_pages=self.keeps_pages)
 
 
-class ComparedReader:
+class ComparedReader(ClosingReader):
     """Reads the restored scan of a pair, and holds the other ones open.
 
     Args:
@@ -128,15 +126,8 @@ class ComparedReader:
         """Return where a restored plane holds no measurement; see `ScanReader.padding`."""
         return self.comparison.restored.padding(plane)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close all scans."""
         self._stack.close()
 
 

@@ -11,7 +11,9 @@ from ratcli.batch.digest import files_digest
 from ratcli.batch.pages import Pages
 from ratcli.batch.plan import Job, Plan, find_inputs, numbered
 from ratcli.errors import UsageError
+from ratcli.evaluation.patients import PatientRule
 from ratcli.formats import ScanSource, find_scans
+from ratcli.formats.patients import patient_of
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class EvaluationJob(Job):
 
     Attributes:
         others: the other scans, by the names of `ComparedWith`.
+        place: path below the folder that was named, without a suffix; see `patient_of`.
         more_files: other files on which the figures depend.
         page_facts: rows for the page's table of provenance.
     """
 
     others: Mapping[str, ScanSource] = field(default_factory=dict)
+    place: str = ""
     more_files: tuple[Path, ...] = ()
     page_facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -59,6 +63,12 @@ class EvaluationJob(Job):
     def sources(self) -> dict[str, ScanSource]:
         """All scans by name."""
         return {"restored": self.source, **self.others}
+
+    def patient(self, counts: PatientRule) -> str:
+        """Return which patient the scan is of, by what counts as one patient."""
+        if counts == "header":
+            return patient_of(self.source, self.place)
+        return self.name if counts == "scan" else str(self.source.folder)
 
     def inputs_digest(self) -> str:
         """Return one SHA-256 of all that is read; scans that change their places change it."""
@@ -90,6 +100,7 @@ def find_evaluations(
             scan.source,
             scan.source.name,
             Path(),
+            place=scan.name.removesuffix(scan.source.suffix),
             others={
                 name: _partner(name, scan.source, candidates, len(found))
                 for name, candidates in partners.items()

@@ -91,9 +91,10 @@ class EvaluateOptions(ScanOptions, RunOptions):
         None, "Factor from Bq/ml to SUV. Without it, rat computes it from the header.",
         least=0, metavar="F", group=MEASURE, changes_pixels=True,
     )  # fmt: skip
-    patient: Literal["scan", "folder"] = option(
+    patient: Literal["scan", "folder", "header"] = option(
         "scan",
-        "What counts as one patient in means and intervals over several scans: a scan or a folder.",
+        "What counts as one patient in means and intervals over several scans: a scan, a folder, "
+        "or all scans with the same PatientID (DICOM) or sub-NAME in the file name (header).",
         group=MEASURE,
     )
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ratcli import __version__
 from ratcli.batch.evaluating import EvaluateWork, MeasuredScan, measured_scan
-from ratcli.batch.evaluation_jobs import ComparedWith, find_evaluations, prepared
+from ratcli.batch.evaluation_jobs import ComparedWith, EvaluationJob, find_evaluations, prepared
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.pages import Pages, plan_pages, versions, write_index, write_text
@@ -66,7 +66,7 @@ class Results:
         is_continued: whether files of an earlier part of this batch may be replaced.
     """
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[EvaluationJob, ...]
     pages: Pages | None
     options: EvaluateOptions
     is_continued: bool
@@ -110,15 +110,12 @@ class Results:
             write_text(self.options.csv, text, self.if_exists)
         over = None
         if len(done) > 1:
-            scans = [(self._patient(job), one.found) for job, one in done]
+            scans = [(job.patient(self.options.patient), one.found) for job, one in done]
             over = PatientFigures(over_patients(scans), self.options.patient)
         if self.pages is not None and self.pages.index is not None and done:
             entries = [IndexEntry(one.name, job.output.name, one.found) for job, one in done]
             write_index(self.pages.index, entries, over, overwrite=self.if_exists != "error")
         return over
-
-    def _patient(self, job: Job) -> str:
-        return job.name if self.options.patient == "scan" else str(job.source.folder)
 
 
 class _FigureListener:
@@ -156,7 +153,8 @@ def _prepare(restored: Sequence[Path], options: EvaluateOptions) -> PreparedEval
     # What an earlier part of this batch wrote is written again, with the rows of all scans.
     is_continued = options.resume and options.manifest is not None and options.manifest.exists()
     batch = Batch(plan, _header(options, others), batch_settings(options))
-    results = Results(batch.every_job, pages, options, is_continued)
+    every_job = tuple(job for job in plan.jobs if isinstance(job, EvaluationJob))
+    results = Results(every_job, pages, options, is_continued)
     results.check_free(batch.jobs)
     return PreparedEvaluation(batch, work, results)
 

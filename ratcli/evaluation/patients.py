@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ratcli.evaluation.comparison import RESTORED
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.summary import Summary, summarise
+
+PatientRule = Literal["scan", "folder", "header"]
+"""What counts as one patient: a scan, a folder of scans, or what the header or the name says."""
 
 WHOLE = "all"
 FIDELITY_FIGURES = ("psnr_db", "ssim", "rmse")
@@ -40,11 +44,11 @@ class PatientFigures:
 
     Attributes:
         figures: a summary of each.
-        patient: what counts as one patient: `scan`, or `folder` for all scans of a folder.
+        patient: what counts as one patient.
     """
 
     figures: Mapping[Figure, Summary]
-    patient: str
+    patient: PatientRule
 
 
 def over_patients(found: Sequence[tuple[str, Evaluation]]) -> dict[Figure, Summary]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +11,12 @@ import numpy as np
 
 from ratcli.errors import InputNotFoundError, UnsuitableInputError
 from ratcli.formats import ScanSource, find_scans, open_scan, split_name
+from ratcli.formats.patients import patient_of
 from ratcli.scan import FloatArray, ScanReader
 from ratcli.task import Task
 from ratcli.training.examples import TargetPlane
 from ratcli.training.pictures import find_pictures, read_picture
 from ratcli.training.plane_store import PlaneStore
-
-# Names as BIDS has them: sub-01_ses-2_pet.nii.gz is patient sub-01.
-_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,7 @@ def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[FoundSc
 def find_patients(root: Path, task: Task) -> list[FoundScan]:
     """List all scans in a folder, each with its patient.
 
-    A DICOM scan's patient is its PatientID. Elsewhere each file or folder directly in `root` is
-    one patient; files `sub-NAME_...` of the same NAME are one. Links to folders are followed.
+    What a patient is, `patient_of` says. Links to folders are followed.
 
     Raises:
         InputNotFoundError: no such folder, or no scan in it.
@@ -110,7 +106,7 @@ def find_patients(root: Path, task: Task) -> list[FoundScan]:
     except InputNotFoundError:
         if not scans:
             raise
-    return [replace(scan, patient=_patient(scan)) for scan in scans]
+    return [replace(scan, patient=patient_of(_on_disk(scan), scan.key)) for scan in scans]
 
 
 def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
@@ -130,6 +126,10 @@ def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
             values = _values(reader, number, task) * np.float32(factor)
             plane = TargetPlane(scan.patient, values.astype(np.float32), spacing)
             yield PlacedPlane(plane, positions[number])
+
+
+def _on_disk(scan: FoundScan) -> ScanSource | None:
+    return scan.source if isinstance(scan.source, ScanSource) else None
 
 
 def _find_entry(root: Path, entry: str, task: Task) -> list[FoundScan]:
@@ -169,25 +169,6 @@ def _scan_key(scan: ScanSource, root: Path) -> str:
 def _below(folder: Path, root: Path) -> Path:
     folder, root = folder.absolute(), root.absolute()
     return folder.relative_to(root) if folder.is_relative_to(root) else Path()
-
-
-def _patient(scan: FoundScan) -> str:
-    if isinstance(scan.source, ScanSource) and scan.source.format == "dicom":
-        patient = _dicom_patient(scan.source)
-        if patient is not None:
-            return patient
-    top = scan.key.split("/")[0]
-    subject = _SUBJECT.match(top)
-    return subject.group() if subject else top
-
-
-def _dicom_patient(scan: ScanSource) -> str | None:
-    """Return a hash of the PatientID, or None if it is blank; the PatientID itself is not kept."""
-    from ratcli.formats.dicom.elements import text
-    from ratcli.formats.dicom.headers import header_of
-
-    identity = text(header_of(scan.paths[0], scan.headers).dataset, "PatientID")
-    return hashlib.sha256(identity.encode()).hexdigest()[:16] if identity else None
 
 
 def _checked(reader: ScanReader, scan: FoundScan, task: Task) -> tuple[float, float]:

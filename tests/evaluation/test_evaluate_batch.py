@@ -167,6 +167,18 @@ def test_the_first_failure_may_end_the_batch(rat: Run, folder: Path, measured: l
     assert len(measured) < SCANS - 1
 
 
+def test_scans_of_one_subject_are_one_patient(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("sub-1_ses-1", "sub-1_ses-2", "sub-2_ses-1")):
+        (folder / "out" / f"p{number}_ct-denoise.nii.gz").rename(folder / "out" / f"{name}.nii.gz")
+        (folder / "full" / f"p{number}.nii.gz").rename(folder / "full" / f"{name}.nii.gz")
+    words = [folder / "out", "--reference", folder / "full", "--unit", "HU", "--json", "-q"]
+    assert main(["evaluate", *map(str, words), "--patient", "header"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]
+    assert {row["patients"] for row in summary} == {2}
+
+
 def test_a_dry_run_measures_and_writes_nothing(
     rat: Run, folder: Path, measured: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.comparison import RESTORED
 from ratcli.evaluation.noise import FEWEST_PATCHES, Spectrum, noise_power_spectrum
-from ratcli.evaluation.patches import uniform_patches
+from ratcli.evaluation.uniform_patches import uniform_patches
 from ratcli.evaluation.views import ComparedView, cleanest, named_images
 from ratcli.evaluation.window import WINDOWS
 from ratcli.physics.local_noise import typical_noise

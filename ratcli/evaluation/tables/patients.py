@@ -10,6 +10,8 @@ from ratcli.evaluation.tables.reference import FIDELITY_DIGITS
 from ratcli.evaluation.tables.table import Column, FigureTable
 from ratcli.evaluation.tables.texts import interval, number
 
+_COUNTED = {"scan": "scans", "folder": "folders", "header": "by header or name"}
+
 
 def patients_table(over: PatientFigures) -> FigureTable:
     """Return figures over patients with their intervals, those of whole scans first."""
@@ -17,7 +19,7 @@ def patients_table(over: PatientFigures) -> FigureTable:
     rows = tuple(_cells(over, *key) for key in sorted(keys, key=lambda key: (key[1] != WHOLE, key)))
     count = max((summary.count for summary in over.figures.values()), default=0)
     return FigureTable(
-        f"Over {count} patients ({over.patient}s): mean ± SD [95 % interval]",
+        f"Over {count} patients ({_COUNTED[over.patient]}): mean ± SD [95 % interval]",
         "Mean ± standard deviation [95 % bootstrap interval of the mean], each patient counted "
         "once. RMSE and bias in the unit of the window or of the values; the data range is the "
         "window's width.",

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.evaluation.given_regions import Disc
-from ratcli.evaluation.patches import uniform_patches
+from ratcli.evaluation.uniform_patches import uniform_patches
 
 BODY = Disc(100.4, 98.2, 80.0)
 
