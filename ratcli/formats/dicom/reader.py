@@ -54,6 +54,7 @@ class DicomReader(ClosingReader):
     Attributes:
         sources: the files, in order.
         planes: the frames of all files, in order.
+        info: facts about the scan.
     """
 
     def __init__(self, sources: Sequence[FrameFile], assume_unit: str | None = None) -> None:
@@ -64,12 +65,7 @@ class DicomReader(ClosingReader):
             for frame in range(source.layout.frames)
         )
         self._cache = DecodedCache(frame_bytes)
-        self._info = self._describe(assume_unit)
-
-    @property
-    def info(self) -> ScanInfo:
-        """Facts about the scan."""
-        return self._info
+        self.info = self._describe(assume_unit)
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
         """Read a plane, or a box of it, in the scan's unit.

@@ -32,6 +32,7 @@ class SlideReader(ClosingReader):
     Attributes:
         sources: the files.
         grid: how the slide is cut into tiles.
+        info: facts about the slide.
     """
 
     def __init__(
@@ -43,12 +44,7 @@ class SlideReader(ClosingReader):
         self._ends = list(itertools.accumulate(source.layout.frames for source in sources))
         self._max_pixels = max_pixels
         self._cache = DecodedCache(frame_bytes)
-        self._info = self._describe(assume_unit)
-
-    @property
-    def info(self) -> ScanInfo:
-        """Facts about the slide."""
-        return self._info
+        self.info = self._describe(assume_unit)
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
         """Read a box of the slide; missing tiles are white.

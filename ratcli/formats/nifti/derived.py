@@ -8,7 +8,7 @@ import numpy as np
 
 from ratcli.errors import OutputError
 from ratcli.formats.nifti.header import COMMENT_CODE, NiftiHeader
-from ratcli.formats.nifti.layout import Layout
+from ratcli.formats.nifti.layout import PlaneAxes
 from ratcli.scan import Derivation
 
 _EXTENDER = b"\1\0\0\0"
@@ -17,7 +17,7 @@ _MAGIC |= {(2, False): b"n+2\0\r\n\x1a\n", (2, True): b"ni2\0\r\n\x1a\n"}
 
 
 def derived_head(
-    source: NiftiHeader, layout: Layout, derivation: Derivation, *, paired: bool
+    source: NiftiHeader, layout: PlaneAxes, derivation: Derivation, *, paired: bool
 ) -> bytes:
     """Return all bytes before the voxels: header, extensions of the source, and a comment.
 
@@ -54,7 +54,7 @@ def _comment(derivation: Derivation, byte_order: str) -> bytes:
     return (head + data).ljust(size, b"\0")
 
 
-def _refine(fields: Any, layout: Layout, shape: tuple[int, ...], scale: int) -> None:
+def _refine(fields: Any, layout: PlaneAxes, shape: tuple[int, ...], scale: int) -> None:
     """Make the grid finer in the header; the corner of the volume stays where it is."""
     qform = _qform(fields)
     longest = int(np.iinfo(fields["dim"].dtype).max)
@@ -89,7 +89,7 @@ def _qform(fields: Any) -> Any:
         return np.eye(4)
 
 
-def _forget_slice_timing(fields: Any, layout: Layout) -> None:
+def _forget_slice_timing(fields: Any, layout: PlaneAxes) -> None:
     slice_axis = fields.get_dim_info()[2]
     if slice_axis in layout.axes[1:]:
         for name in ("slice_code", "slice_start", "slice_end", "slice_duration"):

@@ -244,7 +244,9 @@ def _scaling(fields: Any) -> tuple[float, float]:
     if slope == 0 or not math.isfinite(slope):
         return 1.0, 0.0  # the standard: no scaling
     if not math.isfinite(intercept):
-        raise UnreadableInputError(f"the header scales by {slope:g}, but adds {intercept:g}")
+        raise UnreadableInputError(
+            f"the header has slope {slope:g} and intercept {intercept:g}, expected numbers"
+        )
     return slope, intercept
 
 

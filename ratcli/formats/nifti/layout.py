@@ -15,7 +15,7 @@ AffineArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Layout:
+class PlaneAxes:
     """How to cut a voxel array into planes as a viewer shows them.
 
     Attributes:
@@ -70,11 +70,11 @@ class Layout:
         return refined
 
 
-STORED_ORDER = Layout((2, 1, 0), (False, False, False))
+STORED_ORDER = PlaneAxes((2, 1, 0), (False, False, False))
 """Planes along the third voxel axis, for files with an affine that gives no directions."""
 
 
-def anatomical(affine: AffineArray, shape: tuple[int, int, int]) -> Layout:
+def anatomical(affine: AffineArray, shape: tuple[int, int, int]) -> PlaneAxes:
     """Choose axial planes, columns to the patient's left and rows to the back.
 
     A volume of one plane keeps that plane in any orientation; rows then go to the feet if they
@@ -93,7 +93,7 @@ def anatomical(affine: AffineArray, shape: tuple[int, int, int]) -> Layout:
     column, row = (world for world in range(3) if world != plane)
     positive = [bool(cosines[world, order[world]] > 0) for world in range(3)]
     flips = (positive[plane] != (plane == 2), positive[row], positive[column])
-    return Layout((order[plane], order[row], order[column]), flips)
+    return PlaneAxes((order[plane], order[row], order[column]), flips)
 
 
 def _cosines(affine: AffineArray) -> AffineArray | None:

@@ -16,6 +16,8 @@ from ratcli.formats.nifti.streams import GZIP_MAGIC, copy_to_disk
 from ratcli.formats.quantise import StoredArray, to_native
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
+_MOST_COPIED_BYTES = 1 << 33
+
 
 class NiftiReader(ClosingReader):
     """An open NIfTI scan.
@@ -84,8 +86,13 @@ class NiftiReader(ClosingReader):
 
     @property
     def _is_copied(self) -> bool:
-        """Whether voxels are read from a copy: gzipped ones, or planes along the first axis."""
-        return self._packed or self.layout.axes[0] == 0
+        """Whether voxels are read from a copy: gzipped ones, or planes along the first axis.
+
+        Such a plane is spread over the whole file. A file that is too large for a copy is read
+        slowly.
+        """
+        is_spread = self.layout.axes[0] == 0
+        return self._packed or (is_spread and self.header.data_bytes <= _MOST_COPIED_BYTES)
 
     def _open(self) -> IO[bytes]:
         header = self.header

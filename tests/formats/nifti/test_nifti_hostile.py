@@ -157,7 +157,7 @@ def test_an_absurd_offset_is_refused(tmp_path, offset):
         ({"datatype": 128, "bitpix": 24}, "RGB colours"),
         ({"datatype": 1, "bitpix": 1}, "single bits"),
         ({"datatype": 777}, "data type code 777"),
-        ({"scl_slope": 2.0, "scl_inter": np.nan}, "adds nan"),
+        ({"scl_slope": 2.0, "scl_inter": np.nan}, "slope 2 and intercept nan, expected numbers"),
         ({"qform_code": 1, "quatern_b": 5.0}, "no rotation"),
     ],
 )
