@@ -27,7 +27,8 @@ from ratcli.physics.gridding import PITCH_PX, radial_grid
 from ratcli.physics.pet import expected_image, low_count_noise
 from ratcli.physics.pet_counts import PetCounts
 from ratcli.physics.projector import Geometry, forward_project
-from research.back_projection import FAN_FAST, reconstruct
+from research.back_projection import reconstruct
+from research.fan_beam import FAN_FAST
 
 MAYO = {
     "std_hu": "22-37",

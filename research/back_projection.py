@@ -1,6 +1,6 @@
 """Filtered back-projection, parallel and fan beam: the slow reference for the gridding.
 
-Coordinates and geometries are those of `ratcli.physics.projector`. The turned planes of all
+Coordinates are those of `ratcli.physics.projector`. The turned planes of all
 quadrants travel as channels over one grid, as there.
 """
 
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ratcli.physics.projector import FAN, Geometry, ramp
+from ratcli.physics.projector import Geometry, ramp
+from research.fan_beam import FanGeometry
 
 Response = Callable[[Tensor], Tensor]
 """Gain of a reconstruction kernel over frequencies in 1/mm at the centre of rotation."""
 
 _CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 26}
-
-FAN_FAST = replace(FAN, views=576)
-"""Half the views: with twice the photons in each, noise of the same power and spectrum."""
 
 
 def reconstruct(
@@ -68,7 +65,7 @@ def filter_projections(
     if response is not None:
         frequency = torch.fft.rfftfreq(padded, geometry.pitch_mm, device=sinogram.device)
         gain = gain * response(frequency)
-    if geometry.source_mm is not None:
+    if isinstance(geometry, FanGeometry):
         gamma = geometry.bin_positions(sinogram.device) / geometry.source_mm
         sinogram = sinogram * gamma.cos()
     spectrum = torch.fft.rfft(sinogram, padded)
@@ -118,7 +115,7 @@ def _smear(
         part = slice(start, start + step)
         cos, sin = views[part].cos()[:, None], views[part].sin()[:, None]
         across = (axis * cos)[:, None, :] + (axis * sin)[:, :, None]  # (views, N, N)
-        if geometry.source_mm is None:
+        if not isinstance(geometry, FanGeometry):
             yield part, None, across * scale
             continue
         ahead = geometry.source_mm + (axis * sin)[:, None, :] - (axis * cos)[:, :, None]

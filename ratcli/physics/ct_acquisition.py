@@ -12,10 +12,16 @@ from torch.nn import functional as F
 from ratcli.physics.ct_dose import CtDose
 from ratcli.physics.gridding import PITCH_PX, RadialGrid
 from ratcli.physics.log_counts import FLOOR, log_moments
-from ratcli.physics.projector import FAN, Geometry, forward_project
+from ratcli.physics.projector import Geometry, forward_project
 
 WATER_PER_MM = 0.0192
 """Linear attenuation of water near 70 keV."""
+
+VIEWS = 1152
+"""Views in a turn of the simulated scanner."""
+
+PITCH_MM = 0.7046
+"""Distance of its readings at the centre of rotation, as of a common 64-row scanner."""
 
 _BOWTIE_MM = 250.0
 _COARSE_PX = 128
@@ -56,7 +62,7 @@ class CtAcquisition:
         coarse, pitch_mm, geometry = _coarse(hu, spacing_mm, grid)
         raw = _soften(forward_project(coarse, pitch_mm, geometry), dose.hardening)
         flux = _flux(raw, geometry.bin_positions(hu.device), dose)
-        merged = FAN.views / grid.views * PITCH_PX * spacing_mm / FAN.pitch_mm
+        merged = VIEWS / grid.views * PITCH_PX * spacing_mm / PITCH_MM
         photons = torch.full((len(hu),), dose.photons, device=hu.device)
         if dose.noise_hu is not None:
             tissue = _tissue_weights(coarse, pitch_mm, geometry)

@@ -16,7 +16,7 @@ class CtDose:
     Attributes:
         fraction: dose d as a fraction of the full one.
         photons: I0, photons of a detector reading without patient at full dose; readings as
-            `projector.FAN` has them (0.7 mm at the centre, 1152 views a turn).
+            `ct_acquisition` has them (0.7 mm at the centre, 1152 views a turn).
         electronic: standard deviation of the electronic noise, in photons.
         bowtie: k in exp(-k u^2), u = 1 at 250 mm from the central ray: photons lost to the filter.
         modulation: exponent of the tube current over a view's attenuation; 0 constant, 0.5 ideal.

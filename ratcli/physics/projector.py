@@ -1,9 +1,7 @@
-"""Line integrals of a plane, parallel and fan beam, and the ramp that reconstructs them, in torch.
+"""Line integrals of a plane along parallel rays, and the ramp that reconstructs them, in torch.
 
 Coordinates: x to the right, y down, both 0 at the centre of the plane. The ray `(theta, t)` is the
-line `x cos(theta) + y sin(theta) = t`. A fan view `beta` has its source at
-`source_mm (-sin(beta), cos(beta))`; its bin at fan angle `gamma` is the ray
-`(beta + gamma, source_mm sin(gamma))`: an equiangular detector, as in third-generation scanners.
+line `x cos(theta) + y sin(theta) = t`.
 
 A square plane turned by 90 degrees is the same plane seen from other views, so all views of one
 quadrant serve the others too: the turned planes travel as channels over one grid.
@@ -23,19 +21,17 @@ _CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 26}
 
 @dataclass(frozen=True)
 class Geometry:
-    """Views and detector of a scanner.
+    """Parallel rays: views and detector.
 
     Attributes:
-        views: projections over 360 degrees (fan) or 180 degrees (parallel); a multiple of 4.
+        views: projections over 180 degrees; a multiple of 4.
         bins: detector bins.
         pitch_mm: distance of neighbouring bins, as seen at the centre of rotation.
-        source_mm: distance of the source from the centre of rotation; None for parallel rays.
     """
 
     views: int
     bins: int
     pitch_mm: float
-    source_mm: float | None = None
 
     def __post_init__(self) -> None:
         if self.views % 4 or self.views <= 0:
@@ -43,8 +39,8 @@ class Geometry:
 
     @property
     def turns(self) -> int:
-        """Quadrants that the views cover: 4 for a fan, 2 for parallel rays."""
-        return 2 if self.source_mm is None else 4
+        """Quadrants that the views cover."""
+        return 2
 
     def first_quadrant(self, device: torch.device) -> Tensor:
         """Return the angles of the first quadrant's views, `(views / turns,)` in radians."""
@@ -56,9 +52,14 @@ class Geometry:
         index = torch.arange(self.bins, device=device, dtype=torch.float32)
         return (index - (self.bins - 1) / 2) * self.pitch_mm
 
+    def rays(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return angle and offset in mm of all rays of the first quadrant's views, flat."""
+        theta = self.first_quadrant(device)[:, None].expand(-1, self.bins)
+        return theta.flatten(), self.bin_positions(device)[None, :].expand_as(theta).flatten()
 
-FAN = Geometry(views=1152, bins=736, pitch_mm=0.7046, source_mm=595.0)
-"""736 bins of 1.2856 mm at 1085.6 mm from a source 595 mm away: a common 64-row scanner."""
+    def ramp_distance(self, bins: Tensor) -> Tensor:
+        """Return the distance in mm over which the ramp acts on bins so many places apart."""
+        return bins * self.pitch_mm
 
 
 def forward_project(planes: Tensor, spacing_mm: float, geometry: Geometry) -> Tensor:
@@ -78,7 +79,7 @@ def forward_project(planes: Tensor, spacing_mm: float, geometry: Geometry) -> Te
     Source: Joseph, IEEE TMI 1(3):192, 1982.
     """
     batch, size = _square(planes)
-    theta, t = _rays(geometry, planes.device)
+    theta, t = geometry.rays(planes.device)
     turned = torch.cat([planes.rot90(turn, (1, 2)) for turn in range(geometry.turns)])
     sums = turned.new_zeros(turned.shape[0], theta.numel())
     steep = theta.cos().abs() >= theta.sin().abs()
@@ -99,20 +100,6 @@ def _square(planes: Tensor) -> tuple[int, int]:
     if planes.ndim != 3 or planes.shape[1] != planes.shape[2]:
         raise ValueError(f"planes must be square, (B, N, N), not {tuple(planes.shape)}")
     return planes.shape[0], planes.shape[1]
-
-
-def _rays(geometry: Geometry, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return angle and offset in mm of all rays of the first quadrant's views, flat."""
-    views = geometry.first_quadrant(device)[:, None]
-    position = geometry.bin_positions(device)[None, :]
-    if geometry.source_mm is None:
-        theta = views.expand(-1, geometry.bins)
-        t = position.expand_as(theta)
-    else:
-        gamma = position / geometry.source_mm
-        theta = views + gamma
-        t = (geometry.source_mm * gamma.sin()).expand_as(theta)
-    return theta.flatten(), t.flatten()
 
 
 def _chunk(device: torch.device, elements: int) -> int:
@@ -138,13 +125,10 @@ def ramp(geometry: Geometry, length: int, device: torch.device) -> Tensor:
     """
     index = torch.arange(length, device=device, dtype=torch.float64)
     index = torch.minimum(index, length - index)
-    angle = index * geometry.pitch_mm
-    if geometry.source_mm is not None:
-        # (gamma / sin(gamma))^2 turns the ramp over offsets into one over fan angles.
-        angle = geometry.source_mm * torch.sin(angle / geometry.source_mm)
+    distance = geometry.ramp_distance(index)
     odd = index % 2 == 1
-    kernel = torch.where(odd, -1 / (math.pi * angle).square(), torch.zeros_like(angle))
+    kernel = torch.where(odd, -1 / (math.pi * distance).square(), torch.zeros_like(distance))
     kernel[0] = 1 / (4 * geometry.pitch_mm**2)
-    kernel[angle <= 0] = torch.where(index == 0, kernel, torch.zeros_like(kernel))[angle <= 0]
+    kernel[distance <= 0] = torch.where(index == 0, kernel, torch.zeros_like(kernel))[distance <= 0]
     spectrum: Tensor = torch.fft.rfft(kernel).real
     return (spectrum * geometry.pitch_mm).float()

@@ -18,8 +18,8 @@ from ratcli.physics.ct import (
     mu_to_hu,
     sample_dose,
 )
+from ratcli.physics.ct_acquisition import PITCH_MM, VIEWS
 from ratcli.physics.kernels import Kernel
-from ratcli.physics.projector import FAN
 
 SIZE, SPACING = 192, 1.0
 PLAIN = CtDose(
@@ -47,7 +47,7 @@ def centre(noise: Tensor, half: int = 12) -> Tensor:
 def expected_variance(dose: CtDose, diameter_mm: float) -> float:
     """HU^2 at the middle of a cylinder: pi^2 / views x pitch x variance x integral of (f A)^2."""
     counts = dose.photons * dose.fraction * math.exp(-WATER_PER_MM * diameter_mm)
-    scale = (1000 / WATER_PER_MM) ** 2 * math.pi**2 / FAN.views * FAN.pitch_mm
+    scale = (1000 / WATER_PER_MM) ** 2 * math.pi**2 / VIEWS * PITCH_MM
     return scale / counts * dose.kernel.noise_gain(2.0)
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from ratcli.physics.gridding import PITCH_PX, radial_grid
 from ratcli.physics.projector import Geometry, forward_project, ramp
 from research.back_projection import reconstruct
+from research.fan_beam import FanGeometry
 
-FAN = Geometry(views=360, bins=320, pitch_mm=0.9, source_mm=400.0)
+FAN = FanGeometry(views=360, bins=320, pitch_mm=0.9, source_mm=400.0)
 PARALLEL = Geometry(views=240, bins=320, pitch_mm=0.9)
 BOTH = pytest.mark.parametrize("geometry", [FAN, PARALLEL], ids=["fan", "parallel"])
 SIZE, SPACING = 192, 1.0
@@ -27,11 +28,11 @@ def disc(radius: float, x: float = 0.0, y: float = 0.0, over: int = 6) -> Tensor
 
 def chords(geometry: Geometry, radius: float, x: float, y: float) -> Tensor:
     """The length of every ray in a disc, `(views, bins)`, from geometry alone."""
-    turn = math.pi if geometry.source_mm is None else 2 * math.pi
+    turn = math.pi / 2 * geometry.turns
     theta = torch.arange(geometry.views)[:, None] * (turn / geometry.views)
     position = (torch.arange(geometry.bins) - (geometry.bins - 1) / 2) * geometry.pitch_mm
     t = position[None].expand(geometry.views, -1)
-    if geometry.source_mm is not None:
+    if isinstance(geometry, FanGeometry):
         theta = theta + position / geometry.source_mm
         t = geometry.source_mm * torch.sin(t / geometry.source_mm)
     off = x * theta.cos() + y * theta.sin() - t
