@@ -88,7 +88,7 @@ def spectrum_figures(spectrum: Spectrum) -> dict[str, object]:
         "integral_over_raw": spectrum.integral / spectrum.raw_variance,
         "peak_per_mm": spectrum.peak_per_mm,
         "mean_per_mm": spectrum.mean_per_mm,
-        "patches": f"{spectrum.patches} of {spectrum.side_px} px",
+        "patches": f"{spectrum.patches} of {spectrum.patch_side_px} px",
     }
 
 

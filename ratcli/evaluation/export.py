@@ -7,7 +7,6 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +19,22 @@ from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.rows.regions import RegionRow
 from ratcli.evaluation.summary import Summary
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 _BASE_COLUMNS = (
     "image", "plane", "region", "pixels", "mean", "sd", "against", "other_mean",
     "bias", "bias_low", "bias_high",
 )  # fmt: skip
+
+# What JSON has of curves, in place of their fields; and figures that follow from the fields.
+_FIGURES: dict[type, tuple[str, ...]] = {
+    Spectrum: (
+        "variance", "raw_variance", "integral", "peak_per_mm", "mean_per_mm", "mean_2d_per_mm",
+        "anisotropy", "patches", "patch_side_px", "radial_per_mm", "radial_power",
+    ),
+    Transfer: (
+        "f50_per_mm", "f10_per_mm", "contrast", "noise", "frequency_per_mm", "transfer",
+    ),
+}  # fmt: skip
+_MORE: dict[type, tuple[str, ...]] = {Contrast: ("cnr",)}
 
 
 def as_dict(found: Evaluation) -> dict[str, object]:
@@ -128,55 +136,19 @@ def _fidelity_cells(fidelity: Fidelity) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     """Return a value as JSON knows it; arrays of two axes (maps) are left out."""
-    if isinstance(value, Spectrum):
-        return _spectrum(value)
-    if isinstance(value, Transfer):
-        return _transfer(value)
-    if isinstance(value, Contrast):
-        return {**_parts(value), "cnr": _plain(value.cnr)}
     if is_dataclass(value) and not isinstance(value, type):
-        return _parts(value)
+        names = _FIGURES.get(type(value)) or tuple(part.name for part in fields(value))
+        parts = {name: getattr(value, name) for name in (*names, *_MORE.get(type(value), ()))}
+        return {name: _plain(part) for name, part in parts.items() if not _is_map(part)}
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, np.ndarray):
-        return [_plain(part) for part in value.tolist()]
+        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _parts(value: DataclassInstance) -> dict[str, object]:
-    parts = {part.name: getattr(value, part.name) for part in fields(value)}
-    return {name: _plain(part) for name, part in parts.items() if not _is_map(part)}
-
-
-def _spectrum(value: Spectrum) -> dict[str, object]:
-    return {
-        "variance": value.variance,
-        "raw_variance": value.raw_variance,
-        "integral": value.integral,
-        "peak_per_mm": value.peak_per_mm,
-        "mean_per_mm": value.mean_per_mm,
-        "mean_2d_per_mm": value.mean_2d_per_mm,
-        "anisotropy": value.anisotropy,
-        "patches": value.patches,
-        "patch_side_px": value.side_px,
-        "radial_per_mm": value.radial_per_mm.tolist(),
-        "radial_power": value.radial_power.tolist(),
-    }
-
-
-def _transfer(value: Transfer) -> dict[str, object]:
-    return {
-        "f50_per_mm": _plain(value.f50_per_mm),
-        "f10_per_mm": _plain(value.f10_per_mm),
-        "contrast": value.contrast,
-        "noise": value.noise,
-        "frequency_per_mm": value.frequency_per_mm.tolist(),
-        "transfer": value.transfer.tolist(),
-    }
 
 
 def _is_map(value: object) -> bool:

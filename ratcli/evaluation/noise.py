@@ -38,7 +38,7 @@ class Spectrum:
     patches: int
 
     @property
-    def side_px(self) -> int:
+    def patch_side_px(self) -> int:
         """Side of a patch in pixels."""
         return len(self.axis_per_mm)
 

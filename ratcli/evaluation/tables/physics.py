@@ -53,7 +53,7 @@ def noise_table(found: Evaluation) -> FigureTable:
                 number(spectrum.peak_per_mm, 3),
                 number(spectrum.mean_per_mm, 3),
                 number(spectrum.anisotropy),
-                f"{spectrum.patches} × {spectrum.side_px} px",
+                f"{spectrum.patches} × {spectrum.patch_side_px} px",
             )
         rows.append((row.image, number(row.noise, digits), *cells))
     return FigureTable(
