@@ -15,11 +15,6 @@ PARTIAL_SUFFIX = ".rat-partial"
 """End of a temporary name; a run that was killed may leave such a file behind."""
 
 
-def is_partial(path: Path) -> bool:
-    """Return whether a name is that of an unfinished output."""
-    return path.name.startswith(".") and path.name.endswith(PARTIAL_SUFFIX)
-
-
 @contextlib.contextmanager
 def output_errors(path: Path) -> Iterator[None]:
     """Turn an OSError inside the block into an OutputError that names the output.

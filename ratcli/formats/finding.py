@@ -139,9 +139,9 @@ def _without_voxels(paths: list[Path]) -> list[Path]:
 
 
 def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource]:
-    from ratcli.formats import dicom
+    from ratcli.formats.dicom.series import find_series
 
-    found = dicom.find_series(paths, series_uid=series_uid)
+    found = find_series(paths, series_uid=series_uid)
     folders = [common_folder(series.paths) for series in found if series.is_folder]
     shared, seen = Counter(folders), Counter[Path]()
     sources = []
@@ -167,9 +167,9 @@ def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource
 
 
 def _is_container(name: str, path: Path) -> bool:
-    from ratcli.formats import dicom
+    from ratcli.formats.dicom.containers import is_container
 
-    return name == "dicom" and dicom.is_container(path)
+    return name == "dicom" and is_container(path)
 
 
 def _nothing_found(path: Path, recursive: bool, series_uid: str | None) -> InputNotFoundError:

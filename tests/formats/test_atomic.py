@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ratcli.errors import OutputError
-from ratcli.formats.atomic import PartialFile, PartialFolder, is_partial, output_errors
+from ratcli.formats.atomic import PARTIAL_SUFFIX, PartialFile, PartialFolder, output_errors
 
 
 def test_a_file_stands_under_its_name_only_after_commit(tmp_path: Path) -> None:
@@ -19,7 +19,8 @@ def test_a_file_stands_under_its_name_only_after_commit(tmp_path: Path) -> None:
 def test_discarding_leaves_nothing(tmp_path: Path) -> None:
     partial = PartialFile(tmp_path / "scan.dcm")
     partial.path.write_bytes(b"half")
-    assert is_partial(partial.path)
+    assert partial.path.name.startswith(".")
+    assert partial.path.name.endswith(PARTIAL_SUFFIX)
     partial.discard()
     assert list(tmp_path.iterdir()) == []
 

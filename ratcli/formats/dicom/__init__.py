@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ratcli.formats.source import ScanSource
 from ratcli.scan import Derivation, ScanReader, ScanWriter
-
-if TYPE_CHECKING:
-    from ratcli.formats.dicom.series import DicomSeries
 
 _FIRST_GROUPS = (0x0002, 0x0008)
 
@@ -34,32 +29,6 @@ def sniff(head: bytes, path: Path) -> bool:
     return _starts_with_element(head)
 
 
-def is_container(path: Path) -> bool:
-    """Return whether a DICOM file refers to others: a zip archive or a DICOMDIR."""
-    from ratcli.formats.dicom.containers import is_container as stands_for_others
-
-    return stands_for_others(path)
-
-
-def _starts_with_element(head: bytes) -> bool:
-    """Return whether the first eight bytes are an element of group 0002 or 0008, any syntax."""
-    if len(head) < 12:
-        return False
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    for order in ("<", ">"):
-        group, element, length = struct.unpack(f"{order}HHI", head[:8])
-        if group in _FIRST_GROUPS and element <= 0x0070 and (explicit or length <= 128):
-            return True
-    return False
-
-
-def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[DicomSeries]:
-    """Group files into series, see `ratcli.formats.dicom.series.find_series`."""
-    from ratcli.formats.dicom.series import find_series as find
-
-    return find(paths, series_uid=series_uid)
-
-
 def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None) -> ScanReader:
     """Open the files of one series, see `ratcli.formats.open_scan`."""
     from ratcli.formats.dicom.reader import open_series
@@ -74,3 +43,15 @@ def create_scan(
     from ratcli.formats.dicom.writer import create_series
 
     return create_series(reader, path, derivation, overwrite=overwrite)
+
+
+def _starts_with_element(head: bytes) -> bool:
+    """Return whether the first eight bytes are an element of group 0002 or 0008, any syntax."""
+    if len(head) < 12:
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    for order in ("<", ">"):
+        group, element, length = struct.unpack(f"{order}HHI", head[:8])
+        if group in _FIRST_GROUPS and element <= 0x0070 and (explicit or length <= 128):
+            return True
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from ratcli.formats.dicom.elements import code, number, text, uid
@@ -55,11 +54,6 @@ def describe(file: DicomFile, layout: PixelLayout, maps: list[ValueMap]) -> dict
 def uid_name(value: str) -> str:
     """Return the registered name of an identifier, the number itself if it has none."""
     return UID(value).name[:64] if value else ""
-
-
-def source_kind(dataset: Dataset) -> str:
-    """Return the name of a header's SOP class, for messages."""
-    return uid_name(uid(dataset, "SOPClassUID")) or "no SOP class"
 
 
 def _compression(file: DicomFile) -> str:
