@@ -67,11 +67,6 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 class _Partial:
     """The common part of the two classes below."""
 
@@ -171,3 +166,8 @@ class PartialFolder(_Partial):
             old.rename(self.final)
             raise
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -89,14 +89,6 @@ class WholeTile(NamedTuple):
     values: StoredArray
 
 
-@dataclass
-class _OpenTile:
-    """A tile that is not whole yet: its values `(H, W, samples)`, and which of them arrived."""
-
-    values: StoredArray
-    arrived: BoolArray
-
-
 class TileAssembly:
     """Puts boxes together and returns each tile once it is complete; the others are in memory.
 
@@ -160,3 +152,11 @@ class TileAssembly:
             return None
         del self._open[tile]
         return opened.values
+
+
+@dataclass
+class _OpenTile:
+    """A tile that is not whole yet: its values `(H, W, samples)`, and which of them arrived."""
+
+    values: StoredArray
+    arrived: BoolArray

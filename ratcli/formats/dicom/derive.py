@@ -86,6 +86,15 @@ def set_layout(dataset: Dataset, layout: PixelLayout) -> None:
         dataset.PlanarConfiguration = int(layout.planar)
 
 
+def derived_type(image_type: str, derivation: Derivation) -> list[str]:
+    """Return an image type with DERIVED first, and STD_DEVIATION fourth for an uncertainty."""
+    values = image_type.split("\\") if image_type else ["", "PRIMARY"]
+    values = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
+    if derivation.method == "uncertainty":
+        values[3:4] = ["STD_DEVIATION"]
+    return values
+
+
 def _copy(source: FrameFile) -> Dataset:
     dataset = source.file.copy_header()
     for element in source.file.elements_after(source.end):
@@ -158,15 +167,6 @@ def _mark_loss(dataset: Dataset, source: FrameFile) -> None:
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionMethod = "ISO_10918_1"
     dataset.LossyImageCompressionRatio = f"{ratio:.4g}"
-
-
-def derived_type(image_type: str, derivation: Derivation) -> list[str]:
-    """Return an image type with DERIVED first, and STD_DEVIATION fourth for an uncertainty."""
-    values = image_type.split("\\") if image_type else ["", "PRIMARY"]
-    values = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
-    if derivation.method == "uncertainty":
-        values[3:4] = ["STD_DEVIATION"]
-    return values
 
 
 def _joined(old: str, new: str, length: int) -> str:

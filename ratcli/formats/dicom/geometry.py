@@ -79,6 +79,26 @@ def notices(planes: Sequence[PlaneGeometry]) -> list[str]:
     return found
 
 
+def scaled_position(
+    position: Sequence[float], orientation: Sequence[float], spacing: Sequence[float], scale: int
+) -> Vector:
+    """Return the centre of the first pixel on a grid `scale` times as fine, in mm.
+
+    The corner of the image stays, so the centre moves towards it by `(1 - 1/scale) / 2` of an
+    old pixel along both axes.
+
+    Args:
+        position: centre of the first pixel.
+        orientation: direction cosines of a row and of a column.
+        spacing: old distance between rows and between columns.
+        scale: new pixels for each old one.
+    """
+    shift = (1 - 1 / scale) / 2
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:6])
+    moved = along_row * spacing[1] + along_column * spacing[0]
+    return np.array(position, np.float64) - shift * moved
+
+
 def _steps(planes: Sequence[PlaneGeometry]) -> Vector | None:
     """Return the distances between neighbouring positions, without duplicates."""
     along = [distance(plane) for plane in planes]
@@ -121,23 +141,3 @@ def _tilt_degrees(planes: Sequence[PlaneGeometry]) -> float:
     if axis is None or length < 1e-3:
         return 0.0
     return math.degrees(math.acos(min(1.0, abs(float(axis @ along)) / length)))
-
-
-def scaled_position(
-    position: Sequence[float], orientation: Sequence[float], spacing: Sequence[float], scale: int
-) -> Vector:
-    """Return the centre of the first pixel on a grid `scale` times as fine, in mm.
-
-    The corner of the image stays, so the centre moves towards it by `(1 - 1/scale) / 2` of an
-    old pixel along both axes.
-
-    Args:
-        position: centre of the first pixel.
-        orientation: direction cosines of a row and of a column.
-        spacing: old distance between rows and between columns.
-        scale: new pixels for each old one.
-    """
-    shift = (1 - 1 / scale) / 2
-    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:6])
-    moved = along_row * spacing[1] + along_column * spacing[0]
-    return np.array(position, np.float64) - shift * moved

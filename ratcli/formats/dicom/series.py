@@ -40,26 +40,6 @@ class DicomSeries:
     headers: Mapping[Path, DicomFile] = field(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True)
-class _SeriesFile:
-    """Facts of a file for grouping and sorting; the parts of a slide share `image`."""
-
-    path: Path
-    series: str
-    series_key: str
-    instance: str
-    image: str
-    shape: tuple[object, ...]
-    distance_mm: float | None
-    number: int
-    slide_pixels: int
-    is_broken: bool
-
-    @property
-    def place(self) -> tuple[float, int, str]:
-        return (round(self.distance_mm or 0.0, 3), self.number, self.path.name)
-
-
 def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list[DicomSeries]:
     """Group files into series; images of one series that differ in size are kept apart.
 
@@ -82,6 +62,26 @@ def find_series(paths: Sequence[Path], *, series_uid: str | None = None) -> list
     found = [_broken(path) for path in broken] + _by_series(others) + _largest_levels(slides)
     found = [replace(series, headers=headers.of(series.paths)) for series in found]
     return sorted(found, key=lambda series: min(series.paths))
+
+
+@dataclass(frozen=True)
+class _SeriesFile:
+    """Facts of a file for grouping and sorting; the parts of a slide share `image`."""
+
+    path: Path
+    series: str
+    series_key: str
+    instance: str
+    image: str
+    shape: tuple[object, ...]
+    distance_mm: float | None
+    number: int
+    slide_pixels: int
+    is_broken: bool
+
+    @property
+    def place(self) -> tuple[float, int, str]:
+        return (round(self.distance_mm or 0.0, 3), self.number, self.path.name)
 
 
 def _read_files(

@@ -37,21 +37,6 @@ _ONE_FILE = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Output:
-    """A file that is being written, and its level.
-
-    Attributes:
-        level: its tiles.
-        partial: its file.
-        number: 0 for the finest level.
-    """
-
-    level: TileStore
-    partial: PartialFile
-    number: int
-
-
 class SlideWriter(FinishingWriter):
     """A derived slide being written, all tiles row by row (TILED_FULL).
 
@@ -144,6 +129,21 @@ class SlideWriter(FinishingWriter):
             dataset.file_meta = file_meta(dataset, self._syntax)
         with output_errors(output.partial.final):
             level.store.save(dataset, output.partial.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Output:
+    """A file that is being written, and its level.
+
+    Attributes:
+        level: its tiles.
+        partial: its file.
+        number: 0 for the finest level.
+    """
+
+    level: TileStore
+    partial: PartialFile
+    number: int
 
 
 def _level_path(path: Path, number: int) -> Path:

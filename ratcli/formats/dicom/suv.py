@@ -18,10 +18,6 @@ _PHILIPS_CREATOR = 0x70530010
 _GE_CREATOR, _GE_SCAN_TIME = 0x00090010, 0x0009100D
 
 
-class _MissingFactError(Exception):
-    """The header does not have a fact that SUV needs; the text says which."""
-
-
 def find_suv_factor(dataset: Dataset) -> tuple[float | None, str]:
     """Return what a value in the file's units is multiplied by to be SUV, or why that is unknown.
 
@@ -36,6 +32,10 @@ def find_suv_factor(dataset: Dataset) -> tuple[float | None, str]:
         return _factor(dataset), ""
     except _MissingFactError as missing:
         return None, str(missing)
+
+
+class _MissingFactError(Exception):
+    """The header does not have a fact that SUV needs; the text says which."""
 
 
 def _factor(dataset: Dataset) -> float:

@@ -54,19 +54,6 @@ class ValueMap:
         return _step_out(stored, self.is_padding(stored), self.padding, limits)
 
 
-def _step_out(
-    stored: StoredArray, inside: BoolArray, padding: tuple[int, int], limits: tuple[int, int]
-) -> StoredArray:
-    """Move measured values that round into the padding range to the nearest value outside it."""
-    below, above = padding[0] - 1, padding[1] + 1
-    nearest = np.where(stored - below < above - stored, below, above)
-    if below < limits[0]:
-        nearest = np.full_like(stored, above)
-    elif above > limits[1]:
-        nearest = np.full_like(stored, below)
-    return np.where(inside, np.clip(nearest, *limits), stored).astype(np.int32)
-
-
 def requantise(
     values: FloatArray, source: StoredArray, value_map: ValueMap, layout: PixelLayout
 ) -> StoredArray:
@@ -84,3 +71,16 @@ def requantise(
     safe = np.where(kept, np.float32(0), values)
     fresh = value_map.quantise(safe, layout.limits)
     return np.where(kept, source, fresh).astype(np.int32)
+
+
+def _step_out(
+    stored: StoredArray, inside: BoolArray, padding: tuple[int, int], limits: tuple[int, int]
+) -> StoredArray:
+    """Move measured values that round into the padding range to the nearest value outside it."""
+    below, above = padding[0] - 1, padding[1] + 1
+    nearest = np.where(stored - below < above - stored, below, above)
+    if below < limits[0]:
+        nearest = np.full_like(stored, above)
+    elif above > limits[1]:
+        nearest = np.full_like(stored, below)
+    return np.where(inside, np.clip(nearest, *limits), stored).astype(np.int32)

@@ -96,16 +96,6 @@ def open_regions(
     return reader
 
 
-def _check_grid(reader: Any, info: ScanInfo) -> None:
-    planes, height, width = reader.shape
-    if (height, width) != (info.height, info.width) or planes not in (1, info.planes):
-        raise UnsuitableInputError(
-            f"the region map is {planes} x {height} x {width}, "
-            f"but the scan is {info.planes} x {info.height} x {info.width}",
-            hint="Give the region map that was made from this scan.",
-        )
-
-
 class RegionWriter(FinishingWriter):
     """A region map being written; it gets its name when it closes without an error.
 
@@ -187,3 +177,13 @@ def create_regions(
             f"there is no format '{kind}' for regions", hint="Choose dicom, nifti or tiff."
         )
     return RegionWriter(reader.info, path, save, overwrite=overwrite)
+
+
+def _check_grid(reader: Any, info: ScanInfo) -> None:
+    planes, height, width = reader.shape
+    if (height, width) != (info.height, info.width) or planes not in (1, info.planes):
+        raise UnsuitableInputError(
+            f"the region map is {planes} x {height} x {width}, "
+            f"but the scan is {info.planes} x {info.height} x {info.width}",
+            hint="Give the region map that was made from this scan.",
+        )

@@ -35,14 +35,6 @@ def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | 
     return LabelReader(reader)
 
 
-def _is_placed(labels: Any) -> bool:
-    """Whether a NIfTI file has a position in space."""
-    source: NiftiReader = labels
-    codes = (int(source.header.fields[name]) for name in ("qform_code", "sform_code"))
-    affine = source.header.affine
-    return any(codes) and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine)) > 1e-9
-
-
 class LabelReader(ClosingReader):
     """Labels in a file of any format; see `RegionReader`.
 
@@ -83,13 +75,6 @@ class LabelReader(ClosingReader):
         self._reader.__exit__(None, None, None)
 
 
-def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Number each colour of an RGB map `(3, H, W)`."""
-    stored = np.rint(values * 65535).astype(np.int64)
-    number: npt.NDArray[np.int64] = (stored[0] << 32) + (stored[1] << 16) + stored[2]
-    return number
-
-
 def nifti_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
     """Return a function that writes labels as NIfTI, compressed, on the scan's grid."""
 
@@ -101,6 +86,48 @@ def nifti_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLab
             path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
     return save
+
+
+def tiff_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
+    """Return a function that writes labels as a TIFF with a page for each plane, without loss."""
+    _, row_mm, column_mm = reader.info.spacing_mm
+    placed: dict[str, Any] = {}
+    if row_mm and column_mm:
+        placed = {"resolution": (10 / column_mm, 10 / row_mm), "resolutionunit": "CENTIMETER"}
+
+    def save(labels: FileLabels, path: Path) -> None:
+        import tifffile
+
+        with output_errors(path):
+            tifffile.imwrite(
+                path,
+                labels if len(labels) > 1 else labels[0],
+                photometric="minisblack",
+                compression="adobe_deflate",
+                predictor=True,
+                bigtiff=labels.nbytes > 1 << 31,
+                software=f"rat {derivation.version}",
+                description=derivation.description,
+                metadata=None,
+                **placed,
+            )
+
+    return save
+
+
+def _is_placed(labels: Any) -> bool:
+    """Whether a NIfTI file has a position in space."""
+    source: NiftiReader = labels
+    codes = (int(source.header.fields[name]) for name in ("qform_code", "sform_code"))
+    affine = source.header.affine
+    return any(codes) and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine)) > 1e-9
+
+
+def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Number each colour of an RGB map `(3, H, W)`."""
+    stored = np.rint(values * 65535).astype(np.int64)
+    number: npt.NDArray[np.int64] = (stored[0] << 32) + (stored[1] << 16) + stored[2]
+    return number
 
 
 def _is_nifti(reader: ScanReader) -> bool:
@@ -155,30 +182,3 @@ def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
     else:
         affine[:3, 2] *= reader.info.spacing_mm[0] or 1.0
     return affine if abs(np.linalg.det(affine)) > 1e-9 else None
-
-
-def tiff_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
-    """Return a function that writes labels as a TIFF with a page for each plane, without loss."""
-    _, row_mm, column_mm = reader.info.spacing_mm
-    placed: dict[str, Any] = {}
-    if row_mm and column_mm:
-        placed = {"resolution": (10 / column_mm, 10 / row_mm), "resolutionunit": "CENTIMETER"}
-
-    def save(labels: FileLabels, path: Path) -> None:
-        import tifffile
-
-        with output_errors(path):
-            tifffile.imwrite(
-                path,
-                labels if len(labels) > 1 else labels[0],
-                photometric="minisblack",
-                compression="adobe_deflate",
-                predictor=True,
-                bigtiff=labels.nbytes > 1 << 31,
-                software=f"rat {derivation.version}",
-                description=derivation.description,
-                metadata=None,
-                **placed,
-            )
-
-    return save

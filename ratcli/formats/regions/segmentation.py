@@ -43,27 +43,6 @@ def is_segmentation(path: Path) -> bool:
     return sop_class(file) in (_SEGMENTATION, _LABEL_MAP)
 
 
-@dataclass(frozen=True)
-class _SegFrame:
-    """One frame.
-
-    Attributes:
-        source: the image that it was made from, or where it lies: equal for frames of one plane.
-        place: sorts planes: its frame in a multi-frame source, else its distance along the normal.
-        segment: its segment; 0 in a file of type LABELMAP.
-        index: its number in the file.
-        frame: its frame in a multi-frame source, from 1; 0 if the source has one frame.
-        position: centre of its first pixel in mm, or None.
-    """
-
-    source: str
-    place: float
-    segment: int
-    index: int
-    frame: int
-    position: tuple[float, ...] | None
-
-
 class SegReader(ClosingReader):
     """Segments as labels, plane by plane; see `RegionReader`.
 
@@ -144,6 +123,27 @@ class SegReader(ClosingReader):
         """Forget the frames."""
         self._ordered = []
         self._planes = {}
+
+
+@dataclass(frozen=True)
+class _SegFrame:
+    """One frame.
+
+    Attributes:
+        source: the image that it was made from, or where it lies: equal for frames of one plane.
+        place: sorts planes: its frame in a multi-frame source, else its distance along the normal.
+        segment: its segment; 0 in a file of type LABELMAP.
+        index: its number in the file.
+        frame: its frame in a multi-frame source, from 1; 0 if the source has one frame.
+        position: centre of its first pixel in mm, or None.
+    """
+
+    source: str
+    place: float
+    segment: int
+    index: int
+    frame: int
+    position: tuple[float, ...] | None
 
 
 def _match_planes(

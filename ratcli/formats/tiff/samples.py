@@ -125,25 +125,6 @@ def of_uncertainty(samples: Samples) -> Samples:
     )
 
 
-def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:
-    """Return values `(C, H, W)` from 0 to 1 as integers `(H, W, C)` of 8 or 16 bits.
-
-    float32 is exact enough for them. Some rows at a time fit the cache, which is faster than new
-    memory for the whole.
-    """
-    peak = np.float32(np.iinfo(dtype).max)
-    channels, height, width = values.shape
-    stored: StoredArray = np.empty((height, width, channels), dtype)
-    for top in range(0, height, _ROWS_AT_ONCE):
-        rows = values[:, top : top + _ROWS_AT_ONCE] * peak
-        np.rint(rows, out=rows)
-        np.clip(rows, 0, peak, out=rows)
-        if np.isnan(rows.max()):
-            raise ValueError(f"NaN cannot be stored as {dtype.name}")
-        stored[top : top + _ROWS_AT_ONCE] = np.moveaxis(rows, 0, -1)
-    return stored
-
-
 def describe_samples(page: Any, *, is_measured: bool) -> Samples:
     """Say what the samples of a page mean.
 
@@ -182,6 +163,25 @@ def describe_samples(page: Any, *, is_measured: bool) -> Samples:
         palette=palette,
         peak=float((1 << shown_bits) - 1) if is_colour else None,
     )
+
+
+def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:
+    """Return values `(C, H, W)` from 0 to 1 as integers `(H, W, C)` of 8 or 16 bits.
+
+    float32 is exact enough for them. Some rows at a time fit the cache, which is faster than new
+    memory for the whole.
+    """
+    peak = np.float32(np.iinfo(dtype).max)
+    channels, height, width = values.shape
+    stored: StoredArray = np.empty((height, width, channels), dtype)
+    for top in range(0, height, _ROWS_AT_ONCE):
+        rows = values[:, top : top + _ROWS_AT_ONCE] * peak
+        np.rint(rows, out=rows)
+        np.clip(rows, 0, peak, out=rows)
+        if np.isnan(rows.max()):
+            raise ValueError(f"NaN cannot be stored as {dtype.name}")
+        stored[top : top + _ROWS_AT_ONCE] = np.moveaxis(rows, 0, -1)
+    return stored
 
 
 def _check_type(page: Any, *, is_palette: bool) -> np.dtype[Any]:
