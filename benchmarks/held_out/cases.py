@@ -8,12 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
-from ratcli.evaluation.baselines import BASELINES, Baseline, installed, tune
+from ratcli.evaluation.baselines import BASELINES, Baseline, installed
 from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import Window
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.training.examples import TargetPlane
+from research.baseline_tuning import tune
 
 Method = Callable[[FloatArray], FloatArray]
 """Takes `(C, h, w)` and returns `(C, s*h, s*w)`, in the task's unit."""

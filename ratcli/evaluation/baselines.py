@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,12 @@ from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 from ratcli.errors import MeasurementError, UsageError
-from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import WINDOWS, Window
 from ratcli.physics.local_noise import typical_noise
 from ratcli.scan import FloatArray
 
 RealArray = npt.NDArray[np.float64]
 MethodSettings = Mapping[str, float]
-PlanePair = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -127,67 +125,6 @@ def check_installed(name: str) -> None:
             "BM3D was asked for, but the package bm3d is not installed",
             hint="Its licence is non-commercial; if it fits your use: pip install bm3d.",
         )
-
-
-def tune(name: str, pairs: Sequence[PlanePair], window: Window) -> Baseline:
-    """Find the settings with the least squared error in a window, on training scans.
-
-    One setting after the other over its grid until none improves, then the strength between its
-    grid values.
-
-    Args:
-        name: as in `BASELINES`.
-        pairs: degraded plane and reference, both `(C, H, W)` or `(H, W)`, of training patients
-            only; crops of some 200 pixels a side serve as well as whole planes.
-        window: where to score.
-
-    Raises:
-        UsageError: no such method, or its package is not installed.
-        ValueError: no pairs.
-    """
-    if name not in BASELINES:
-        raise UsageError(f"there is no baseline '{name}'", hint=f"Known: {', '.join(BASELINES)}.")
-    if not pairs:
-        raise ValueError("tuning needs at least one pair of planes")
-    method = BASELINES[name]
-    search = _Search(name, pairs, window)
-    best = search.descend(method.start, method.grid)
-    for step in (1.25, 1.1, 1.04):
-        middle = best[method.fine]
-        best = search.descend(best, {method.fine: (middle / step, middle, middle * step)})
-    return Baseline(name, best, window)
-
-
-class _Search:
-    """Coordinate descent over settings that remembers what it has scored."""
-
-    def __init__(self, name: str, pairs: Sequence[PlanePair], window: Window) -> None:
-        self._name, self._pairs, self._window = name, pairs, window
-        self._known: dict[tuple[tuple[str, float], ...], float] = {}
-
-    def descend(
-        self, start: MethodSettings, grid: Mapping[str, tuple[float, ...]]
-    ) -> dict[str, float]:
-        """Return the best settings found from a start, changing one at a time."""
-        best = dict(start)
-        improved = True
-        while improved:
-            before = self._loss(best)
-            for name, values in grid.items():
-                best = min(({**best, name: value} for value in values), key=self._loss)
-            improved = self._loss(best) < before
-        return best
-
-    def _loss(self, settings: MethodSettings) -> float:
-        """Return the mean squared error over all pairs."""
-        key = tuple(sorted(settings.items()))
-        if key not in self._known:
-            run = Baseline(self._name, settings, self._window)
-            figures = [
-                score(run(image), reference, self._window) for image, reference in self._pairs
-            ]
-            self._known[key] = float(np.mean([figure.rmse**2 for figure in figures]))
-        return self._known[key]
 
 
 def bicubic(plane: FloatArray, scale: int) -> FloatArray:

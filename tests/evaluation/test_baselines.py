@@ -8,9 +8,10 @@ import pytest
 
 from ratcli.errors import UsageError
 from ratcli.evaluation import baselines
-from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, tune, usual_baseline
+from ratcli.evaluation.baselines import BASELINES, Baseline, bicubic, usual_baseline
 from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import WINDOWS
+from research.baseline_tuning import tune
 
 SOFT = WINDOWS["ct-soft"]
 
