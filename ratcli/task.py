@@ -116,12 +116,12 @@ class Task:
         """
         finite = values[np.isfinite(values)]
         if finite.size == 0:
-            raise UnsuitableInputError("the scan holds no finite value")
+            raise UnsuitableInputError("the scan contains no finite value")
         lowest, highest = float(finite.min()), float(finite.max())
         least, most, span = self.plausible
         if not (least <= lowest <= most and highest - lowest >= span):
             raise UnsuitableInputError(
                 f"values from {lowest:g} to {highest:g} do not look like {self.units[0]}, "
-                f"and the file does not tell its unit",
-                hint=f"If they are, say so with --unit {self.units[0]}.",
+                f"and the file does not contain its unit",
+                hint=f"If they are in {self.units[0]}, give --unit {self.units[0]}.",
             )

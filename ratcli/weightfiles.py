@@ -71,7 +71,7 @@ def read_registry(path: Path) -> dict[str, dict[str, Any]]:
     try:
         tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
+        raise WeightsError(f"the registry of weights {path.name} is damaged: {error}") from error
     return tables
 
 

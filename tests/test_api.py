@@ -168,7 +168,7 @@ def test_a_restored_array_is_evaluated() -> None:
 
 
 def test_an_array_is_not_evaluated_without_a_task() -> None:
-    with pytest.raises(ValueError, match="name the task"):
+    with pytest.raises(ValueError, match="give task="):
         ratcli.evaluate(plane())
 
 

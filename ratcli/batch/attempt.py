@@ -69,7 +69,7 @@ class Attempt:
             self._held.enter_context(claimed(path))
         if not self.job.overwrite and any(map(os.path.lexists, self.job.claims)):
             raise BusyError(
-                f"{self.job.output.name} was written by another process meanwhile",
+                f"{self.job.output.name} has been written by another process in the meantime",
                 hint="Choose another folder with -o, or --if-exists skip.",
             )
 

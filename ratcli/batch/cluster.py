@@ -98,8 +98,8 @@ def _outcome(future: Future[Any], job: Job) -> Outcome:
 
 def _lost(job: Job) -> Outcome:
     error = DeviceError(
-        "the workers that had it were lost, one after another",
-        hint="Most often for want of memory: use --memory, or larger workers.",
+        "the workers that had this scan were lost, one after another",
+        hint="The usual cause is too little memory: use --memory, or larger workers.",
     )
     return Outcome.failure(job.name, error, output=job.output_text)
 
@@ -121,12 +121,12 @@ def _connect(address: str) -> Client:
     except ImportError as error:
         raise UsageError(
             "--scheduler needs the library distributed, which is not installed",
-            hint="Install it by `pip install 'ratcli[cluster]'`.",
+            hint="Install it with `pip install 'ratcli[cluster]'`.",
         ) from error
     try:
         return Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise DeviceError(
             f"no Dask scheduler answers at {address}",
-            hint="Start one by `dask scheduler`, and workers by `dask worker`.",
+            hint="Start one with `dask scheduler`, and workers with `dask worker`.",
         ) from error

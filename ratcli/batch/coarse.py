@@ -38,7 +38,7 @@ class CoarseTiff:
         """Write all planes, one page each, 8 bits a sample, without loss.
 
         Raises:
-            UnsuitableInputError: the slide is too small to be shrunk.
+            UnsuitableInputError: the slide is too small to be made coarser.
             OutputError: it cannot be written.
         """
         import tifffile
@@ -47,7 +47,7 @@ class CoarseTiff:
         height, width = info.height // shrinks, info.width // shrinks
         if not height or not width:
             raise UnsuitableInputError(
-                f"the slide is {info.height} x {info.width} pixels, too small to be shrunk"
+                f"the slide is {info.height} x {info.width} pixels, too small to be made coarser"
             )
         with (
             output_errors(self._file.final),

@@ -144,7 +144,7 @@ def _partner(
     fitting = [other for other in candidates if source.name.startswith(other.name)]
     if not fitting:
         raise UsageError(
-            f"no {kind} belongs to {source.name}",
-            hint=f"The restored name must begin with the name of its {kind}.",
+            f"there is no {kind} for {source.name}",
+            hint=f"The name of the restored scan must begin with the name of its {kind}.",
         )
     return max(fitting, key=lambda other: len(other.name))

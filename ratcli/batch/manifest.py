@@ -112,8 +112,8 @@ def check_new(path: Path) -> None:
     """
     if path.exists():
         raise OutputError(
-            f"{path.name} exists already",
-            hint="Go on with that batch by --resume, or choose another name.",
+            f"{path.name} already exists",
+            hint="Continue that batch with --resume, or choose another name.",
         )
 
 
@@ -131,7 +131,7 @@ def read(path: Path, header: Header) -> list[Outcome]:
         settings, records = dict(content["settings"]), list(content["files"])
         outcomes = [Outcome(**record) for record in records]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableInputError(f"{path.name} is no manifest of rat") from error
+        raise UnreadableInputError(f"{path.name} is not a manifest of rat") from error
     _check_settings(path, settings, header.settings)
     return outcomes
 

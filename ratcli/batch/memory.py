@@ -47,7 +47,7 @@ def parse_bytes(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", text.upper())
     if match is None:
-        raise UsageError(f"'{text}' is no amount of memory", hint="Write it as 4GB or 1500MB.")
+        raise UsageError(f"'{text}' is not an amount of memory", hint="Write it as 4GB or 1500MB.")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -94,7 +94,7 @@ class Budget:
         if free < each:
             least_gb = (fixed + self.network_bytes * each) / 1e9
             raise DeviceError(
-                f"{self.limit_bytes / 1e9:.2g} GB are too little for the network",
+                f"{self.limit_bytes / 1e9:.2g} GB is too little for the network",
                 hint=f"It needs at least {math.ceil(10 * least_gb) / 10:.1f} GB for this scan.",
             )
         return Portion(pane, min(_MOST_AT_ONCE, int(free // each)))

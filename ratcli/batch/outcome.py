@@ -73,14 +73,14 @@ def as_rat_error(error: BaseException) -> RatError:
         return error
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return DeviceError(
-            "the machine's memory is not enough", hint="Use a smaller --tile or fewer --jobs."
+            "there is not enough memory", hint="Use a smaller --tile or fewer --jobs."
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return OutputError(f"the output cannot be written: {(error.strerror or '').lower()}")
     LOG.log(TRACE, "%s", "".join(traceback.format_exception(error)).rstrip())
     return RatError(
         f"internal error ({type(error).__name__})",
-        hint="This is a fault of rat; the same command with --debug shows where.",
+        hint="This is a fault of rat. Run the same command with --debug to see where.",
     )
 
 
@@ -104,7 +104,7 @@ def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:
     codes = {outcome.exit_code for outcome in failed}
     if len(failed) == len(outcomes) and len(codes) == 1:
         return _coded(message, "", codes.pop())
-    return PartialFailureError(message, hint="The others are done; the reasons stand above.")
+    return PartialFailureError(message, hint="The others are done; the reasons are given above.")
 
 
 def _coded(message: str, hint: str, exit_code: int) -> RatError:

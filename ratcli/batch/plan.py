@@ -195,7 +195,7 @@ def find_jobs(inputs: Sequence[Path], selection: Selection) -> Plan:
     )
     found = [scan for scan in all_found if not scan.is_own_output(selection)]
     if all_found and not found:
-        raise InputNotFoundError("there is nothing but outputs of earlier runs")
+        raise InputNotFoundError("there are only outputs of earlier runs")
     alone = len(inputs) == 1
     jobs = [_job(scan, selection, alone=alone) for scan in found]
     _refuse_collisions(jobs)
@@ -233,7 +233,7 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
         return Plan(left, (*plan.outcomes, *skipped))
     others = f", and so do {len(taken) - 1} other outputs" if len(taken) > 1 else ""
     raise OutputError(
-        f"{taken[0].output.name} exists already{others}",
+        f"{taken[0].output.name} already exists{others}",
         hint="Choose another place with -o, or --if-exists skip or overwrite.",
     )
 
@@ -267,7 +267,7 @@ def _is_file_name(wanted: Path, source: ScanSource) -> bool:
     suffix = split_name(wanted)[1].lower()
     if suffix and suffix not in _SUFFIXES[source.format]:
         raise UsageError(
-            f"{wanted.name} ends in {suffix}, but the input is {source.format} and stays it",
+            f"{wanted.name} ends in {suffix}, but the output is {source.format}, like the input",
             hint=f"Name it {wanted.name[: -len(suffix)]}{source.suffix}.",
         )
     return bool(wanted.suffix) or not source.suffix
@@ -286,7 +286,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
         for output in (path.resolve() for path in job.outputs):
             if output in inputs or output in folders:
                 raise OutputError(
-                    f"the output of {job.name} would take the place of an input",
+                    f"the output of {job.name} would overwrite an input",
                     hint="Choose another place with -o.",
                 )
             other = seen.setdefault(os.path.normcase(output), job)

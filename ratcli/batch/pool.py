@@ -129,8 +129,8 @@ class _Pool:
             self._left.appendleft(replace(job, overwrite=True))
         else:
             error = DeviceError(
-                "the process that worked on it was ended from outside",
-                hint="Most often for want of memory: use fewer --jobs or a smaller --tile.",
+                "the process that worked on this scan was ended by the system",
+                hint="The usual cause is too little memory: use fewer --jobs or a smaller --tile.",
             )
             self._settle(Outcome.failure(job.name, error, output=job.output_text))
         if self._left:

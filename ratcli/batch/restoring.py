@@ -163,6 +163,6 @@ def jpeg_quality(compression: str, quality: int | None) -> int | None:
         raise UsageError(f"quality must be from 1 to 100, not {quality}")
     if compression == "lossless":
         if quality is not None:
-            raise UsageError("a quality is for JPEG", hint="Add --compression jpeg.")
+            raise UsageError("--quality is only for JPEG", hint="Add --compression jpeg.")
         return None
     return JPEG_QUALITY if quality is None else quality

@@ -82,8 +82,8 @@ class SegmentWork:
         info = reader.info
         if info.modality is None and info.unit is None:
             raise UnsuitableInputError(
-                "the file does not tell what its values are",
-                hint="Say so with --unit HU or SUV, or name a --task.",
+                "the file does not contain the unit of its values",
+                hint="Give --unit HU or --unit SUV, or name a --task.",
             )
         for task in TASKS.values():
             known = info.modality in (None, *task.modalities)
@@ -92,7 +92,7 @@ class SegmentWork:
         raise UnsuitableInputError(
             f"no regions are found in {info.modality or 'scans'} of {info.channels} channels "
             f"in {info.unit or 'unknown units'}",
-            hint="CT in HU, PET in SUV or Bq/ml, and RGB pathology are understood.",
+            hint="Use CT in HU, PET in SUV or Bq/ml, or pathology in RGB.",
         )
 
     def beside(self, output: Path) -> tuple[Path, ...]:

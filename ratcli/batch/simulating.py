@@ -85,12 +85,12 @@ class SimulateWork:
         rows, columns = info.spacing_mm[1:]
         if not rows or not columns:
             raise UnsuitableInputError(
-                "the file does not tell its pixel spacing, which the simulation needs",
+                "the file does not contain the pixel spacing, which the simulation needs",
                 hint="Give it with --spacing MM.",
             )
         if abs(rows / columns - 1) > _SKEW:
             raise UnsuitableInputError(
-                f"pixels are {rows:g} by {columns:g} mm, but the simulation takes square ones"
+                f"pixels are {rows:g} by {columns:g} mm, but the simulation needs square ones"
             )
         return math.sqrt(rows * columns)
 

@@ -53,14 +53,14 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
 
     Raises:
         InputNotFoundError: there is no such file.
-        UsageError: it is no TOML.
+        UsageError: it is not TOML.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputNotFoundError(f"{path.name} does not exist") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path.name} is no TOML: {error}") from error
+        raise UsageError(f"{path.name} is not TOML: {error}") from error
     common = {name: value for name, value in content.items() if not isinstance(value, dict)}
     return {**common, **content.get(command, {})}
 
@@ -77,8 +77,8 @@ def by_parameter(settings: dict[str, Any], options: type, path: Path) -> dict[st
         each = known.get(name.replace("_", "-"))
         if each is None:
             near = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "Options stand there without dashes."
-            raise UsageError(f"{path.name} sets '{name}', which is no option", hint=hint)
+            hint = f"Did you mean {near[0]}?" if near else "Write options without leading dashes."
+            raise UsageError(f"{path.name} sets '{name}', which is not an option", hint=hint)
         try:
             checked = check_value(each, value)
         except UsageError as error:

@@ -76,7 +76,7 @@ def regions_of(scan: AnyArray | str | os.PathLike[str], options: SegmentOptions)
     from ratcli.pipeline.model import load_partitioner
 
     if options.task is None:
-        raise ValueError("regions depend on the task: name it")
+        raise ValueError("the regions depend on the task: give task=...")
     task = get_task(options.task)
     settings = RestoreSettings(
         task=task,
@@ -105,7 +105,7 @@ def open_scan_or_array(
     if not isinstance(scan, np.ndarray):
         return open_scan(Path(scan), assume_unit=unit)
     if task is None:
-        raise ValueError("an array does not tell its unit: name the task")
+        raise ValueError("an array has no unit: give task=...")
     return ArrayReader(scan, task)
 
 

@@ -66,7 +66,7 @@ def import_network(wanted: NetworkImport) -> Path:
         _check_bytes(wanted.file, state)
         settings = infer_settings(state, Unseen(task.scale, wanted.heads, wanted.window))
     except (RuntimeError, MemoryError, AttributeError) as error:
-        raise WeightsError(f"{wanted.file.name} holds no network") from error
+        raise WeightsError(f"{wanted.file.name} does not contain a network") from error
     if settings.channels != task.channels:
         raise WeightsError(
             f"{wanted.file.name} restores planes of {settings.channels} channels, but {task.name} "
@@ -88,9 +88,11 @@ def _check_name(name: str) -> None:
     from ratcli.partition import PARTITIONS
 
     if not _NAME.fullmatch(name):
-        raise UsageError(f"'{name}' is no name for weights", hint="Use letters, digits, - and _.")
+        raise UsageError(
+            f"'{name}' is not a valid name for weights", hint="Use letters, digits, - and _."
+        )
     if name in PARTITIONS or name in {entry.name for entry in list_weights()}:
-        raise UsageError(f"there are weights named '{name}' already", hint="Choose another --name.")
+        raise UsageError(f"weights named '{name}' already exist", hint="Choose another --name.")
 
 
 def _check_bytes(file: Path, state: Mapping[str, Tensor]) -> None:
@@ -118,7 +120,7 @@ def _install(folder: Path, name: str, state: Mapping[str, Tensor], entry: dict[s
         facts = {**entry, "file": path.name, "sha256": hash_file(partial)}
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"the weights' folder cannot be written: {error.strerror}") from error
+        raise OutputError(f"the folder of weights cannot be written: {error.strerror}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

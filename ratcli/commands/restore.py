@@ -283,7 +283,7 @@ def _check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
         raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")
     if options.save_residual and task.scale != 1:
         raise UsageError(
-            f"{task.name} makes a finer grid, so that input and output have no difference"
+            f"{task.name} changes the grid, so that input minus output cannot be computed"
         )
 
 

@@ -42,7 +42,7 @@ class RestoreReports:
 
     Raises:
         UsageError: one file for several scans, or a file that is not HTML.
-        OutputError: a page exists already.
+        OutputError: a page already exists.
     """
 
     def __init__(

@@ -153,7 +153,7 @@ def _check_folder(options: TrainOptions, out: Path) -> None:
 
     if not options.resume and not options.profile and (out / CHECKPOINT).exists():
         raise OutputError(
-            f"{out.name} holds a run already",
+            f"{out.name} already contains a run",
             hint="Continue it with --resume last, or name another folder.",
         )
 
@@ -228,7 +228,7 @@ def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
     folder = options.into or (Path(home) if home else None)
     if folder is None:
         raise UsageError(
-            "there is no folder to publish into",
+            "no folder is named for the published weights",
             hint="Set RAT_HOME, where rat looks for weights, or name a folder with --into.",
         )
     recipe = read_recipe(find_recipe(options.recipe) if options.recipe else out / KEPT)

@@ -143,7 +143,10 @@ def import_weights(file: Path, options: ImportOptions) -> tuple[str, Path]:
         WeightsError: the file is none that is known, or cannot be read.
     """
     if (options.task is None) != (options.name is None):
-        raise UsageError("a network needs a --task and a --name", hint="Give both, or none for SAM")
+        raise UsageError(
+            "a network needs a --task and a --name",
+            hint="Give both. A SAM checkpoint needs neither.",
+        )
     if options.task is None or options.name is None:
         return _import_sam(file)
     from ratcli.commands.importing import NetworkImport, import_network

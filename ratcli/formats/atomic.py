@@ -37,7 +37,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     """
     if not overwrite and os.path.lexists(path):
         raise OutputError(
-            f"{path.name} exists already",
+            f"{path.name} already exists",
             hint="Choose another name, or --if-exists skip or overwrite.",
         )
 

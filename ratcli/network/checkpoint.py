@@ -89,7 +89,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{path.name} holds no parameters")
+        raise WeightsError(f"{path.name} contains no parameters")
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 

@@ -35,7 +35,7 @@ def choose_device(name: str, threads: int = 0) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(
             f"the device '{name}' is not available",
-            hint="`rat doctor` lists what is; --device auto chooses one.",
+            hint="`rat doctor` lists the devices; --device auto chooses one.",
         ) from error
     return device
 

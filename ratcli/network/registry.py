@@ -130,9 +130,9 @@ def _entries(folder: Path) -> list[WeightsEntry]:
         tables = read_registry(path).items()
         return [_entry(folder, name, facts) for name, facts in tables if not _is_partition(facts)]
     except KeyError as error:
-        raise WeightsError(f"the weights' registry {path.name} lacks {error}") from error
+        raise WeightsError(f"the registry of weights {path.name} has no {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"the weights' registry {path.name} is damaged: {error}") from error
+        raise WeightsError(f"the registry of weights {path.name} is damaged: {error}") from error
 
 
 def _is_partition(facts: dict[str, Any]) -> bool:

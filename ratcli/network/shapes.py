@@ -67,7 +67,7 @@ def _settings(state: Mapping[str, Tensor], unseen: Unseen) -> NetworkSettings:
         )
     except KeyError as error:
         raise WeightsError(
-            f"the weights are of another architecture: they lack {error.args[0]}", hint=_HINT
+            f"the weights are of another architecture: {error.args[0]} is missing", hint=_HINT
         ) from error
     except ValueError as error:
         raise WeightsError(

@@ -24,7 +24,7 @@ def find_compact() -> Path:
     if path is None:
         raise WeightsError(
             "the weights of sam-compact are not installed",
-            hint="Choose --partition superpixel, which needs none.",
+            hint="Choose --partition superpixel, which needs no weights.",
         )
     facts = registered_facts(path)
     if "sha256" in facts and facts["sha256"] != hash_file(path):

@@ -128,7 +128,7 @@ def verify(checkpoint: SamCheckpoint, path: Path) -> None:
 def _damaged(checkpoint: SamCheckpoint, found: str, expected: str) -> WeightsError:
     return WeightsError(
         f"{checkpoint.file} is damaged or another file: found {found}, expected {expected}",
-        hint=f"Fetch it again with `rat weights download {checkpoint.name}`.",
+        hint=f"Download it again with `rat weights download {checkpoint.name}`.",
     )
 
 
@@ -162,13 +162,13 @@ def download_checkpoint(
         return _retrieve(checkpoint, home or user_folder(), fetch)
     except requests.exceptions.RequestException as error:
         raise WeightsError(
-            f"{checkpoint.file} did not arrive: {_cause(error)}",
+            f"{checkpoint.file} could not be downloaded: {_cause(error)}",
             hint="Try again, or copy the file here and run `rat weights import FILE`.",
         ) from error
     except ValueError as error:  # pooch: the hash differs
         raise _damaged(checkpoint, "another SHA-256", f"{checkpoint.sha256[:12]}...") from error
     except OSError as error:
-        raise OutputError(f"the weights' folder cannot be written: {error.strerror}") from error
+        raise OutputError(f"the folder of weights cannot be written: {error.strerror}") from error
 
 
 def _retrieve(checkpoint: SamCheckpoint, folder: Path, fetch: Any) -> Path:
@@ -218,7 +218,7 @@ def import_checkpoint(source: Path, home: Path | None = None) -> tuple[SamCheckp
     try:
         path = _copy(source, (home or user_folder()) / checkpoint.file)
     except OSError as error:
-        raise OutputError(f"the weights' folder cannot be written: {error.strerror}") from error
+        raise OutputError(f"the folder of weights cannot be written: {error.strerror}") from error
     verify(checkpoint, path)
     return checkpoint, path
 

@@ -20,7 +20,7 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise UsageError(
-            "TensorBoard is not installed", hint='`pip install "ratcli[train]"` brings it.'
+            "TensorBoard is not installed", hint='Install it with `pip install "ratcli[train]"`.'
         )
 
 

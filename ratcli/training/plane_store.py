@@ -44,7 +44,7 @@ class PlaneStore:
             self._file.flush()
         except OSError as error:
             raise OutputError(
-                f"the scans do not fit into memory nor into {tempfile.gettempdir()}",
+                f"the scans fit neither into memory nor into {tempfile.gettempdir()}",
                 hint="Set TMPDIR to a folder on a larger disk.",
             ) from error
         return np.memmap(self._file, np.float32, "r", offset, values.shape)

@@ -69,7 +69,7 @@ def test_an_output_that_somebody_changed_is_not_replaced(tmp_path: Path) -> None
     settings = BatchSettings(manifest=tmp_path / "run.json", resume=True)
     run(tmp_path, settings=settings)
     make_scan(tmp_path / "out" / "00.nii", seed=9)
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         run(tmp_path, settings=settings)
 
 
@@ -84,5 +84,5 @@ def test_an_output_that_is_gone_is_made_again(tmp_path: Path) -> None:
 def test_a_manifest_of_another_batch_is_not_replaced(tmp_path: Path) -> None:
     make_folder(tmp_path / "in", 1)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         run(tmp_path, settings=BatchSettings(manifest=tmp_path / "run.json"))

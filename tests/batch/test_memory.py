@@ -40,7 +40,7 @@ def test_amounts_of_memory_are_read(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "much", "-4GB", "4 GB RAM"])
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="no amount of memory"):
+    with pytest.raises(UsageError, match="not an amount of memory"):
         parse_bytes(text)
 
 

@@ -41,7 +41,7 @@ def test_an_output_without_a_suffix_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_an_output_of_another_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"b\.dcm ends in \.dcm, but the input is nifti"):
+    with pytest.raises(UsageError, match=r"b\.dcm ends in \.dcm, but the output is nifti"):
         find(make_scan(tmp_path / "a.nii"), output=tmp_path / "b.dcm")
 
 
@@ -89,14 +89,14 @@ def test_two_inputs_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_an_output_never_takes_the_place_of_its_input(tmp_path: Path) -> None:
     scan = make_scan(tmp_path / "in" / "a.nii")
-    with pytest.raises(OutputError, match="place of an input"):
+    with pytest.raises(OutputError, match="would overwrite an input"):
         find(scan, output=scan)
 
 
 def test_an_output_never_takes_the_place_of_another_input(tmp_path: Path) -> None:
     make_scan(tmp_path / "a.nii")
     make_scan(tmp_path / "a_ct-denoise.nii")
-    with pytest.raises(OutputError, match="place of an input"):
+    with pytest.raises(OutputError, match="would overwrite an input"):
         find(tmp_path / "a.nii", tmp_path / "a_ct-denoise.nii")
 
 
@@ -104,7 +104,7 @@ def test_a_link_to_the_input_is_the_input(tmp_path: Path) -> None:
     scan = make_scan(tmp_path / "a.nii")
     link = tmp_path / "link.nii"
     link.symlink_to(scan)
-    with pytest.raises(OutputError, match="place of an input"):
+    with pytest.raises(OutputError, match="would overwrite an input"):
         find(scan, output=link)
 
 
@@ -129,7 +129,7 @@ def test_outputs_that_exist_are_refused_before_anything_is_done(tmp_path: Path) 
     make_scan(tmp_path / "a.nii")
     plan = find(make_scan(tmp_path / "b.nii"), make_scan(tmp_path / "a.nii"))
     make_scan(tmp_path / "a_ct-denoise.nii")
-    with pytest.raises(OutputError, match=r"a_ct-denoise\.nii exists already"):
+    with pytest.raises(OutputError, match=r"a_ct-denoise\.nii already exists"):
         settle_existing(plan, "error")
 
 

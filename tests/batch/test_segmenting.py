@@ -44,7 +44,7 @@ def test_a_picture_that_is_there_stops_the_run_before_it_begins(
     scan = write_tiff(tmp_path / "a.tif")
     (tmp_path / "a_regions_preview.png").write_text("mine")
     assert segment(scan, "--preview") == 5
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert names(tmp_path) == ["a.tif", "a_regions_preview.png"]
 
 

@@ -175,7 +175,7 @@ def test_an_output_that_exists_is_left_alone(scan: Path, capsys: Output) -> None
     output = scan.parent / "scan_ct-denoise.dcm"
     output.write_text("mine")
     assert restore(scan, "-t", "ct-denoise") == 5
-    assert capsys.readouterr().err.startswith("rat: scan_ct-denoise.dcm exists already.")
+    assert capsys.readouterr().err.startswith("rat: scan_ct-denoise.dcm already exists.")
     assert restore(scan, "-t", "ct-denoise", "--if-exists", "skip") == 0
     assert output.read_text() == "mine"
     assert restore(scan, "-t", "ct-denoise", "--if-exists", "overwrite") == 0
@@ -271,7 +271,7 @@ def test_an_unknown_word_in_a_config_gets_a_suggestion(scan: Path, capsys: Outpu
     config = scan.parent / "run.toml"
     config.write_text("strenght = 0.25\n")
     assert restore(scan, "--config", config) == 2
-    assert "'strenght', which is no option. Did you mean strength?" in capsys.readouterr().err
+    assert "'strenght', which is not an option. Did you mean strength?" in capsys.readouterr().err
 
 
 def test_a_log_file_gets_every_detail(scan: Path, capsys: Output) -> None:

@@ -141,7 +141,7 @@ def test_json_tells_figures(scan: Path, capsys: Output) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        ((), 4, "does not tell what its values are"),
+        ((), 4, "does not contain the unit of its values"),
         (("--unit", "HU", "-o", "x.dcm"), 2, "the region map is nifti"),
         (("--unit", "HU", "--format", "dicom"), 2, "needs a DICOM scan"),
         (("--unit", "HU", "--partition", "superpixl"), 2, "Did you mean superpixel"),

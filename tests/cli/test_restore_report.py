@@ -64,7 +64,7 @@ def test_a_page_that_is_there_is_refused_before_work(tmp_path: Path, capsys: Out
     scan, page = cut_example(tmp_path / "scan.dcm"), tmp_path / "scan.html"
     page.write_text("mine")
     assert restore(scan, "-t", "ct-denoise", "--report", page) == 5
-    assert "scan.html exists already" in capsys.readouterr().err
+    assert "scan.html already exists" in capsys.readouterr().err
     assert page.read_text() == "mine"
     assert not (tmp_path / "scan_ct-denoise.dcm").exists()
 

@@ -90,7 +90,7 @@ def test_another_run_is_not_overwritten(
     assert train(*words) == 0
     capsys.readouterr()
     assert train(*words) == 5
-    assert "holds a run already. Continue it with --resume last" in capsys.readouterr().err
+    assert "already contains a run. Continue it with --resume last" in capsys.readouterr().err
 
 
 def test_pairs_are_learned_from_and_their_partitions_kept(recipe: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_the_recipes_of_the_examples_in_the_help_are_in_the_wheel(capsys: Output
             2,
             "last.pt",
         ),
-        (("-o", "run", "--publish", "x"), 2, "no folder to publish into"),
+        (("-o", "run", "--publish", "x"), 2, "no folder is named for the published weights"),
         (("-o", "run", "--publish", "x", "--into", "w"), 2, "cannot read the recipe"),
     ],
 )

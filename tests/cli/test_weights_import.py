@@ -102,7 +102,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, capsys: Output) -> None
     path = save(tmp_path, golden()[0])
     assert import_file(path) == 0
     assert import_file(path) == 2
-    assert "named 'theirs' already" in capsys.readouterr().err
+    assert "named 'theirs' already exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["../theirs", "a.b", "", "-", "sam-vit-b", "a]\nb"])

@@ -172,7 +172,7 @@ def test_a_scan_without_its_reference_is_refused_before_work(
     _save(tmp_path / "out", "b_ct-denoise", _volume())
     _save(tmp_path / "full", "a", _volume())
     assert rat(tmp_path / "out", "--reference", tmp_path / "full", "--unit", "HU") == 2
-    assert "no reference belongs to b_ct-denoise" in capsys.readouterr().err
+    assert "there is no reference for b_ct-denoise" in capsys.readouterr().err
 
 
 def test_tuned_settings_are_read_from_a_file(

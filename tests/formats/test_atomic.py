@@ -27,7 +27,7 @@ def test_discarding_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_taken_name_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "scan.dcm").write_bytes(b"old")
-    with pytest.raises(OutputError, match=r"scan\.dcm exists already"):
+    with pytest.raises(OutputError, match=r"scan\.dcm already exists"):
         PartialFile(tmp_path / "scan.dcm")
 
 

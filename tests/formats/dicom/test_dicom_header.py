@@ -199,7 +199,7 @@ def test_the_input_is_never_overwritten(tmp_path: Path) -> None:
 def test_an_output_that_exists_is_refused(tmp_path: Path) -> None:
     source = save_dicom(dicom_dataset(ramp()), tmp_path / "in.dcm")
     restore(source, tmp_path / "out.dcm")
-    with open_scan(source) as reader, pytest.raises(OutputError, match="exists already"):
+    with open_scan(source) as reader, pytest.raises(OutputError, match="already exists"):
         create_scan(reader, tmp_path / "out.dcm", DERIVATION)
 
 

@@ -163,7 +163,7 @@ def test_wsidicom_opens_the_folder_as_one_pyramid(
 def test_a_level_whose_name_is_taken_keeps_the_slide_from_being_written(tmp_path: Path) -> None:
     path = save_dicom(slide_dataset(picture(30, 330), tile=64), tmp_path / "in.dcm")
     (tmp_path / "a_level1.dcm").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"a_level1\.dcm exists already"):
+    with pytest.raises(OutputError, match=r"a_level1\.dcm already exists"):
         restore_slide(path, tmp_path / "a.dcm", FINER, step=70)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a_level1.dcm", "in.dcm"]
 
