@@ -1,4 +1,4 @@
-"""What the terminal shows while a network trains: progress, and where the time goes."""
+"""Shows on the terminal how a training proceeds, and how long the parts of a step take."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ LOG = logging.getLogger("ratcli.cli")
 
 
 class TrainConsole(TrainListener):
-    """Tells how far a run has come: lines on stderr, and a bar where it is a terminal.
+    """Shows how far a run has come: lines on stderr, and a bar if it is a terminal.
 
-    The first Ctrl-C or SIGTERM ends the run after its step, with a checkpoint; a second one at
-    once.
+    The first Ctrl-C or SIGTERM ends the run after the current step, with a checkpoint. A second one
+    ends it at once.
 
     Args:
-        options: how much is told. Of several processes the first one tells.
+        options: how much is shown. Of several processes, only the first one shows anything.
 
     Attributes:
-        last: the last step that was heard of.
+        last: the last step that is done.
     """
 
     def __init__(self, options: ConsoleOptions) -> None:
@@ -39,39 +39,39 @@ class TrainConsole(TrainListener):
         self._options = replace(options, quiet=options.quiet or is_follower)
         self._interrupt = Interrupt(announce=False)
         self._bar: Progress | None = None
-        self._first = self._told = 0.0
+        self._first = self._printed = 0.0
         self.last: StepDone | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Show progress, and hear signals."""
-        self._told = time.monotonic()
+        """Show progress, and catch signals."""
+        self._printed = time.monotonic()
         with Progress(self._options, 1) as bar, self._interrupt:
             self._bar = bar if self._options.has_bar else None
             yield
 
     def step(self, done: StepDone) -> None:
-        """Move the bar; from time to time and at each validation, tell the figures in a line."""
+        """Move the bar; print the figures from time to time and at each validation."""
         is_first = self.last is None
         if is_first:
             self._first = done.step - 1
         self.last = done
         if self._bar is not None:
             self._bar.planes("steps", done.step, done.steps)
-        is_time = time.monotonic() - self._told > PLAIN_INTERVAL_S
+        is_time = time.monotonic() - self._printed > PLAIN_INTERVAL_S
         if is_time or done.is_validated or is_first:
-            self._told = time.monotonic()
-            self._tell(done)
+            self._printed = time.monotonic()
+            self._print(done)
 
     def wants_end(self) -> bool:
-        """Tell whether a signal came."""
+        """Return whether a signal came."""
         try:
             self._interrupt.check()
         except KeyboardInterrupt:
             return True
         return False
 
-    def _tell(self, done: StepDone) -> None:
+    def _print(self, done: StepDone) -> None:
         each = done.seconds / (done.step - self._first)
         psnr = "" if math.isnan(done.psnr_db) else f"psnr {done.psnr_db:.2f} dB, "
         LOG.info(
@@ -89,7 +89,7 @@ def _duration(seconds: float) -> str:
 
 
 def profile_table(parts: dict[str, float]) -> str:
-    """Return the parts of a step as a table, what prepares its data last."""
+    """Return the parts of a step as a table, with the sum of those that prepare data last."""
     whole = sum(parts.values())
     data = parts.get("examples", 0.0) + parts.get("patches", 0.0)
     rows = [*parts.items(), ("step", whole), ("data (examples and patches)", data)]

@@ -27,11 +27,11 @@ _PROFILED_STEPS = 10
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
         folder: of the run.
-        steps: steps done since the run began; 0 for a published run.
+        steps: steps done in all; 0 if nothing was trained.
         best_psnr_db: of the best validation; NaN if no patient was held out.
         checkpoint: the last one; None if nothing was kept.
         weights: the file that was published, or None.
@@ -47,17 +47,17 @@ class TrainResult:
 
 
 class TrainListener:
-    """Hears how a training is getting on; every method may be overridden, none needs to be."""
+    """Hears how a training proceeds; override the methods that you need."""
 
     def running(self) -> AbstractContextManager[object]:
-        """Return what is entered while the network trains."""
+        """Return a context manager that is entered while the network trains."""
         return nullcontext()
 
     def step(self, done: StepDone) -> None:
         """One more step is done."""
 
     def wants_end(self) -> bool:
-        """Tell whether the run is to end after this step, with a checkpoint."""
+        """Return whether the run should end after this step, with a checkpoint."""
         return False
 
 
@@ -106,7 +106,7 @@ takes(TrainOptions)(train)
 
 
 def _check_options(options: TrainOptions) -> None:
-    """Refuse a run that could not go on, before anything is read."""
+    """Refuse options that cannot work, before anything is read."""
     if options.resume not in (None, "last"):
         raise UsageError(f"--resume takes 'last', not '{options.resume}'")
     if options.tensorboard:
@@ -122,7 +122,7 @@ def _needed(path: Path | None, word: str, what: str) -> Path:
 
 
 def _recipe(options: TrainOptions, out: Path) -> Recipe:
-    """Return the recipe that was named or kept, or the task's default, with all changes."""
+    """Return the named, kept or default recipe, with the changes that the options ask for."""
     from ratcli.training.prepare import tune_from
     from ratcli.training.recipe import default_recipe
     from ratcli.training.recipe_files import find_recipe, kept_recipe, read_recipe, with_settings
@@ -178,7 +178,7 @@ def _device(options: TrainOptions) -> Iterator[torch.device]:
 def _trainer(
     options: TrainOptions, recipe: Recipe, data: Path, out: Path, device: torch.device
 ) -> RestorationTrainer:
-    """Read the scans and make the run: from its checkpoint, from weights, or anew."""
+    """Read the scans and prepare the run: from its checkpoint, from weights, or from the start."""
     from ratcli.training.prepare import begin_from, prepare
 
     trainer = prepare(recipe, data, out, device, cache=options.cache)
