@@ -31,6 +31,7 @@ class Case:
         spacing_mm: pixel pitch of the reference.
         labels: regions of the reference `(H, W)`, where the task measures in some.
         edges: the same plane with planted discs, where edges are measured, by their names.
+        truth: what the error to the noise-free plane is estimated from, where it can be.
     """
 
     patient: str
@@ -39,6 +40,14 @@ class Case:
     spacing_mm: float
     labels: LabelArray | None = None
     edges: Mapping[str, Edge] | None = None
+    truth: Truth | None = None
+
+
+class Truth(Protocol):
+    """Estimates the error of an output to a noise-free plane that nobody has."""
+
+    def figures(self, low: FloatArray, output: FloatArray) -> dict[str, float]:
+        """Return figures of an output `(H, W)` made of `low`."""
 
 
 @dataclass(frozen=True)
