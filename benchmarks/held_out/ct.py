@@ -44,7 +44,7 @@ ABOUT = {
     "left": "noise left in flat soft tissue over that of the input",
     "bias_hu": "mean of output minus reference in soft tissue, 0 to 120 HU",
     "f50_usual": "f50 of edges of up to four planted discs over the planted ones', CNR 10 in the "
-    "slice of usual dose",
+    "slice of full dose",
     "f50_low": "the same, CNR 10 in the slice of lower dose",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,18 +13,21 @@ import pytest
 import ratcli
 from ratcli.cli.app import LazyGroup, main
 from ratcli.cli.console import ConsoleOptions
+from ratcli.commands.evaluate import EvaluateOptions
 from ratcli.commands.info import InfoOptions
 from ratcli.commands.options import described, option, recorded, settle
 from ratcli.commands.restore import RestoreOptions
 from ratcli.commands.segment import SegmentOptions
 from ratcli.commands.simulate import SimulateOptions
 from ratcli.errors import UsageError
+from ratcli.evaluation.export import as_dict
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 VERBS: dict[str, type] = {
     "restore": RestoreOptions,
     "segment": SegmentOptions,
     "simulate": SimulateOptions,
+    "evaluate": EvaluateOptions,
     "info": InfoOptions,
 }
 
@@ -164,3 +168,13 @@ def test_both_see_the_same_in_a_scan(format: str, capsys: pytest.CaptureFixture[
     assert f'"tasks": ["{facts.tasks[0]}"]' in told
     assert facts.values is not None
     assert f'"lowest": {facts.values.lowest}' in told
+
+
+@pytest.mark.parametrize("format", ["dicom", "nifti", "tiff"])
+def test_both_measure_the_same(format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    scan, unit = scan_words(format)
+    told = ["--unit", *unit] if unit else []
+    assert main(["evaluate", str(scan), "--reference", str(scan), "--json", "-q", *told]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    found = ratcli.evaluate(scan, reference=scan, **({"unit": unit[0]} if unit else {}))
+    assert as_dict(found) == {name: shown[name] for name in as_dict(found)}
