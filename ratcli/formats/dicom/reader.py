@@ -94,6 +94,10 @@ class DicomReader(ClosingReader):
         """Return a plane's words as they stand in the file; the last ones are cached."""
         return self._cache.get(plane, lambda: self._decode(plane))
 
+    def place(self, plane: int) -> PlaneGeometry:
+        """Return where a plane is in the patient."""
+        return self.planes[plane].geometry
+
     def planes_of(self, source: int) -> range:
         """Return the planes that a file holds."""
         first = sum(item.layout.frames for item in self.sources[:source])

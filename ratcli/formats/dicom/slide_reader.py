@@ -15,6 +15,7 @@ from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frame_facts import geometry
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
+from ratcli.formats.dicom.geometry import PlaneGeometry
 from ratcli.formats.dicom.slide import TilePlace, read_grid
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.formats.limits import check_pixels
@@ -72,6 +73,10 @@ class SlideReader(ClosingReader):
     def padding(self, plane: int) -> BoolArray:
         """Return `(H, W)`, false everywhere; a view that takes no memory."""
         return np.broadcast_to(np.bool_(False), (self.grid.height, self.grid.width))
+
+    def place(self, plane: int) -> PlaneGeometry:
+        """Return where a plane is in a patient: nowhere, since it is a slide."""
+        return PlaneGeometry()
 
     def close(self) -> None:
         """Empty the cache; files are open only while a frame is read."""

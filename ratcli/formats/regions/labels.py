@@ -172,7 +172,7 @@ def _nifti_new(reader: ScanReader, labels: FileLabels) -> Any:
 def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
     """Voxel (column, row, plane) to mm; None if the scan does not say."""
     source: DicomReader = reader
-    places = [plane.geometry for plane in source.planes]
+    places = [source.place(plane) for plane in range(source.info.planes)]
     affine = plane_affine(places[0])
     if affine is None:
         return None

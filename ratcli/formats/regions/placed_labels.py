@@ -81,7 +81,7 @@ class PlacedLabelReader(ClosingReader):
 
     def _indices(self, plane: int) -> npt.NDArray[np.int64]:
         """Voxel under each pixel, `(H, W, 3)`."""
-        affine = plane_affine(self._scan.planes[plane].geometry)
+        affine = plane_affine(self._scan.place(plane))
         assert affine is not None
         _, height, width = self.shape
         pixels = np.zeros((height, width, 4))

@@ -22,6 +22,7 @@ from ratcli.scan import ScanReader
 
 if TYPE_CHECKING:
     from ratcli.formats.dicom.reader import DicomReader
+    from ratcli.formats.dicom.slide_reader import SlideReader
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -170,15 +171,13 @@ def _match_planes(
             "the region map is at another place than the scan",
             hint="Give the region map that was made from this scan.",
         )
-    return {plane: planes[near] for plane, near in pairs.items()}
+    return {plane: planes[nearest] for plane, nearest in pairs.items()}
 
 
 def _position(scan: Any, plane: int) -> tuple[float, ...] | None:
     """Return the centre of a plane's first pixel in mm; None if the scan does not say."""
-    if not hasattr(scan, "planes"):  # a slide
-        return None
-    reader: DicomReader = scan
-    position = reader.planes[plane].geometry.position
+    reader: DicomReader | SlideReader = scan
+    position = reader.place(plane).position
     return None if position is None else position[:3]
 
 

@@ -43,7 +43,7 @@ def check_placed(reader: Any) -> None:
         OutputError: a DICOM SEG cannot be made from it.
     """
     scan: DicomReader = reader
-    if any(plane_affine(plane.geometry) is None for plane in scan.planes):
+    if any(plane_affine(scan.place(plane)) is None for plane in range(scan.info.planes)):
         raise OutputError(
             "a DICOM SEG needs the position of each plane, but this scan's header has none",
             hint="Choose --format tiff or nifti.",

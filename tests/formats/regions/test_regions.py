@@ -23,7 +23,8 @@ from ratcli.errors import (
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.regions import SUFFIXES, create_regions, open_regions
 from ratcli.scan import Derivation, ScanReader
-from tests.formats.dicom_scans import dicom_dataset, ramp, save_dicom, uid
+from tests.formats.dicom_scans import DERIVATION, dicom_dataset, ramp, save_dicom, uid
+from tests.formats.dicom_slides import picture, slide_dataset
 
 MADE = Derivation("segment", "regions by test", "Regions", version="0.1", settings=("test",))
 SHARED = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
@@ -363,3 +364,26 @@ def test_real_scans_round_trip(tmp_path, name, kind):
     with open_scan(source) as reader:
         maps = maps_of(reader)
         assert_same(reader, write(reader, tmp_path / f"r{SUFFIXES[kind]}", maps, kind=kind), maps)
+
+
+def slide(tmp_path):
+    return save_dicom(slide_dataset(picture()), tmp_path / "slide.dcm")
+
+
+@pytest.mark.parametrize("kind", ["tiff", "nifti"])
+def test_regions_of_a_dicom_slide_come_back(tmp_path, kind):
+    labels = np.arange(21 * 27, dtype=np.int32).reshape(21, 27) % 3
+    path = tmp_path / "regions"
+    with open_scan(slide(tmp_path)) as scan:
+        with create_regions(scan, path, DERIVATION, kind=kind) as writer:
+            writer.write(0, labels)
+        with open_regions(path, scan) as found:
+            np.testing.assert_array_equal(found.labels(0), labels + 1)
+
+
+def test_a_seg_of_a_dicom_slide_is_refused(tmp_path):
+    with (
+        open_scan(slide(tmp_path)) as scan,
+        pytest.raises(OutputError, match="needs the position of each plane"),
+    ):
+        create_regions(scan, tmp_path / "seg.dcm", DERIVATION, kind="dicom")
