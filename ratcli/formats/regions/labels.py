@@ -163,7 +163,8 @@ def _nifti_new(reader: ScanReader, labels: FileLabels) -> Any:
     affine = _dicom_affine(reader) if reader.info.format == "dicom" else None
     if affine is None:
         sizes = [size or 1.0 for size in reader.info.spacing_mm]
-        affine = np.diag([sizes[2], sizes[1], sizes[0], 1.0])
+        # Columns to the left and rows to the back, so that readers do not mirror the planes.
+        affine = np.diag([-sizes[2], -sizes[1], sizes[0], 1.0])
     image = nib.Nifti1Image(labels.transpose(2, 1, 0), affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     return image

@@ -381,6 +381,21 @@ def test_regions_of_a_dicom_slide_come_back(tmp_path, kind):
             np.testing.assert_array_equal(found.labels(0), labels + 1)
 
 
+@pytest.mark.parametrize("planes", [1, 3])
+def test_nifti_regions_of_a_tiff_are_not_mirrored(tmp_path, planes):
+    stack = np.zeros((planes, 5, 7), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    labels = np.arange(planes * 35, dtype=np.int32).reshape(planes, 5, 7)
+    path = tmp_path / "regions.nii.gz"
+    with open_scan(tmp_path / "a.tif") as scan:
+        with create_regions(scan, path, DERIVATION, kind="nifti") as writer:
+            for plane in range(planes):
+                writer.write(plane, labels[plane])
+        with open_regions(path, scan) as found:
+            read = np.stack([found.labels(plane) for plane in range(planes)])
+    np.testing.assert_array_equal(read, labels + 1)
+
+
 def test_a_seg_of_a_dicom_slide_is_refused(tmp_path):
     with (
         open_scan(slide(tmp_path)) as scan,
