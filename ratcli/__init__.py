@@ -1,8 +1,8 @@
 """rat: restore medical images with the Region Attention Transformer.
 
-From Python: `ratcli.restore("scan.dcm", task="ct-denoise")`, and `segment`, `simulate`, `evaluate`,
-`info` and `train` alike; arrays are taken in place of paths where that makes sense. Nothing heavy
-loads before a function is used.
+From Python: `ratcli.restore("scan.dcm", task="ct-denoise")`; likewise `segment`, `simulate`,
+`evaluate`, `info` and `train`. `restore`, `segment` and `evaluate` also take arrays. Nothing
+heavy is imported before a function is used.
 """
 
 from __future__ import annotations

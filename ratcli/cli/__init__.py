@@ -1,1 +1,1 @@
-"""The command line: one file a command, `app` finds them, `console` talks to the user."""
+"""The command line: one module for each command; `app` finds them, `console` shows messages."""

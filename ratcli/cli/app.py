@@ -1,4 +1,4 @@
-"""The command `rat`: finds a command, and alone turns an error into a sentence and an exit code."""
+"""The command `rat`: finds a command, and turns errors into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LazyGroup(TyperGroup):
         """Import a command.
 
         Raises:
-            UsageError: there is none of that name; the hint has the nearest.
+            UsageError: the command does not exist; the hint has the nearest name.
         """
         if cmd_name in COMMANDS:
             module = importlib.import_module(COMMANDS[cmd_name])
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: BaseException) -> int:
-    """Tell an error on stderr and return its exit code."""
+    """Print an error on stderr and return its exit code."""
     if isinstance(error, RatError):
         code, message, hint = error.exit_code, str(error), error.hint
     elif isinstance(error, _ParserError):
@@ -123,7 +123,7 @@ _INTERNAL_HINT = (
 
 
 def _internal_sentence(error: BaseException) -> str:
-    """Name the kind and place of an unexpected error; its text may hold a patient's data."""
+    """Return type and place of an unexpected error; its text may contain patient data."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "ratcli" in Path(frame.filename).parts]
     where = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""

@@ -1,4 +1,4 @@
-"""`--config run.toml`: defaults of a command's options; the command line wins."""
+"""`--config run.toml`: options from a file; the command line takes precedence."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
         command: name of the table that holds settings for this command alone.
 
     Raises:
-        InputNotFoundError: there is no such file.
+        InputNotFoundError: the file does not exist.
         UsageError: it is not TOML.
     """
     try:
@@ -69,7 +69,7 @@ def by_parameter(settings: dict[str, Any], options: type, path: Path) -> dict[st
     """Check settings, and name them as the command's function does.
 
     Raises:
-        UsageError: a setting is no option, or its value is not one that the option takes.
+        UsageError: a setting is not an option, or its value is not allowed.
     """
     known = {each.word: each for each in (*described(options), *described(ConsoleOptions))}
     chosen = {}

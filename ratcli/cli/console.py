@@ -1,4 +1,4 @@
-"""What the user sees while `rat` works: all of it on stderr, since stdout is data."""
+"""Messages and progress bars, all on stderr, because stdout is for data."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def _handlers(options: ConsoleOptions) -> list[logging.Handler]:
 
 
 def _silence_libraries() -> None:
-    """Drop what other libraries would print: pydicom's warnings quote values of headers."""
+    """Silence other libraries, because warnings of pydicom quote values of headers."""
     warnings.simplefilter("ignore")
     for name in ("pydicom", "tifffile", "nibabel", "highdicom", "distributed"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class _Screen(logging.Handler):
-    """Writes a line above the bar, or to stderr where there is none."""
+    """Writes a line above the bar, or to stderr if there is no bar."""
 
     bar: Bar | None = None
 
@@ -153,7 +153,7 @@ class Progress:
             self._bar.stop()
 
     def planes(self, name: str, done: int, total: int) -> None:
-        """Tell how far one file has come."""
+        """Show the progress of one file."""
         if self._bar is not None:
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(name, total=total)
@@ -163,7 +163,7 @@ class Progress:
             LOG.info("%s: %d of %d planes", name, done, total)
 
     def finished(self, name: str) -> None:
-        """Tell that one file is through."""
+        """Count one file as finished."""
         if self._bar is None:
             return
         task = self._tasks.pop(name, None)
@@ -173,15 +173,15 @@ class Progress:
 
 
 class Download:
-    """A bar for bytes that arrive; nothing where stderr is no terminal.
+    """A bar for a download; nothing if stderr is not a terminal.
 
     Args:
         name: of the file.
-        size: bytes to come, None where nobody knows.
+        size: bytes to come, None if unknown.
         shown: whether a bar is wanted.
 
     Attributes:
-        total: bytes to come, as far as known.
+        total: bytes to come, if known.
     """
 
     def __init__(self, name: str, size: int | None, *, shown: bool = True) -> None:
@@ -190,7 +190,7 @@ class Download:
         self._bar = _make_bytes_bar() if shown and sys.stderr.isatty() else None
 
     def update(self, amount: int) -> None:
-        """More bytes came."""
+        """Count more bytes."""
         if self._bar is not None:
             self._bar.update(self._task, total=self.total or None, advance=amount)
 
@@ -200,7 +200,7 @@ class Download:
             self._bar.reset(self._task)
 
     def close(self) -> None:
-        """No more will come."""
+        """Remove the bar."""
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -17,7 +17,7 @@ class FigureListener(ConsoleListener):
     """Shows the figures of each scan when it is measured: tables on stderr, JSON on stdout."""
 
     def is_json(self, outcome: Outcome) -> bool:
-        """Return whether an outcome is an object of its own; of a measured scan the figures are."""
+        """Return whether an outcome is printed as JSON; measured scans print figures instead."""
         return outcome.status == "planned"
 
     def result(self, result: object) -> None:

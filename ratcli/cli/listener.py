@@ -18,10 +18,10 @@ from ratcli.errors import sentence
 
 
 class ConsoleListener(Listener):
-    """Tells of each scan when it is finished: lines on stderr, JSON on stdout.
+    """Reports each scan when it is finished: lines on stderr, JSON on stdout.
 
     Args:
-        options: how much is told.
+        options: how much is shown.
     """
 
     def __init__(self, options: ConsoleOptions) -> None:
@@ -32,7 +32,7 @@ class ConsoleListener(Listener):
 
     @contextmanager
     def working(self, scans: int, *, elsewhere: bool = False) -> Iterator[None]:
-        """Show progress, and let Ctrl-C end the work where it can be left."""
+        """Show progress, and let Ctrl-C end the work where it can be interrupted."""
         self._alone = scans == 1
         with Interrupt(at_once=elsewhere) as interrupt, Progress(self.options, scans) as progress:
             self._interrupt, self._progress = interrupt, progress
@@ -42,17 +42,17 @@ class ConsoleListener(Listener):
                 self._interrupt = self._progress = None
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if the user wants an end."""
+        """Raise KeyboardInterrupt if the user pressed Ctrl-C."""
         if self._interrupt is not None:
             self._interrupt.check()
 
     def planes(self, name: str, done: int, total: int) -> None:
-        """Show how far one scan has come."""
+        """Show the progress of one scan."""
         if self._progress is not None:
             self._progress.planes(name, done, total)
 
     def finished(self, outcome: Outcome) -> None:
-        """Tell what became of one scan. The failure of a single scan is told at the end."""
+        """Report one scan. If it is the only one, its failure is reported at the end."""
         if self._progress is not None:
             self._progress.finished(outcome.name)
         if outcome.status == "failed":
@@ -70,7 +70,7 @@ class ConsoleListener(Listener):
         return True
 
     def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """Tell how many scans were done, skipped and failed."""
+        """Report how many scans were done, skipped and failed."""
         if len(outcomes) > 1:
             counts = Counter(outcome.status for outcome in outcomes)
             parts = [f"{counts[status]} {status}" for status in ("done", "skipped", "failed")]
@@ -92,7 +92,7 @@ def one_line(outcome: Outcome) -> str:
 
 
 def as_json_line(outcome: Outcome) -> str:
-    """Return an outcome as one JSON object; figures stand beside the rest, empty fields do not."""
+    """Return an outcome as one JSON object, with its figures and without empty fields."""
     fields: dict[str, Any] = {"input": outcome.name, **asdict(outcome)}
     del fields["name"]
     facts = fields.pop("facts")

@@ -1,4 +1,4 @@
-"""Typer's parameters, made from the options of a command: the one place that knows both."""
+"""Makes the parameters of Typer from the options of a command; only this module knows both."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Argument:
     """What a command is applied to.
 
     Attributes:
-        metavar: stands for it in the help.
+        metavar: its placeholder in the help.
         help: what it is.
         kind: its type.
-        default: without it; an argument without a default must be given.
+        default: value if it is not given; without a default it must be given.
     """
 
     metavar: str
@@ -50,10 +50,10 @@ class Verb:
 
     Attributes:
         options: its options dataclass.
-        run: called with the argument, the options, and how much is told.
+        run: called with the argument, the options of the command, and those of the console.
         help: first sentence of its help.
         examples: command lines, and what each does.
-        argument: what it is applied to; None for a command that takes nothing.
+        argument: what it is applied to; None for a command without argument.
         has_config_file: whether `--config` names a file of options.
     """
 
@@ -80,9 +80,9 @@ def function_of(verb: Verb) -> Callable[..., None]:
     def run(**values: Any) -> None:
         values.pop("config", None)
         given = values.pop("argument", None)
-        told = ConsoleOptions(**_taken(values, console))
-        with talking(told):
-            verb.run(given, verb.options(**_taken(values, wanted)), told)
+        shown = ConsoleOptions(**_taken(values, console))
+        with talking(shown):
+            verb.run(given, verb.options(**_taken(values, wanted)), shown)
 
     parameters = [] if verb.argument is None else [_argument(verb.argument)]
     ordered = sorted((*wanted, *console), key=lambda each: each.option.group != MAIN)

@@ -1,1 +1,1 @@
-"""The verbs of `rat`: one module each, with its options and the one function that does it."""
+"""The commands of `rat`: one module each, with its options and the function that runs it."""

@@ -1,4 +1,4 @@
-"""Arrays in place of scans on disk: what the Python functions do with them."""
+"""Restores and measures arrays instead of scans on disk, for the Python functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ratcli.pipeline import RestoreSettings
     from ratcli.pipeline.model import Model
 
-# What decides how an array is restored; all other options are for scans on disk.
+# Options for arrays; all others are for scans on disk.
 _FOR_ARRAYS = frozenset(
     {
         *("task", "strength", "device", "weights", "partition", "regions", "views", "threads"),
@@ -40,8 +40,8 @@ def restore_array(
     """Restore an array; see `ratcli.commands.restore.restore`.
 
     Raises:
-        TypeError: an option for scans on disk was given.
-        ValueError: the array has other axes than the task's.
+        TypeError: an option is only for scans on disk.
+        ValueError: the number of axes of the array does not suit the task.
         RatError: as for scans.
     """
     from ratcli.batch.memory import Budget, parse_bytes
@@ -110,14 +110,14 @@ def open_scan_or_array(
 
 
 def given_regions(labels: AnyArray, info: ScanInfo) -> Callable[[int], Regions]:
-    """Return what gives the regions of each plane.
+    """Return a function that gives the regions of each plane.
 
     Args:
         labels: integers `(H, W)` for every plane, or `(N, H, W)`.
         info: of the scan that they belong to.
 
     Raises:
-        ValueError: they are on another grid.
+        ValueError: the labels do not have the size of the scan.
     """
     planes = labels if labels.ndim == 3 else labels[None]
     if planes.shape[1:] != (info.height, info.width) or len(planes) not in (1, info.planes):

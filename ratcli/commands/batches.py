@@ -1,4 +1,4 @@
-"""Running the batch of a command: what is planned, what became of it, and the error at the end."""
+"""Runs the batch of a command: its plan, its outcomes, and the error at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def timed(listener: Listener, batch: Batch) -> Iterator[Callable[[], float]]:
-    """Let the listener hear that a batch begins and ends; yields its seconds so far."""
+    """Tell the listener when a batch begins and ends; yields a function for the seconds so far."""
     began = time.monotonic()
     scans = len(batch.jobs) + len(batch.plan.outcomes)
     with listener.working(scans, elsewhere=batch.is_elsewhere):
@@ -31,7 +31,7 @@ def timed(listener: Listener, batch: Batch) -> Iterator[Callable[[], float]]:
 
 
 def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
-    """Return what a batch would do; headers are read, nothing is computed or written.
+    """Return what a batch would do. Headers are read; nothing is computed or written.
 
     Raises:
         RatError: something would fail; see `failure_of`.
@@ -50,7 +50,7 @@ def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
 
 
 def finish(outcomes: Sequence[Outcome], late: RatError | None = None) -> list[Outcome]:
-    """Return the outcomes of a command where nothing failed.
+    """Return the outcomes of a command, or raise the error if something failed.
 
     Args:
         outcomes: of all scans.
@@ -68,18 +68,20 @@ def finish(outcomes: Sequence[Outcome], late: RatError | None = None) -> list[Ou
 def header_of(
     command: str, options: Any, resolved: Mapping[str, Fact], libraries: Mapping[str, Fact]
 ) -> Header:
-    """Return what the manifest of a batch tells of all its scans; empty where there is none.
+    """Return what the manifest of a batch records about the batch; empty without a manifest.
 
     Args:
         command: the verb.
         options: those of the command, with a field `manifest`.
-        resolved: settings that shape pixels, as they came out: defaults of the task, hashes.
-            They are compared when a batch is resumed, as are the options that change pixels.
-        libraries: libraries whose versions are told, and other facts that are not compared.
+        resolved: settings that change pixels and depend on more than the options: defaults of the
+            task, hashes. They are compared when a batch is resumed, as are the options that
+            change pixels.
+        libraries: libraries to record with their versions (value None), and other facts. They are
+            not compared.
     """
     if options.manifest is None:
         return Header()
     versions = {name: value or metadata.version(name) for name, value in libraries.items()}
     python = platform.python_version()
-    told = {"command": command, "rat": __version__, "python": python, **versions}
-    return Header({**recorded(options), **resolved}, told)
+    recorded_facts = {"command": command, "rat": __version__, "python": python, **versions}
+    return Header({**recorded(options), **resolved}, recorded_facts)

@@ -33,7 +33,7 @@ EXTRAS = {
 
 
 def doctor() -> dict[str, dict[str, str]]:
-    """Return what this machine offers, by section; what to send with a question."""
+    """Return what this machine offers, by section; send it with a question."""
     return {
         "machine": _machine(),
         "libraries": _versions(REQUIRED),
@@ -63,7 +63,7 @@ def _processors() -> int:
 
 def _memory() -> str:
     if not hasattr(os, "sysconf"):
-        return "not told"
+        return "unknown"
     return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.1f} GB"
 
 
@@ -79,7 +79,7 @@ def _version(distribution: str) -> str:
 
 
 def _devices() -> dict[str, str]:
-    """Ask torch, which takes a second to import; a broken install is a finding, not an error."""
+    """Ask torch, which takes a second to import. A broken installation is reported, not raised."""
     try:
         import torch
     except (ImportError, OSError) as error:

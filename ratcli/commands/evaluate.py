@@ -1,4 +1,4 @@
-"""`rat evaluate`: its options, and figures of restored scans or arrays."""
+"""`rat evaluate`: its options, and the function that measures restored scans or arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEASURE = "What is measured"
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(ScanOptions, RunOptions):
-    """How `rat evaluate` works; the fields are the options of the command line, too."""
+    """How `rat evaluate` works; its fields are the options of the command line."""
 
     reference: Path | None = option(
         None,
@@ -99,7 +99,7 @@ class EvaluateOptions(ScanOptions, RunOptions):
     )
 
 
-# What decides how one scan in memory is measured; all other options are for a list of scans.
+# Options for one scan or array; all others are for lists of scans.
 _FOR_ONE = frozenset(
     {"reference", "input", "uncertainty", "unit", "task", "window", "baseline", "protocol"}
     | {"phantom", "suv_factor", "regions", "max_pixels"}
@@ -136,21 +136,22 @@ def evaluate(
     """Measure restored scans: fidelity, noise, resolution, region means and the residual.
 
     Args:
-        restored: an array, or the path of one scan; or a list of paths of files and folders, which
-            are measured as on the command line.
-        options: how; None for the defaults.
-        listener: hears how the work is getting on, and the figures of each scan.
-        changes: single options by name, instead of those in `options`. For an array, `reference`,
-            `input` and `uncertainty` are arrays, and `task` names the task whose units they have.
+        restored: an array, or the path of one scan; or a list of paths of files and folders,
+            which are measured as a batch, as on the command line.
+        options: the options; None for the defaults.
+        listener: is called as the work proceeds, and gets the figures of each scan.
+        changes: single options by name, which replace those in `options`. For an array,
+            `reference`, `input` and `uncertainty` are arrays, and `task` decides their unit.
 
     Returns:
         For one scan its figures, with planes to show in a report. For a list, the figures of each
         scan.
 
     Raises:
-        RatError: with the exit code of the command line. Of several scans all others are measured.
-        TypeError: there is no such option, or one scan does not take it.
-        ValueError: arrays without a task.
+        RatError: a scan failed; the error has the exit code of the command line. All other scans
+            are measured.
+        TypeError: an option does not exist, or is only for lists of scans.
+        ValueError: an array without a task.
     """
     if isinstance(restored, (np.ndarray, str, os.PathLike)):
         return _evaluate_one(restored, options, changes)

@@ -1,4 +1,4 @@
-"""Evaluating scans on disk: a batch, and what is written of all scans together."""
+"""Evaluates scans on disk as a batch, and writes tables and pages about all of them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def evaluate_batch(
 
 
 class PreparedEvaluation(NamedTuple):
-    """A batch that is ready to run, its work, and what is written when it has run."""
+    """A batch that is ready to run, its work, and the results to write at the end."""
 
     batch: Batch
     work: EvaluateWork
@@ -57,7 +57,7 @@ class PreparedEvaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """What is written of all scans together: rows, an index, and figures over patients.
+    """Writes what is about all scans: rows, an index, and figures over patients.
 
     Attributes:
         jobs: of the whole batch, in the order of its rows.
@@ -119,7 +119,7 @@ class Results:
 
 
 class _FigureListener:
-    """Passes on what is heard, and the figures of each scan as a result."""
+    """Passes calls on, and gives the figures of each scan as a result."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -135,7 +135,7 @@ class _FigureListener:
 
 
 def _prepare(restored: Sequence[Path], options: EvaluateOptions) -> PreparedEvaluation:
-    """Settle what a batch reads, measures and writes; nothing is measured before it is run.
+    """Plan what a batch reads, measures and writes; nothing is measured yet.
 
     Raises:
         RatError: an input is missing, or an output exists.

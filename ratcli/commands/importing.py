@@ -1,4 +1,4 @@
-"""`rat weights import --task`: networks that others have trained, among the installed weights."""
+"""`rat weights import --task`: installs a network that others have trained."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class NetworkImport:
     """A network to import.
 
     Attributes:
-        file: the authors' `.pth`, or safetensors of ours.
+        file: the authors' `.pth`, or safetensors of rat.
         task: the task it restores.
-        name: what it shall be called.
-        heads: attention heads; no shape tells them.
-        window: side of the attention windows; no shape tells it.
+        name: under which it is installed.
+        heads: attention heads, which the shapes of the parameters do not show.
+        window: side of the attention windows, which the shapes do not show either.
     """
 
     file: Path
@@ -39,7 +39,7 @@ class NetworkImport:
 
 
 def import_network(wanted: NetworkImport) -> Path:
-    """Copy a network into the user's weights' folder and enter it in the registry there.
+    """Copy a network into the folder of the user's weights and add it to the registry there.
 
     Values keep their precision, except that doubles become single. Nothing is written unless the
     whole file is a network for the task.
@@ -48,9 +48,9 @@ def import_network(wanted: NetworkImport) -> Path:
         The installed file.
 
     Raises:
-        UsageError: there is no such task, or the name is taken or unfit for a file.
-        InputNotFoundError: there is no such file.
-        WeightsError: damaged, hostile, of another architecture, or for other channels.
+        UsageError: the task does not exist, or the name is taken or not valid.
+        InputNotFoundError: the file does not exist.
+        WeightsError: the file is damaged, hostile, of another architecture, or for other channels.
         OutputError: the folder cannot be written.
     """
     from ratcli.network.checkpoint import read_state
@@ -77,7 +77,7 @@ def import_network(wanted: NetworkImport) -> Path:
         "summary": f"imported, {sum(value.numel() for value in state.values()) / 1e6:.1f} M "
         "parameters",
         "licence": "NOASSERTION",
-        "data": ["not told"],
+        "data": ["unknown"],
         "network": asdict(settings),
     }
     return _install(user_folder(), wanted.name, state, entry)
@@ -96,7 +96,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_bytes(file: Path, state: Mapping[str, Tensor]) -> None:
-    """Refuse a small file whose tensors say that they are large, before memory is taken."""
+    """Refuse a file that is smaller than its tensors claim to be, before memory is used."""
     claimed = sum(value.numel() * value.element_size() for value in state.values())
     if claimed > file.stat().st_size:
         raise WeightsError(
@@ -105,7 +105,7 @@ def _check_bytes(file: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def _install(folder: Path, name: str, state: Mapping[str, Tensor], entry: dict[str, Any]) -> Path:
-    """Write under a temporary name, rename, then register; take the file back if that fails."""
+    """Write under a temporary name, rename, then register; remove the file if that fails."""
     import torch
 
     from ratcli.network.checkpoint import save_state

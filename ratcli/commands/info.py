@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions(ScanOptions):
-    """How `rat info` works; the fields are the options of the command line, too."""
+    """How `rat info` works; its fields are the options of the command line."""
 
     header_only: bool = option(
         False,
@@ -35,16 +35,17 @@ class InfoOptions(ScanOptions):
 
 @dataclass(frozen=True)
 class ScanFacts:
-    """What is known of one scan.
+    """Facts about one scan.
 
     Attributes:
-        name: relative to the folder that was named.
+        name: path relative to the folder that was named.
         files: number of files.
         info: what the header says.
-        notices: what is odd, as sentences.
-        tasks: names of the tasks that would restore it.
+        notices: sentences about anything unusual.
+        tasks: names of the tasks that suit it.
         values: range of the values; None where no pixel was read or measured.
-        suitability: what each task would do, or why not; empty where no pixel was read.
+        suitability: for each task what it would do, or why it does not fit; empty if no pixel was
+            read.
     """
 
     name: str
@@ -67,13 +68,13 @@ def info(
 
     Args:
         scans: paths of files, folders and archives.
-        options: how; None for the defaults.
-        listener: is told the facts of each scan as they are found.
-        changes: single options by name, instead of those in `options`.
+        options: the options; None for the defaults.
+        listener: gets the facts of each scan as they are found.
+        changes: single options by name, which replace those in `options`.
 
     Raises:
-        RatError: a scan cannot be read; the listener has heard of all others.
-        TypeError: there is no such option.
+        RatError: a scan cannot be read; the listener got the facts of all others.
+        TypeError: an option does not exist.
     """
     from ratcli.batch.plan import find_inputs
 
@@ -98,12 +99,12 @@ takes(InfoOptions)(info)
 
 
 def fitting_tasks(info: ScanInfo) -> list[str]:
-    """Return the names of the tasks whose check the header passes."""
+    """Return the names of the tasks that suit the header."""
     return [name for name, task in TASKS.items() if _fits(task, info)]
 
 
 def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: Listener) -> Outcome:
-    """Look at one scan; if it cannot be read, the others are still looked at."""
+    """Read one scan; if it cannot be read, the outcome says why."""
     from ratcli.formats import open_scan
 
     damage: RatError | None = None
@@ -128,7 +129,7 @@ def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: L
 
 
 def _with_pixels(facts: ScanFacts, reader: ScanReader) -> tuple[ScanFacts, RatError | None]:
-    """Measure the range and ask every task; pixels that cannot be read fit none."""
+    """Measure the range of values and ask each task; no task fits pixels that cannot be read."""
     from ratcli.commands.suitability import Suitability, measure_range, suitability
 
     try:

@@ -1,4 +1,4 @@
-"""Listeners: who hears how a command is getting on. Python's default hears nothing."""
+"""Listeners, which are called as a command proceeds. The default in Python does nothing."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ LOG = logging.getLogger("ratcli.commands")
 
 
 class Listener:
-    """Hears what a command does; every method may be overridden, none needs to be."""
+    """Is called as a command proceeds. Override the methods that you need."""
 
     def working(self, scans: int, *, elsewhere: bool = False) -> AbstractContextManager[object]:
-        """Return what is entered while the scans are worked on.
+        """Return a context manager that is entered while the scans are worked on.
 
         Args:
             scans: how many.
-            elsewhere: whether a cluster does the work, so that this process may end at any time.
+            elsewhere: whether a cluster does the work, so that this process can end at any time.
         """
         return nullcontext()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if the work is to end; called where it can be left."""
+        """Raise KeyboardInterrupt to end the work; called where it can be interrupted."""
 
     def planes(self, name: str, done: int, total: int) -> None:
-        """One scan has come this far."""
+        """Some planes of a scan are done."""
 
     def finished(self, outcome: Outcome) -> None:
-        """This became of one scan."""
+        """One scan is finished, skipped or failed."""
         if outcome.status == "failed":
             LOG.error("%s", outcome.error)
 
     def result(self, result: object) -> None:
-        """A command that gives figures or facts has those of one scan."""
+        """The figures or facts of one scan are known (`rat evaluate`, `rat info`)."""
 
     def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """All scans are through."""
+        """All scans are finished."""
 
 
 SILENT = Listener()

@@ -28,19 +28,19 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Option:
-    """What one field of an options dataclass is on the command line and in the documentation.
+    """How one field of an options dataclass appears on the command line and in the documentation.
 
     Attributes:
-        help: one sentence or two; the unit and what happens without the option stand in it.
+        help: one or two sentences, with the unit and with what happens without the option.
         short: letter of the short form, without the dash.
         group: heading under which `--help` shows it.
         least: lowest value that is allowed, or None.
         most: highest value that is allowed, or None.
-        metavar: stands for the value in `--help`.
-        word: name on the command line, where it differs from the field's.
-        also: other names on the command line, which older versions had.
+        metavar: placeholder of the value in `--help`.
+        word: name on the command line, if it differs from that of the field.
+        also: other names on the command line, from older versions.
         names: returns the names that may be given, for completion and for a hint.
-        changes_pixels: whether another value gives other pixels; a manifest compares it.
+        changes_pixels: whether another value changes the output; then a manifest compares it.
     """
 
     help: str
@@ -63,11 +63,11 @@ class Described:
         name: of the field.
         word: on the command line, without dashes.
         kind: `bool`, `int`, `float`, `str` or `Path`.
-        default: without the option.
-        choices: all values there are, for a field of a `Literal`; empty for others.
-        is_optional: whether None is a value.
-        is_several: whether the option may be given again.
-        option: the rest.
+        default: the value without the option.
+        choices: all allowed values of a `Literal` field; empty for others.
+        is_optional: whether None is allowed.
+        is_several: whether the option may be given more than once.
+        option: everything else.
     """
 
     name: str
@@ -86,7 +86,7 @@ def option(default: Any, help: str, **facts: Any) -> Any:
 
 
 def described(options: type) -> tuple[Described, ...]:
-    """Return the options of a dataclass: its own before inherited ones, the main group first."""
+    """Return the options of a dataclass: the main group first, its own before inherited ones."""
     hints = typing.get_type_hints(options)
     own = inspect.get_annotations(options)
     items = [item for item in dataclasses.fields(options) if "option" in item.metadata]
@@ -104,16 +104,16 @@ def described(options: type) -> tuple[Described, ...]:
 
 
 def settle(options: type[_Options], given: _Options | None, changes: Mapping[str, Any]) -> _Options:
-    """Return options in which some values are changed, all of them checked.
+    """Return options with some values changed; the changed values are checked.
 
     Args:
         options: the dataclass.
         given: the values to start from; None for the defaults.
-        changes: values by the names of their fields. Paths may be texts.
+        changes: values by field name. Paths may be strings.
 
     Raises:
-        TypeError: there is no such option.
-        UsageError: a value is of another type, out of bounds, or not among the choices.
+        TypeError: an option does not exist.
+        UsageError: a value has the wrong type, is out of bounds, or is not among the choices.
     """
     known = {each.name: each for each in described(options)}
     if unknown := [name for name in changes if name not in known]:
@@ -127,7 +127,7 @@ def settle(options: type[_Options], given: _Options | None, changes: Mapping[str
 
 
 def recorded(options: Any) -> dict[str, Any]:
-    """Return the values that change pixels, by field name: what a manifest records and compares."""
+    """Return the values that change the output, by field name, for a manifest to compare."""
     return {
         each.name: _plain(getattr(options, each.name))
         for each in described(type(options))
@@ -138,7 +138,7 @@ def recorded(options: Any) -> dict[str, Any]:
 def takes(options: type) -> Callable[[_Function], _Function]:
     """Show the options of a dataclass as the keyword arguments of a function, for `help()`.
 
-    The function itself is returned, so that no frame stands between caller and work.
+    The function itself is returned, so no frame is added between caller and work.
     """
 
     def shown(function: _Function) -> _Function:
@@ -165,7 +165,7 @@ def check_name(what: str, name: str, names: Sequence[str]) -> None:
         names: those that exist.
 
     Raises:
-        UsageError: there is none of that name; the hint has the nearest one, or all.
+        UsageError: the name does not exist; the hint has the nearest one, or all.
     """
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
@@ -174,10 +174,10 @@ def check_name(what: str, name: str, names: Sequence[str]) -> None:
 
 
 def check_value(known: Described, value: Any) -> Any:
-    """Return a value of an option, of the field's type and within its bounds.
+    """Check a value of an option, and return it in the type of the field.
 
     Raises:
-        UsageError: it is of another type, out of bounds, or not among the choices.
+        UsageError: the value has the wrong type, is out of bounds, or is not among the choices.
     """
     if value is None and known.is_optional:
         return None
@@ -236,7 +236,7 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
+    """Return a value that JSON can represent."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or None
     return str(value) if isinstance(value, Path) else value

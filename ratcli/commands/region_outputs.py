@@ -23,12 +23,12 @@ def find_region_jobs(
         inputs: files and folders that were named.
         place: which scans are wanted, and where outputs go.
         kind: format of the region maps; None for that of each scan.
-        beside: tells what is written beside a region map.
+        beside: returns the other files that are written with a region map.
 
     Raises:
         UsageError: the output's suffix is that of another format.
-        OutputError: two inputs meet in one output.
-        InputNotFoundError: the only input is not there, or holds no scan.
+        OutputError: two inputs would have the same output.
+        InputNotFoundError: the only input does not exist, or contains no scan.
     """
     from ratcli.formats.regions import SUFFIXES
 

@@ -1,4 +1,4 @@
-"""`rat restore`: its options, and how scans or arrays are restored by them."""
+"""`rat restore`: its options, and the function that restores scans or arrays."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions(ScanOptions, BatchOptions):
-    """How `rat restore` works; the fields are the options of the command line, too."""
+    """How `rat restore` works; its fields are the options of the command line."""
 
     task: str | None = option(
         None,
@@ -146,7 +146,7 @@ class RestoreOptions(ScanOptions, BatchOptions):
 
 
 class Restoration(NamedTuple):
-    """A batch that is ready to run, and what it does with each scan."""
+    """A batch that is ready to run, and the work that it does for each scan."""
 
     batch: Batch
     work: RestoreWork
@@ -185,18 +185,19 @@ def restore(
         scans: paths of files, folders and archives; or an array in the task's first unit: gray
             `(H, W)` or `(N, H, W)`, RGB `(H, W, 3)` or `(N, H, W, 3)`, NaN where nothing was
             measured. For an array, `regions` may be an integer array `(H, W)` or `(N, H, W)`.
-        options: how; None for the defaults.
-        listener: hears how the work is getting on.
-        changes: single options by name, instead of those in `options`.
+        options: the options; None for the defaults.
+        listener: is called as the work proceeds.
+        changes: single options by name, which replace those in `options`.
 
     Returns:
         For paths, the outcome of each scan. For an array, float32 with the same axes, finer by
         the task's scale.
 
     Raises:
-        RatError: with the exit code of the command line. Of several scans all others are done.
-        ValueError: an array has other axes than the task's.
-        TypeError: there is no such option, or an array does not take it.
+        RatError: a scan failed; the error has the exit code of the command line. All other scans
+            are done.
+        ValueError: the number of axes of an array does not suit the task.
+        TypeError: an option does not exist, or is not for arrays.
     """
     if isinstance(scans, np.ndarray):
         from ratcli.commands.arrays import restore_array
@@ -217,10 +218,10 @@ takes(RestoreOptions)(restore)
 
 
 def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> Restoration:
-    """Settle what a batch reads, does and writes; nothing is computed before it is run.
+    """Plan what a batch reads, does and writes; nothing is computed yet.
 
     Raises:
-        RatError: an input is missing, an output cannot be what is asked, or options contradict.
+        RatError: an input is missing, an output cannot be written as asked, or options contradict.
     """
     from ratcli.batch.memory import parse_bytes
     from ratcli.batch.plan import find_jobs
@@ -254,7 +255,7 @@ def restore_settings(options: RestoreOptions) -> RestoreSettings:
     """Return the settings of the pipeline.
 
     Raises:
-        UsageError: no task was named, or values do not go together.
+        UsageError: no task was named, or options contradict each other.
     """
     from ratcli.batch.pool import threads_each
 
@@ -288,7 +289,7 @@ def _check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
 
 
 def _header(options: RestoreOptions, work: RestoreWork) -> Header:
-    """Return what a manifest tells of the batch.
+    """Return what a manifest records about the batch.
 
     Raises:
         WeightsError: the weights are not installed.

@@ -1,4 +1,4 @@
-"""`rat restore --report`: what was restored, measured against its input."""
+"""`rat restore --report`: pages that compare each restored scan with its input."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ LOG = logging.getLogger("ratcli.commands")
 
 
 class RestoreReports:
-    """Reports on the scans of a batch; made once they are all restored.
+    """Reports on the scans of a batch, made after all are restored.
 
     Scans that an earlier call restored are measured too, so that the index has them all.
 
     Args:
         place: a file ending in `.html` for one scan; else a folder.
-        jobs: all scans of the batch, those that are done already among them.
-        work: what is done to them.
-        if_exists: what to do about pages that exist.
-        listener: hears how far the pages are.
+        jobs: all scans of the batch, including those that are already done.
+        work: how they are restored.
+        if_exists: what to do if a page already exists.
+        listener: is called as the pages are made.
 
     Raises:
         UsageError: one file for several scans, or a file that is not HTML.
@@ -127,7 +127,7 @@ class RestoreReports:
 
 
 class _ReportListener:
-    """Passes on how far the pages are, and why one could not be made."""
+    """Passes on the progress of the pages, and logs why a page could not be made."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener

@@ -1,4 +1,4 @@
-"""Options that commands over many scans share: which scans, and how the batch is run."""
+"""Options that several commands share: which scans, and how the batch is run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def partition_names() -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanOptions:
-    """Which scans are read, and what their files do not tell."""
+    """Which scans are read, and facts that their files do not contain."""
 
     recursive: bool = option(False, "Also search the folders inside a folder.", short="r")
     series_uid: str | None = option(
@@ -126,7 +126,7 @@ def selection(
     Args:
         scans: which scans.
         batch: where outputs go.
-        suffix: ends the name of an output that stands beside its input.
+        suffix: end of the name of an output that is written beside its input.
         residual: whether input minus output is written, too.
         uncertainty: whether standard deviations are written, too.
     """

@@ -1,4 +1,4 @@
-"""`rat segment`: its options, and how the regions of scans or arrays are found."""
+"""`rat segment`: its options, and the functions that find the regions of scans or arrays."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 OUTPUTS = "What is written"
 REGIONS = "Regions"
 
-# Where no task is named. It shows more of the anatomy than the coarser classes of CT denoising.
+# Used without a task. It shows more of the anatomy than the three classes of CT denoising.
 _USUAL_PARTITION = "superpixel"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(ScanOptions, BatchOptions):
-    """How `rat segment` works; the fields are the options of the command line, too."""
+    """How `rat segment` works; its fields are the options of the command line."""
 
     task: str | None = option(
         None,
@@ -110,20 +110,21 @@ def segment(
     """Find the regions of scans, and write a region map on the grid of each scan.
 
     Args:
-        scans: paths of files, folders and archives; or an array as `ratcli.restore` takes it,
-            for which a task must be named.
-        options: how; None for the defaults.
-        listener: hears how the work is getting on.
-        changes: single options by name, instead of those in `options`.
+        scans: paths of files, folders and archives; or an array as for `ratcli.restore`, which
+            needs a task.
+        options: the options; None for the defaults.
+        listener: is called as the work proceeds.
+        changes: single options by name, which replace those in `options`.
 
     Returns:
         For paths, the outcome of each scan. For an array, labels from 0: int32 `(H, W)` for one
         plane, `(N, H, W)` for several.
 
     Raises:
-        RatError: with the exit code of the command line. Of several scans all others are done.
-        TypeError: there is no such option.
-        ValueError: an array without a task, or with other axes than the task's.
+        RatError: a scan failed; the error has the exit code of the command line. All other scans
+            are done.
+        TypeError: an option does not exist.
+        ValueError: an array without a task, or with a number of axes that does not suit it.
     """
     settled = settle(SegmentOptions, options, changes)
     if isinstance(scans, np.ndarray):
@@ -145,17 +146,17 @@ def find_regions(
     """Return the regions of an array or of one scan on disk; nothing is written.
 
     Args:
-        scan: an array as `ratcli.restore` takes it, or the path of one scan.
-        options: how; a task must be named.
-        changes: single options by name, instead of those in `options`.
+        scan: an array as for `ratcli.restore`, or the path of one scan.
+        options: the options, with a task.
+        changes: single options by name, which replace those in `options`.
 
     Returns:
         Labels from 0: int32 `(H, W)` for one plane, `(N, H, W)` for several.
 
     Raises:
-        RatError: the scan cannot be read, or is not what the task is for.
-        TypeError: there is no such option.
-        ValueError: no task was named, or an array has other axes than the task's.
+        RatError: the scan cannot be read, or does not suit the task.
+        TypeError: an option does not exist.
+        ValueError: no task was named, or the number of axes of an array does not suit it.
     """
     from ratcli.commands.arrays import regions_of
 

@@ -1,4 +1,4 @@
-"""`rat simulate`: its options, and how scans are degraded as a lower dose would have."""
+"""`rat simulate`: its options, and the function that simulates scans of lower quality."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PHYSICS = "Physics"
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateOptions(ScanOptions, BatchOptions):
-    """How `rat simulate` works; the fields are the options of the command line, too."""
+    """How `rat simulate` works; its fields are the options of the command line."""
 
     task: str | None = option(
         None,
@@ -87,16 +87,17 @@ def simulate(
 
     Args:
         scans: paths of files, folders and archives.
-        options: how; None for the defaults.
-        listener: hears how the work is getting on.
-        changes: single options by name, instead of those in `options`.
+        options: the options; None for the defaults.
+        listener: is called as the work proceeds.
+        changes: single options by name, which replace those in `options`.
 
     Returns:
         The outcome of each scan.
 
     Raises:
-        RatError: with the exit code of the command line. Of several scans all others are done.
-        TypeError: there is no such option.
+        RatError: a scan failed; the error has the exit code of the command line. All other scans
+            are done.
+        TypeError: an option does not exist.
     """
     settled = settle(SimulateOptions, options, changes)
     batch, work = _prepare(scans, settled)

@@ -1,4 +1,4 @@
-"""What `rat info` measures beyond the header: the range of the values, and what fits each task."""
+"""What `rat info` finds in the pixels: the range of the values, and which tasks fit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SIDE = 1024
 
 @dataclass(frozen=True)
 class ValueRange:
-    """The lowest and the highest measured value; padding and what is not finite are left out.
+    """The lowest and the highest value, without padding and values that are not finite.
 
     Attributes:
         lowest: in the scan's unit.
         highest: in the scan's unit.
-        seen: share of the pixels that were looked at, up to 1.
+        seen: share of the pixels that were read, up to 1.
     """
 
     lowest: float
@@ -38,8 +38,8 @@ class Suitability:
 
     Attributes:
         task: name of the task.
-        fits: whether it would restore the scan.
-        text: what it would do, or why it would not.
+        fits: whether the task suits the scan.
+        text: what it would do, or why it does not fit.
     """
 
     task: str
@@ -50,7 +50,7 @@ class Suitability:
 def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRange | None:
     """Measure the range of a scan's values.
 
-    Of a scan with more pixels than are read, evenly spread planes are, or boxes of a plane.
+    Of a large scan only some pixels are read: evenly spaced planes, or boxes of one plane.
 
     Args:
         reader: an open scan.
@@ -98,7 +98,7 @@ def _measured(reader: ScanReader, plane: int, box: Box | None, values: FloatArra
 
 
 def suitability(task: Task, reader: ScanReader) -> Suitability:
-    """Return what a task would do with a scan, by the checks that `rat restore` makes.
+    """Return what a task would do with a scan, by the same checks as `rat restore`.
 
     Raises:
         UnreadableInputError: pixel data are damaged.
@@ -128,14 +128,14 @@ def _check_middle(task: Task, reader: ScanReader) -> None:
 
 
 def _conversion(task: Task, reader: ScanReader) -> str:
-    """Tell in which unit the network works.
+    """Return a sentence about the conversion to the unit of the network.
 
     Raises:
-        UnsuitableInputError: activity that cannot be converted to SUV.
+        UnsuitableInputError: an activity cannot be converted to SUV.
     """
     unit, wanted = reader.info.unit, task.units[0]
     if unit is None:
-        return f"; the file tells no unit, but its values look like {wanted}"
+        return f"; the file contains no unit, but its values look like {wanted}"
     if unit == wanted:
         low, high = task.window
         return "" if wanted == "RGB" else f"; changes values from {low:g} to {high:g} {wanted}"

@@ -33,9 +33,9 @@ class TrainResult:
         folder: of the run.
         steps: steps done in all; 0 if nothing was trained.
         best_psnr_db: of the best validation; NaN if no patient was held out.
-        checkpoint: the last one; None if nothing was kept.
+        checkpoint: the last checkpoint; None if nothing was saved.
         weights: the file that was published, or None.
-        seconds: of each part of a step, where they were measured.
+        seconds: time of each part of a step, if it was measured.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class TrainListener:
         return nullcontext()
 
     def step(self, done: StepDone) -> None:
-        """One more step is done."""
+        """A step is done."""
 
     def wants_end(self) -> bool:
         """Return whether the run should end after this step, with a checkpoint."""
@@ -75,17 +75,17 @@ def train(
     No patient is used both for training and for validation.
 
     Args:
-        options: how; None for the defaults.
-        listener: hears every step, and may end the run.
-        changes: single options by name, instead of those in `options`.
+        options: the options; None for the defaults.
+        listener: is called after each step, and can end the run.
+        changes: single options by name, which replace those in `options`.
 
     Returns:
         The run's folder, steps, best PSNR and checkpoint.
 
     Raises:
-        RatError: with the exit code of the command line.
+        RatError: the training failed; the error has the exit code of the command line.
         KeyboardInterrupt: the listener ended the run; it can be resumed.
-        TypeError: there is no such option.
+        TypeError: an option does not exist.
     """
     settled = settle(TrainOptions, options, changes)
     out = _needed(settled.out, "--out", "a folder for the run")
@@ -219,7 +219,7 @@ def _run(
 
 
 def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
-    """Make weights of a name from a run's averaged network."""
+    """Make weights with this name from the averaged network of a run."""
     from ratcli.training.checkpoints import BEST, CHECKPOINT
     from ratcli.training.publish import About, publish
     from ratcli.training.recipe_files import KEPT, find_recipe, read_recipe

@@ -16,7 +16,7 @@ PUBLISH = "Publishing"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """How `rat train` works; the fields are the options of the command line, too."""
+    """How `rat train` works; its fields are the options of the command line."""
 
     task: str | None = option(
         None,

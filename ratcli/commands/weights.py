@@ -1,4 +1,4 @@
-"""`rat weights`: what is installed, where, whether it is whole; and how to get more."""
+"""`rat weights`: lists, checks and imports weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ratcli.tasks import TASKS
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """How `rat weights import` reads a network; a SAM checkpoint needs none of them."""
+    """How `rat weights import` reads a network; a SAM checkpoint needs no options."""
 
     task: str | None = option(
         None, f"Task of the network: {', '.join(TASKS)}.",
@@ -35,11 +35,11 @@ class KnownWeights:
     Attributes:
         name: as on the command line.
         use: the task, or `partition`.
-        file: where they are, or would be.
+        file: where they are, or would be installed.
         sha256: hash of the file.
         licence: SPDX identifier.
         summary: one line.
-        is_expected: whether they are to be there: shipped with rat, or downloaded.
+        is_expected: whether the file should exist, because it ships with rat or was installed.
     """
 
     name: str
@@ -52,7 +52,7 @@ class KnownWeights:
 
 
 def known_weights() -> list[KnownWeights]:
-    """Return all weights that rat can use, those that are not installed among them."""
+    """Return all weights that rat can use, including those that are not installed."""
     from ratcli.network.registry import list_weights
     from ratcli.partition.sam_weights import CHECKPOINTS
     from ratcli.weightfiles import is_there, user_folder
@@ -80,7 +80,7 @@ def known_weights() -> list[KnownWeights]:
 
 
 def _known_compact() -> list[KnownWeights]:
-    """Return the compact SAM, where it is installed and registered."""
+    """Return the compact SAM, if it is installed and registered."""
     from ratcli.partition.sam_installed import installed_compact, registered_facts
 
     file = installed_compact()
@@ -98,10 +98,10 @@ def find_known(name: str, among: Collection[str] | None = None) -> KnownWeights:
 
     Args:
         name: of the weights.
-        among: names that count; None for all.
+        among: names to choose from; None for all.
 
     Raises:
-        WeightsError: there are none of that name; the hint has the nearest one, or all.
+        WeightsError: no weights have that name; the hint has the nearest name, or all.
     """
     known = {each.name: each for each in known_weights() if among is None or each.name in among}
     if name in known:
@@ -115,13 +115,13 @@ def verify(name: str | None = None) -> list[tuple[KnownWeights, str, str]]:
     """Compare weights with their SHA-256.
 
     Args:
-        name: of the weights; None for all that should be there.
+        name: of the weights; None for all that should exist.
 
     Returns:
         Each with `whole`, `damaged` or `missing`, and the hash that was found.
 
     Raises:
-        WeightsError: there are none of that name.
+        WeightsError: no weights have that name.
     """
     wanted = (
         [find_known(name)] if name is not None else [w for w in known_weights() if w.is_expected]
@@ -132,15 +132,15 @@ def verify(name: str | None = None) -> list[tuple[KnownWeights, str, str]]:
 def import_weights(file: Path, options: ImportOptions) -> tuple[str, Path]:
     """Copy weights into the folder of weights.
 
-    The SHA-256 of a SAM checkpoint tells which it is. A network, the authors' `.pth` or
-    safetensors of rat, needs a task and a name.
+    A SAM checkpoint is recognised by its SHA-256. A network (the authors' `.pth`, or safetensors of
+    rat) needs a task and a name.
 
     Returns:
         The name of the weights, and the file that was written.
 
     Raises:
         UsageError: a task without a name, or a name without a task.
-        WeightsError: the file is none that is known, or cannot be read.
+        WeightsError: the file is not known, or cannot be read.
     """
     if (options.task is None) != (options.name is None):
         raise UsageError(
