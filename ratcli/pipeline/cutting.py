@@ -11,7 +11,6 @@ the next one, over a part of the margin: only that part is kept in memory.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -171,10 +170,3 @@ def _fade_in(earlier: FloatArray, values: FloatArray, length: int) -> None:
     before, after = earlier[:, :rows, : values.shape[2]], values[:, :rows]
     # In this form, values on which both agree stay as they are.
     values[:, :rows] = before + share * (after - before)
-
-
-def pane_count(info: ScanInfo, cut: Cut) -> int:
-    """Return how many panes a scan is restored in."""
-    if not cut.step:
-        return info.planes
-    return info.planes * math.ceil(info.height / cut.step) * math.ceil(info.width / cut.step)

@@ -204,6 +204,21 @@ class Model:
         return deviation if task.scale != 1 else np.where(plane.kept, np.float32(0), deviation)
 
 
+def load_partitioner(settings: RestoreSettings) -> Partitioner:
+    """Return the partitioner that settings name, on their device if it is a network.
+
+    Raises:
+        WeightsError: those it needs are missing or damaged.
+        DeviceError: no such device.
+        UsageError: no such partition.
+    """
+    name = settings.partition_name
+    if not name.startswith("sam-"):
+        return get_partitioner(name)
+    device = choose_device(settings.engine.device, settings.engine.threads)
+    return get_partitioner(name, device=str(device))
+
+
 @dataclass(frozen=True)
 class _PreparedPlane:
     """A plane before it goes through the network.
@@ -235,18 +250,3 @@ def _entry_of(task: Task, name: str) -> WeightsEntry:
             f"{task.name} makes a finer grid, on which input and output cannot be compared"
         )
     return entry
-
-
-def load_partitioner(settings: RestoreSettings) -> Partitioner:
-    """Return the partitioner that settings name, on their device if it is a network.
-
-    Raises:
-        WeightsError: those it needs are missing or damaged.
-        DeviceError: no such device.
-        UsageError: no such partition.
-    """
-    name = settings.partition_name
-    if not name.startswith("sam-"):
-        return get_partitioner(name)
-    device = choose_device(settings.engine.device, settings.engine.threads)
-    return get_partitioner(name, device=str(device))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ratcli.pipeline.cutting import Blending, Cut, Pane, pane_count
+from ratcli.pipeline.cutting import Blending, Cut, Pane
 from ratcli.regions import Regions
 from ratcli.scan import BoolArray, FloatArray, ScanReader, ScanWriter
 from ratcli.task import Task
@@ -109,8 +109,8 @@ def restore_scan(
     task, cut, began = model.settings.task, model.cut(reader.info), time.perf_counter()
     check(task, reader)
     factor = np.float32(task.unit_factor(reader.info))
-    source, target = _Source(reader, regions), _Target(outputs, cut, task, factor)
-    for parts in source.groups(cut.panes(), model.batch):
+    source, target = _Source(reader, cut, regions), _Target(outputs, cut, task, factor)
+    for parts in source.groups(model.batch):
         restored = model.restore(
             [part.values * factor for part in parts],
             [part.padding for part in parts],
@@ -118,7 +118,7 @@ def restore_scan(
         )
         target.write(parts, restored)
         if progress is not None:
-            progress(target.done, pane_count(reader.info, cut))
+            progress(target.done, source.total)
     return target.summary(reader.info.planes, time.perf_counter() - began)
 
 
@@ -136,17 +136,23 @@ class _Part:
 class _Source:
     """Reads panes; a plane that is not too large is read once."""
 
-    def __init__(self, reader: ScanReader, regions: RegionsOf | None) -> None:
+    def __init__(self, reader: ScanReader, cut: Cut, regions: RegionsOf | None) -> None:
         self._reader = reader
+        self._panes = cut.panes()
         self._regions = regions
         info = reader.info
         self._holds = 4 * info.channels * info.height * info.width <= HELD_BYTES
         self._held: tuple[int, FloatArray] | None = None
 
-    def groups(self, panes: Sequence[Pane], batch: int) -> Iterator[list[_Part]]:
+    @property
+    def total(self) -> int:
+        """Panes of all planes."""
+        return self._reader.info.planes * len(self._panes)
+
+    def groups(self, batch: int) -> Iterator[list[_Part]]:
         """Yield panes of equal shape, in reading order, at most `batch` together."""
         group: list[_Part] = []
-        for plane, pane in product(range(self._reader.info.planes), panes):
+        for plane, pane in product(range(self._reader.info.planes), self._panes):
             if group and (len(group) == batch or pane.shape != group[-1].pane.shape):
                 yield group
                 group = []
