@@ -196,7 +196,16 @@ def test_the_command_line_answers_without_torch(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["ratcli", "ratcli.formats", "ratcli.tasks", "ratcli.batch", "ratcli.network"]
+    "module",
+    [
+        "ratcli",
+        "ratcli.formats",
+        "ratcli.tasks",
+        "ratcli.batch",
+        "ratcli.network",
+        "ratcli.pipeline",
+        "ratcli.batch.restoring",
+    ],
 )
 def test_a_module_loads_without_torch(module: str) -> None:
     assert "torch" not in loaded(f"import {module}")
