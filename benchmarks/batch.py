@@ -23,7 +23,8 @@ import pydicom
 from pydicom.uid import generate_uid
 
 from ratcli.batch.outcome import Outcome
-from ratcli.commands.restore import RestoreOptions, restoration
+from ratcli.commands.restore import restoration
+from ratcli.commands.restore_options import RestoreOptions
 from ratcli.commands.segment import find_regions
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "ct_phantom.dcm"

@@ -13,7 +13,7 @@ from ratcli.cli.console import ConsoleOptions
 from ratcli.commands.evaluate import EvaluateOptions
 from ratcli.commands.info import InfoOptions
 from ratcli.commands.options import Described, described
-from ratcli.commands.restore import RestoreOptions
+from ratcli.commands.restore_options import RestoreOptions
 from ratcli.commands.segment import SegmentOptions
 from ratcli.commands.simulate import SimulateOptions
 from ratcli.commands.train import TrainOptions

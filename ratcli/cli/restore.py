@@ -7,7 +7,8 @@ from pathlib import Path
 from ratcli.cli.console import ConsoleOptions
 from ratcli.cli.listener import ConsoleListener
 from ratcli.cli.parameters import Verb, app_of
-from ratcli.commands.restore import RestoreOptions, restore
+from ratcli.commands.restore import restore
+from ratcli.commands.restore_options import RestoreOptions
 
 
 def _run(inputs: list[Path], options: RestoreOptions, console: ConsoleOptions) -> None:

@@ -20,7 +20,7 @@ from ratcli.tasks import get_task
 if TYPE_CHECKING:
     import os
 
-    from ratcli.commands.restore import RestoreOptions
+    from ratcli.commands.restore_options import RestoreOptions
     from ratcli.commands.segment import SegmentOptions
     from ratcli.pipeline import RestoreSettings
     from ratcli.pipeline.model import Model
@@ -45,7 +45,7 @@ def restore_array(
         RatError: as for scans.
     """
     from ratcli.batch.memory import Budget, parse_bytes
-    from ratcli.commands.restore import RestoreOptions, restore_settings
+    from ratcli.commands.restore_options import RestoreOptions, restore_settings
     from ratcli.pipeline import Outputs, restore_scan
 
     if others := sorted(set(changes) - _FOR_ARRAYS):

@@ -16,6 +16,9 @@ from ratcli.tasks import get_task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ratcli.network.rat import NetworkSettings
+    from ratcli.task import Task
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -53,14 +56,29 @@ def import_network(wanted: NetworkImport) -> Path:
         WeightsError: the file is damaged, hostile, of another architecture, or for other channels.
         OutputError: the folder cannot be written.
     """
-    from ratcli.network.checkpoint import read_state
-    from ratcli.network.shapes import Unseen, infer_settings
     from ratcli.weightfiles import user_folder
 
     task = get_task(wanted.task)
     _check_name(wanted.name)
     if not wanted.file.is_file():
         raise InputNotFoundError(f"there is no file {wanted.file.name}")
+    state, settings = _read(wanted, task)
+    entry = {
+        "task": task.name,
+        "summary": f"imported, {sum(value.numel() for value in state.values()) / 1e6:.1f} M "
+        "parameters",
+        "licence": "NOASSERTION",
+        "data": ["unknown"],
+        "network": asdict(settings),
+    }
+    return _install(user_folder(), wanted.name, state, entry)
+
+
+def _read(wanted: NetworkImport, task: Task) -> tuple[dict[str, Tensor], NetworkSettings]:
+    """Read the parameters, and infer the shape of the network from them."""
+    from ratcli.network.checkpoint import read_state
+    from ratcli.network.shapes import Unseen, infer_settings
+
     try:
         state = read_state(wanted.file)
         _check_bytes(wanted.file, state)
@@ -72,15 +90,7 @@ def import_network(wanted: NetworkImport) -> Path:
             f"{wanted.file.name} restores planes of {settings.channels} channels, but {task.name} "
             f"has {task.channels}"
         )
-    entry = {
-        "task": task.name,
-        "summary": f"imported, {sum(value.numel() for value in state.values()) / 1e6:.1f} M "
-        "parameters",
-        "licence": "NOASSERTION",
-        "data": ["unknown"],
-        "network": asdict(settings),
-    }
-    return _install(user_folder(), wanted.name, state, entry)
+    return state, settings
 
 
 def _check_name(name: str) -> None:

@@ -244,9 +244,9 @@ def _entry_of(task: Task, name: str) -> WeightsEntry:
     entry = find_weights(name)
     if entry.task != task.name:
         raise WeightsError(f"the weights '{entry.name}' are for {entry.task}, not {task.name}")
-    if task.scale != 1 and (entry.residual_kept or entry.mean_kept_px):
+    if task.scale != 1 and entry.residual_kept:
         raise WeightsError(
-            f"the registry names residual_kept or mean_kept_px for '{entry.name}', but "
-            f"{task.name} makes a finer grid, on which input and output cannot be compared"
+            f"the registry names residual_kept for '{entry.name}', but {task.name} makes a finer "
+            "grid, on which input and output cannot be compared pixel by pixel"
         )
     return entry

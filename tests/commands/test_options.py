@@ -16,7 +16,7 @@ from ratcli.cli.console import ConsoleOptions
 from ratcli.commands.evaluate import EvaluateOptions
 from ratcli.commands.info import InfoOptions
 from ratcli.commands.options import described, option, recorded, settle
-from ratcli.commands.restore import RestoreOptions
+from ratcli.commands.restore_options import RestoreOptions
 from ratcli.commands.segment import SegmentOptions
 from ratcli.commands.simulate import SimulateOptions
 from ratcli.errors import UsageError

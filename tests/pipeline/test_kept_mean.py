@@ -31,6 +31,14 @@ def test_what_a_network_took_from_the_mean_comes_back() -> None:
     assert kept.mean() == pytest.approx(plane.mean(), rel=1e-4)
 
 
+def test_a_shift_of_colour_on_a_finer_grid_comes_back() -> None:
+    coarse = warm_plane()
+    fine = coarse.repeat(4, 1).repeat(4, 2) + np.float32(0.05)
+    kept = keep_mean(coarse, fine, EVERYWHERE, 4.0)
+    assert kept.shape == (1, 256, 256)
+    np.testing.assert_allclose(kept, fine - 0.05, atol=1e-5)
+
+
 def test_fine_noise_that_was_removed_hardly_comes_back() -> None:
     plane = warm_plane()
     flat = np.full_like(plane, plane.mean())

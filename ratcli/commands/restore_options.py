@@ -1,0 +1,153 @@
+"""The options of `rat restore`, and the settings of the pipeline that they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ratcli.commands.options import option
+from ratcli.commands.scans import (
+    CACHE_HELP,
+    DEVICE_HELP,
+    PARTITION_HELP,
+    SPEED,
+    THREADS_HELP,
+    BatchOptions,
+    ScanOptions,
+    partition_names,
+    task_names,
+)
+from ratcli.errors import UsageError
+from ratcli.network.settings import EngineSettings, Precision
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.settings import VIEWS
+from ratcli.tasks import TASKS, get_task
+
+OUTPUTS = "What is written"
+NETWORK = "Network and regions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions(ScanOptions, BatchOptions):
+    """How `rat restore` works; its fields are the options of the command line."""
+
+    task: str | None = option(
+        None,
+        f"What to do: {', '.join(TASKS)}.",
+        short="t", metavar="TASK", names=task_names, changes_pixels=True,
+    )  # fmt: skip
+    strength: float = option(
+        RestoreSettings.strength,
+        "How much of the restoration to apply, from 0 (unchanged) to 1 (full).",
+        least=0, most=1, metavar="S", changes_pixels=True,
+    )  # fmt: skip
+    report: Path | None = option(
+        None,
+        "Write an HTML report: a file for one scan, a folder with an index for several.",
+        metavar="PATH",
+    )
+    device: str = option(
+        EngineSettings.device,
+        DEVICE_HELP,
+        metavar="DEVICE",
+    )
+    save_residual: bool = option(
+        False, "Also write what was removed (input minus output).", group=OUTPUTS
+    )
+    uncertainty: bool = option(
+        False,
+        "Also write the standard deviation of each pixel. This restores each plane in 8 views, "
+        "which takes 8 times as long.",
+        group=OUTPUTS,
+    )
+    compression: Literal["lossless", "jpeg"] = option(
+        "lossless",
+        "Compression of TIFF and SVS outputs in 8-bit RGB. JPEG files are smaller, with some loss.",
+        group=OUTPUTS,
+    )
+    quality: int | None = option(
+        None, "Quality of JPEG, from 1 to 100. Without it, 90.",
+        least=1, most=100, metavar="Q", group=OUTPUTS,
+    )  # fmt: skip
+    weights: tuple[str, ...] = option(
+        (),
+        "Name of the weights to use. Without it, those of the task. May be given more than once: "
+        "the results are averaged.",
+        metavar="NAME", group=NETWORK,
+    )  # fmt: skip
+    partition: str | None = option(
+        None, PARTITION_HELP,
+        metavar="NAME", names=partition_names, group=NETWORK, changes_pixels=True,
+    )  # fmt: skip
+    regions: Path | None = option(
+        None, "Use the regions of this file (DICOM SEG, NIfTI or TIFF) instead of finding them.",
+        metavar="FILE", group=NETWORK,
+    )  # fmt: skip
+    cache: Path | None = option(
+        None, CACHE_HELP,
+        metavar="DIR", group=NETWORK,
+    )  # fmt: skip
+    views: int | None = option(
+        None,
+        "Number of views of each plane to average: 1, or 8 (all rotations and mirror images), "
+        "which is more accurate and takes 8 times as long. Without it, 1; with --uncertainty, 8.",
+        metavar="N", group=NETWORK,
+    )  # fmt: skip
+    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
+    precision: Precision = option(
+        EngineSettings.precision,
+        "Arithmetic of the network. bf16 is less exact, and faster on some devices.",
+        group=SPEED,
+        changes_pixels=True,
+    )
+    tile: int = option(
+        EngineSettings.tile,
+        "Side in pixels of the tiles that go through the network at once, to save memory of a GPU. "
+        "The result changes only by rounding. 0, the default, uses whole planes.",
+        least=0, metavar="PX", group=SPEED, changes_pixels=True,
+    )  # fmt: skip
+    pane_overlap: int = option(
+        RestoreSettings.pane_overlap,
+        "Overlap of neighbouring panes, in pixels of the input. Panes are the parts of a plane "
+        "that is too large to be restored whole.",
+        least=0, metavar="PX", group=SPEED, changes_pixels=True,
+    )  # fmt: skip
+    memory: str = option(
+        "",
+        "Largest amount of memory to use, such as 4GB. Planes that are too large for it are cut "
+        "into panes, which changes the result.",
+        metavar="SIZE", group=SPEED,
+    )  # fmt: skip
+    compile: bool = option(
+        EngineSettings.compile,
+        "Compile the network first, which takes about a minute; after that it is faster.",
+        group=SPEED,
+    )
+
+
+def restore_settings(options: RestoreOptions) -> RestoreSettings:
+    """Return the settings of the pipeline.
+
+    Raises:
+        UsageError: no task was named, or options contradict each other.
+    """
+    from ratcli.batch.pool import threads_each
+
+    if options.task is None:
+        raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
+    return RestoreSettings(
+        task=get_task(options.task),
+        partition=options.partition or "",
+        weights=options.weights,
+        strength=options.strength,
+        views=options.views or (VIEWS if options.uncertainty else 1),
+        pane_overlap=options.pane_overlap,
+        engine=EngineSettings(
+            device=options.device,
+            threads=options.threads or threads_each(options.jobs),
+            precision=options.precision,
+            tile=options.tile,
+            compile=options.compile,
+        ),
+    )
