@@ -25,7 +25,7 @@ from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.region_files import open_region_source
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.stored import from_data, to_data
+from ratcli.evaluation.stored import from_text, to_text
 from ratcli.formats import open_scan
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by
@@ -145,7 +145,7 @@ class EvaluateWorker:
         how = made_by(pair.comparison.restored)
         comparison = replace(pair.comparison, restored=reader)
         found = evaluate(comparison, pair.settings, progress)
-        facts: dict[str, Fact] = {"made_by": how, "found": to_data(found)}
+        facts: dict[str, Fact] = {"made_by": how, "found": to_text(found)}
         page = ExitStack()
         if job.outputs:
             if_exists: IfExists = "skip" if self.keeps_pages else "error"
@@ -163,7 +163,7 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
     if "found" not in outcome.facts:
         return None
     try:
-        found = from_data(outcome.facts["found"])  # type: ignore[arg-type]
+        found = from_text(str(outcome.facts["found"]))
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UnreadableInputError(
             f"the figures of {outcome.name} in the manifest cannot be read",

@@ -36,15 +36,15 @@ def evaluate_batch(
     if options.dry_run:
         planned(batch, work, listener)
         return []
-    hearing = _FigureListener(listener)
     with timed(listener, batch) as seconds:
-        outcomes = batch.run(work, hearing)
+        outcomes = batch.run(work, _FigureListener(listener))
     listener.ended(outcomes, seconds())
-    over = results.write(outcomes)
+    measured = results.measured(outcomes)
+    over = results.write(measured)
     if over is not None:
         listener.result(over)
     finish(outcomes)
-    return list(hearing.measured.values())
+    return [one for _, one in measured]
 
 
 class PreparedEvaluation(NamedTuple):
@@ -93,7 +93,13 @@ class Results:
             if path is not None:
                 check_free(path, overwrite=self.if_exists != "error")
 
-    def write(self, outcomes: Sequence[Outcome]) -> PatientFigures | None:
+    def measured(self, outcomes: Sequence[Outcome]) -> list[tuple[EvaluationJob, MeasuredScan]]:
+        """Return the figures of all scans that were measured, in the order of the jobs."""
+        by_name = {outcome.name: outcome for outcome in outcomes}
+        known = [(job, by_name[job.name]) for job in self.jobs if job.name in by_name]
+        return [(job, one) for job, outcome in known if (one := measured_scan(outcome))]
+
+    def write(self, done: Sequence[tuple[EvaluationJob, MeasuredScan]]) -> PatientFigures | None:
         """Write rows and index of all scans that were measured.
 
         Returns:
@@ -102,9 +108,6 @@ class Results:
         Raises:
             OutputError: a file cannot be written.
         """
-        by_name = {outcome.name: outcome for outcome in outcomes}
-        known = [(job, by_name[job.name]) for job in self.jobs if job.name in by_name]
-        done = [(job, one) for job, outcome in known if (one := measured_scan(outcome))]
         if self.options.csv is not None and done:
             text = csv_text([(one.name, one.found) for _, one in done])
             write_text(self.options.csv, text, self.if_exists)
@@ -123,14 +126,12 @@ class _FigureListener:
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self.measured: dict[str, MeasuredScan] = {}
         self.check, self.planes = listener.check, listener.planes
 
     def finished(self, outcome: Outcome) -> None:
         self._listener.finished(outcome)
         one = measured_scan(outcome)
         if one is not None:
-            self.measured[one.name] = one
             self._listener.result(one)
 
 

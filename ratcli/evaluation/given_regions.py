@@ -71,6 +71,12 @@ class RegionSource(Protocol):
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
 
 
+def region_name(regions: RegionSource | None, label: int) -> str:
+    """Return the name of a label; without one, its number."""
+    names = {} if regions is None else regions.names
+    return names.get(label, f"region {label}")
+
+
 @dataclass(frozen=True)
 class DrawnRegions:
     """Discs and boxes, each on all planes or on some; later ones cover earlier ones.

@@ -1,4 +1,4 @@
-"""An evaluation as data that JSON can hold, and back, so that a batch can keep it.
+"""An evaluation as a JSON text, and back, so that a batch can keep it in little memory.
 
 Nothing is lost but the sample planes. Infinity and nan, which JSON does not have, become texts.
 No torch here.
@@ -6,6 +6,7 @@ No torch here.
 
 from __future__ import annotations
 
+import json
 import math
 import types
 import typing
@@ -18,19 +19,18 @@ import numpy as np
 from ratcli.evaluation.results import Evaluation
 
 
-def to_data(found: Evaluation) -> dict[str, Any]:
-    """Return an evaluation without its samples, as dictionaries, lists, texts and numbers."""
-    data: dict[str, Any] = _encode(replace(found, samples=()))
-    return data
+def to_text(found: Evaluation) -> str:
+    """Return an evaluation without its samples as JSON."""
+    return json.dumps(_encode(replace(found, samples=())), allow_nan=False)
 
 
-def from_data(data: Mapping[str, Any]) -> Evaluation:
-    """Return the evaluation of which `to_data` made this.
+def from_text(text: str) -> Evaluation:
+    """Return the evaluation of which `to_text` made this.
 
     Raises:
         TypeError, ValueError, KeyError: it is not an evaluation, or of another version of rat.
     """
-    found: Evaluation = _decode(Evaluation, data)
+    found: Evaluation = _decode(Evaluation, json.loads(text))
     return found
 
 

@@ -15,7 +15,7 @@ from ratcli.evaluation.export import as_dict, as_rows
 from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.stored import from_data, to_data
+from ratcli.evaluation.stored import from_text, to_text
 
 SIDE = 128
 
@@ -48,8 +48,7 @@ def _slide() -> Evaluation:
 @pytest.mark.parametrize("make", [_ct, _pet, _slide])
 def test_all_figures_come_back(make: object) -> None:
     found = make()  # type: ignore[operator]
-    text = json.dumps(to_data(found), allow_nan=False)
-    again = from_data(json.loads(text))
+    again = from_text(to_text(found))
     assert json.dumps(as_dict(again)) == json.dumps(as_dict(found))
     assert list(map(repr, as_rows(again))) == list(map(repr, as_rows(found)))
     bare = replace(found, samples=())
@@ -58,4 +57,4 @@ def test_all_figures_come_back(make: object) -> None:
 
 def test_data_of_another_version_are_refused() -> None:
     with pytest.raises(KeyError):
-        from_data({"planes": 1, "sharpness": 3})
+        from_text('{"planes": 1, "sharpness": 3}')

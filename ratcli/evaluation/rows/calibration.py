@@ -1,4 +1,4 @@
-"""Rows of calibration: predicted uncertainty beside the true error. No torch here."""
+"""Rows of calibration: the uncertainty beside the true error. No torch here."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.contrast import RING, Contrast, ContrastTally, ring
-from ratcli.evaluation.given_regions import Disc, DrawnRegions, RegionSource
+from ratcli.evaluation.given_regions import Disc, DrawnRegions, RegionSource, region_name
 from ratcli.evaluation.views import ComparedView, named_images
 from ratcli.scan import BoolArray
 
@@ -87,7 +87,7 @@ class ContrastRows:
             return
         labels = np.where(compared.trusted, compared.labels, -1)
         for label in np.unique(labels[labels >= 0]).tolist():
-            name = self.regions.names.get(label, f"region {label}")
+            name = region_name(self.regions, label)
             beside = self.regions.backgrounds.get(label)
             if beside is None and isinstance(self.regions, DrawnRegions):
                 continue
@@ -98,5 +98,5 @@ class ContrastRows:
                 )
             else:
                 around = labels == beside
-                named = self.regions.names.get(beside, f"region {beside}")
+                named = region_name(self.regions, beside)
             yield name, named, labels == label, around

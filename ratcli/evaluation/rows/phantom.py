@@ -35,7 +35,7 @@ def phantom_edges(compared: ComparedView) -> dict[str, Disc | Box]:
     """Return the round edges of a phantom: its body and its inserts.
 
     Raises:
-        MeasurementError: the compared shows no round body.
+        MeasurementError: the view shows no round body.
     """
     plane = _without_padding(cleanest(compared)[0], compared)
     body = phantom_body(plane)

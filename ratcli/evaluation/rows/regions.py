@@ -14,6 +14,7 @@ from ratcli.errors import MeasurementError
 from ratcli.evaluation.agreement import Agreement, bland_altman
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
 from ratcli.evaluation.fidelity import ErrorMaps, Fidelity, FidelityTally
+from ratcli.evaluation.given_regions import region_name
 from ratcli.evaluation.quantitation import BiasTally, RegionBias, region_bias
 from ratcli.evaluation.views import ComparedView
 from ratcli.evaluation.window import Window
@@ -63,7 +64,13 @@ class RegionRows:
         for label, bias in region_bias(image, other.mean(axis=0), labels).items():
             figures = _region_fidelity(maps, labels == label)
             self._rows.append(
-                RegionRow(self._name(label), compared.view.plane, self._against, bias, figures)
+                RegionRow(
+                    self._name(label),
+                    compared.view.plane,
+                    self._against,
+                    bias,
+                    figures,
+                )
             )
 
     def rows(self) -> tuple[RegionRow, ...]:
@@ -104,8 +111,7 @@ class RegionRows:
         self._nominal.add(image, truth, np.where(known, labels, -1))
 
     def _name(self, label: int) -> str:
-        names = {} if self._given is None else self._given.names
-        return names.get(label, f"region {label}")
+        return region_name(self._given, label)
 
 
 def agreement_of(regions: tuple[RegionRow, ...]) -> Agreement | None:

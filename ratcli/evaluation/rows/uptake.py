@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
-from ratcli.evaluation.given_regions import RegionSource
+from ratcli.evaluation.given_regions import RegionSource, region_name
 from ratcli.evaluation.uptake import Uptake, recovery, uptake
 from ratcli.evaluation.views import ComparedView, named_images
 from ratcli.scan import FloatArray
@@ -81,7 +81,7 @@ class UptakeRows:
             }
             rows.append(
                 UptakeRow(
-                    self.regions.names.get(label, f"region {label}"),
+                    region_name(self.regions, label),
                     found[RESTORED],
                     found.get(REFERENCE),
                     found.get(INPUT),
