@@ -1,11 +1,11 @@
-"""Draw the regions of a real slice, as the README shows them; and others, to be looked at.
+"""Make the picture of docs/regions.md: the regions of a real slice, by three partitions.
 
     python docs/images/make_regions.py --data DIR [--more FOLDER]
 
-DIR holds `reference/ct_slice_with_sam_labels.npz`: a chest in 8 bits, and the 39 regions that SAM
-and the authors' rule made of it (Apache-2.0, published beside the method). The picture goes beside
-this script: those, `sam-compact`, `superpixel`. With `--more`, a PET plane and a field of H&E are
-drawn the same way into a folder of choice.
+DIR contains `reference/ct_slice_with_sam_labels.npz`: a chest slice in 8 bits, and its 39 regions
+by SAM and the authors' rule (Apache-2.0, published with the method). The picture shows these
+regions and those of `sam-compact` and `superpixel`; it is saved beside this script. With `--more`,
+regions of a PET plane and of a field of H&E are drawn in the same way and saved in FOLDER.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ratcli.tasks import get_task
 
 HERE = Path(__file__).resolve().parent
 PARTITIONS = ("sam-compact", "superpixel")
-# Its window is not told: air lies at 28 and muscle at 75 of 255, a step of about 22 HU.
+# The window is unknown: air lies at 28 and muscle at 75 of 255, a step of about 22 HU.
 AIR, MUSCLE = (28.0, -1000.0), (75.0, 50.0)
 SIDE = 384
 MORE = {

@@ -1,9 +1,10 @@
-"""Make the picture of a report that the README shows, from a scan of the project's own.
+"""Make the picture of a report in docs/evaluation.md, from a simulated scan.
 
     python docs/images/make_report.py [FOLDER]
 
-A procedural abdomen of 512 x 512 pixels, three draws of simulated noise; nobody was scanned. Needs
-playwright and Debian's chromium. What is made stays in FOLDER, the picture goes beside this script.
+The scan is a procedural abdomen of 512 x 512 pixels with three draws of simulated noise; nobody was
+scanned. Needs playwright and Debian's chromium. Scans and report stay in FOLDER; the picture is
+saved beside this script.
 """
 
 from __future__ import annotations

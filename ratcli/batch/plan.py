@@ -234,7 +234,7 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
     others = f", and so do {len(taken) - 1} other outputs" if len(taken) > 1 else ""
     raise OutputError(
         f"{taken[0].output.name} already exists{others}",
-        hint="Choose another place with -o, or --if-exists skip or overwrite.",
+        hint="Choose another folder with -o, or give --if-exists skip or overwrite.",
     )
 
 
@@ -287,7 +287,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             if output in inputs or output in folders:
                 raise OutputError(
                     f"the output of {job.name} would overwrite an input",
-                    hint="Choose another place with -o.",
+                    hint="Choose another output with -o.",
                 )
             other = seen.setdefault(os.path.normcase(output), job)
             if other is not job:

@@ -22,7 +22,7 @@ app = app_of(
         "Measure restored scans: fidelity, noise, resolution, region means and the residual.",
         (
             ("rat evaluate out.dcm --input low.dcm", "noise, regions and residual"),
-            ("rat evaluate out.nii --reference full.nii --unit HU --report r.html", "one page"),
+            ("rat evaluate out.dcm --reference full.dcm --report page.html", "with a report"),
             ("rat evaluate out/ --reference full/ --input low/ --csv all.csv", "every scan"),
             ("rat evaluate water.dcm --phantom --json", "a phantom, for a script"),
         ),

@@ -21,12 +21,12 @@ app = app_of(
         "Find the regions of scans, and write a region map on the grid of each scan.",
         (
             ("rat segment scan.dcm", "writes scan_regions.dcm, a DICOM SEG, beside it"),
-            ("rat segment ct.nii.gz --unit HU --preview --table", "with pictures and a table"),
+            ("rat segment ct.nii.gz --unit HU --preview --table", "with pictures, table"),
             (
-                "rat segment series/ --format nifti --propagate -o r.nii.gz",
-                "the same number in all planes",
+                "rat segment series/ --propagate -o r.dcm",
+                "the same numbers in all planes",
             ),
-            ("rat restore scan.dcm -t ct-denoise --regions scan_regions.dcm", "uses the regions"),
+            ("rat restore scan.dcm -t ct-denoise --regions my.dcm", "uses your regions"),
         ),
     )
 )

@@ -25,7 +25,7 @@ app = app_of(
                 "rat simulate scan.dcm --task ct-denoise",
                 "a quarter of the dose",
             ),
-            ("rat simulate study/ -t ct-denoise -r --dose 0.1 -o low/", "every scan at a tenth"),
+            ("rat simulate study/ -t ct-denoise -r --dose 0.1 -o low/", "a tenth"),
             ("rat simulate pet.nii.gz -t pet-synthesis --unit SUV --dose 0.083", "a twelfth"),
             ("rat simulate slide.tif -t pathology-sr -o small.tif", "four times as coarse"),
         ),

@@ -134,7 +134,7 @@ _add(
     "SHA-256. A network (the authors' .pth, or safetensors of rat) needs --task and --name.",
     (
         ("rat weights import sam_vit_b_01ec64.pth", "a SAM checkpoint"),
-        ("rat weights import rat.pth --task ct-denoise --name theirs", "the authors' network"),
+        ("rat weights import rat.pth --task ct-denoise --name theirs", "a network"),
         ("rat restore scan.dcm -t ct-denoise --weights theirs", "uses it"),
     ),
     Argument("FILE", "A SAM checkpoint, or with --task a network.", Path),

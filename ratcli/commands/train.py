@@ -92,7 +92,7 @@ def train(
     if settled.publish is not None:
         return _publish(settled, settled.publish, out)
     _check_options(settled)
-    data = _needed(settled.data, "--data", "the scans to learn from")
+    data = _needed(settled.data, "--data", "the folder of the scans to learn from")
     recipe = _recipe(settled, out)
     _check_folder(settled, out)
     with _device(settled) as device:
@@ -117,7 +117,7 @@ def _check_options(options: TrainOptions) -> None:
 
 def _needed(path: Path | None, word: str, what: str) -> Path:
     if path is None:
-        raise UsageError(f"{word} is missing: {what}")
+        raise UsageError(f"{word} is missing", hint=f"Give {what}.")
     return path
 
 

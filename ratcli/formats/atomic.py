@@ -38,7 +38,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(path):
         raise OutputError(
             f"{path.name} already exists",
-            hint="Choose another name, or --if-exists skip or overwrite.",
+            hint="Choose another name, or give --if-exists skip or --if-exists overwrite.",
         )
 
 

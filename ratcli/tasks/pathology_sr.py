@@ -1,4 +1,4 @@
-"""Pathology super-resolution: H&E in RGB, four times as fine."""
+"""Pathology super-resolution: H&E in RGB, with four times as many rows and columns."""
 
 from ratcli.task import Task
 
