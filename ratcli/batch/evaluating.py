@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ratcli import __version__
 from ratcli.batch.evaluation_jobs import EvaluationJob
+from ratcli.batch.existing import IfExists
 from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.pages import hashes, write_text
-from ratcli.batch.plan import IfExists, Job
+from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PendingOutput, PlaneProgress
 from ratcli.errors import UnreadableInputError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ratcli import __version__
 from ratcli.batch.digest import files_digest
-from ratcli.batch.plan import IfExists
+from ratcli.batch.existing import IfExists
 from ratcli.errors import UsageError
 from ratcli.evaluation.patients import PatientFigures
 from ratcli.evaluation.report import IndexEntry, PageFacts, render_index

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from ratcli.batch.digest import files_digest
+from ratcli.batch.naming import Unnamed, name_apart
 from ratcli.batch.outcome import Outcome
-from ratcli.errors import InputNotFoundError, OutputError, RatError, UsageError
+from ratcli.errors import InputNotFoundError, RatError, UsageError
 from ratcli.formats import ScanSource, find_scans, split_name
 
 _SUFFIXES = {
@@ -22,8 +21,6 @@ _SUFFIXES = {
 
 # What is written beside an output has its name, and one of these.
 _BESIDE = ("_residual", "_uncertainty")
-
-IfExists = Literal["error", "skip", "overwrite"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Job:
         residual: where the difference to the input goes, None where it is not wanted.
         uncertainty: where standard deviations go, None where they are not wanted.
         beside: what else the job may write, as pictures and tables.
+        is_folder: whether the outputs are folders of files.
     """
 
     source: ScanSource
@@ -47,6 +45,7 @@ class Job:
     residual: Path | None = None
     uncertainty: Path | None = None
     beside: tuple[Path, ...] = ()
+    is_folder: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -182,70 +181,65 @@ def find_inputs(
     return found, failures
 
 
-def find_jobs(inputs: Sequence[Path], selection: Selection) -> Plan:
-    """List the scans in the inputs and name their outputs; see `find_inputs`.
+def find_jobs(
+    inputs: Sequence[Path],
+    selection: Selection,
+    adapt: Callable[[Job], Job] = lambda job: job,
+) -> Plan:
+    """List the scans in the inputs and name their outputs; see `find_inputs` and `name_apart`.
+
+    Args:
+        inputs: files, folders or archives.
+        selection: which scans are wanted, and where the outputs go.
+        adapt: changes the outputs of a job before their names are compared.
 
     Raises:
         InputNotFoundError: the only input is not there, or holds no scan.
         UnreadableInputError: the only input is of a kind that is not read.
         OutputError: two inputs meet in one output, or an output would take an input's place.
     """
-    all_found, failures = find_inputs(
+    wanted, failures = find_inputs(
         inputs, recursive=selection.recursive, series_uid=selection.series_uid
     )
+    all_found = wanted
+    if selection.series_uid is not None:  # so that a series has the same name in every run
+        all_found, _ = find_inputs(inputs, recursive=selection.recursive)
     found = [scan for scan in all_found if not scan.is_own_output(selection)]
     if all_found and not found:
         raise InputNotFoundError("there are only outputs of earlier runs")
     alone = len(inputs) == 1
-    jobs = [_job(scan, selection, alone=alone) for scan in found]
-    _refuse_collisions(jobs)
+
+    def unnamed(scan: Found) -> Unnamed:
+        return Unnamed(scan.root, lambda mark: adapt(_job(scan, selection, mark, alone=alone)))
+
+    jobs = name_apart([unnamed(scan) for scan in found])
+    named = {scan.source.paths for scan in wanted}
+    jobs = [job for job in jobs if job.source.paths in named]
     return Plan(tuple(numbered(jobs)), tuple(failures))
 
 
 def numbered(jobs: Iterable[AnyJob]) -> Iterator[AnyJob]:
     """Number the names that several jobs share, since a manifest goes by the name."""
-    seen: Counter[str] = Counter()
-    for job in jobs:
-        seen[job.name] += 1
-        again = seen[job.name]
-        yield job if again == 1 else replace(job, name=f"{job.name} ({again})")
+    every = list(jobs)
+    own, taken = {job.name for job in every}, set[str]()
+    for job in every:
+        name, again = job.name, 1
+        while name in taken or (again > 1 and name in own):
+            again += 1
+            name = f"{job.name} ({again})"
+        taken.add(name)
+        yield job if name == job.name else replace(job, name=name)
 
 
-def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
-    """Decide about outputs that are there already.
-
-    Raises:
-        OutputError: some are, and `if_exists` is `error`.
-    """
-    if if_exists == "overwrite":
-        return Plan(tuple(replace(job, overwrite=True) for job in plan.jobs), plan.outcomes)
-    taken = [
-        job for job in plan.jobs if not job.overwrite and any(map(os.path.lexists, job.claims))
-    ]
-    if not taken:
-        return plan
-    if if_exists == "skip":
-        skipped = [
-            Outcome(job.name, "skipped", output=job.output_text, error="the output exists")
-            for job in taken
-        ]
-        left = tuple(job for job in plan.jobs if job not in taken)
-        return Plan(left, (*plan.outcomes, *skipped))
-    others = f", and so do {len(taken) - 1} other outputs" if len(taken) > 1 else ""
-    raise OutputError(
-        f"{taken[0].output.name} already exists{others}",
-        hint="Choose another folder with -o, or give --if-exists skip or overwrite.",
-    )
-
-
-def _job(found: Found, selection: Selection, *, alone: bool) -> Job:
+def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
     source, wanted = found.source, selection.output
     if wanted is None:
-        output = found.holder / f"{source.name}{selection.suffix}{source.suffix}"
+        output = found.holder / f"{source.name}{mark}{selection.suffix}{source.suffix}"
     elif alone and not found.is_in_folder and _is_file_name(wanted, source):
         output = wanted.absolute()
     else:
-        output = wanted.absolute() / found.name
+        usual = wanted.absolute() / found.name
+        output = usual.with_name(f"{source.name}{mark}{source.suffix}")
     residual, uncertainty = (_beside(output, source, end) for end in _BESIDE)
     return Job(
         source,
@@ -253,6 +247,7 @@ def _job(found: Found, selection: Selection, *, alone: bool) -> Job:
         output,
         residual=residual if selection.residual else None,
         uncertainty=uncertainty if selection.uncertainty else None,
+        is_folder=source.is_folder,
     )
 
 
@@ -276,22 +271,3 @@ def _is_file_name(wanted: Path, source: ScanSource) -> bool:
 def _beside(output: Path, source: ScanSource, end: str) -> Path:
     stem = output.name if source.is_folder else split_name(output)[0]
     return output.with_name(f"{stem}{end}{output.name[len(stem) :]}")
-
-
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    inputs = {file.resolve() for job in jobs for file in job.source.files}
-    folders = {folder for file in inputs for folder in file.parents}
-    seen: dict[str, Job] = {}
-    for job in jobs:
-        for output in (path.resolve() for path in job.outputs):
-            if output in inputs or output in folders:
-                raise OutputError(
-                    f"the output of {job.name} would overwrite an input",
-                    hint="Choose another output with -o.",
-                )
-            other = seen.setdefault(os.path.normcase(output), job)
-            if other is not job:
-                raise OutputError(
-                    f"{other.name} and {job.name} would both be written to {output.name}",
-                    hint="Restore them in two calls, each with its own -o.",
-                )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ratcli.batch import manifest as manifests
 from ratcli.batch.claim import claimed, is_free, sweep
+from ratcli.batch.existing import IfExists, settle_existing
 from ratcli.batch.manifest import Header, Manifest
 from ratcli.batch.outcome import Outcome
-from ratcli.batch.plan import IfExists, Job, Plan, settle_existing
+from ratcli.batch.plan import Job, Plan
 from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from ratcli import __version__
 from ratcli.batch.evaluating import EvaluateWork, MeasuredScan, measured_scan
 from ratcli.batch.evaluation_jobs import ComparedWith, EvaluationJob, find_evaluations, prepared
+from ratcli.batch.existing import IfExists
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.pages import Pages, plan_pages, versions, write_index, write_text
-from ratcli.batch.plan import IfExists, Job
+from ratcli.batch.plan import Job
 from ratcli.batch.session import Batch
 from ratcli.commands.batches import finish, header_of, planned, timed
 from ratcli.commands.evaluate import EvaluateOptions, choices_of

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ratcli.batch.plan import Job, Plan, Selection, find_jobs
-from ratcli.errors import OutputError, UsageError
+from ratcli.errors import UsageError
 from ratcli.formats import split_name
 
 
@@ -34,19 +34,19 @@ def find_region_jobs(
 
     wanted = place.output
     suffix = split_name(wanted)[1].lower() if wanted and not wanted.is_dir() else ""
-    plan = find_jobs(inputs, replace(place, output=None) if suffix else place)
     if suffix and wanted is not None:
+        plan = find_jobs(inputs, replace(place, output=None))
         job = _named(plan.jobs, wanted, suffix, kind)
-        return Plan((replace(job, beside=beside(job.output)),), plan.outcomes)
-    jobs = []
-    for job in plan.jobs:
+        job = replace(job, beside=beside(job.output), is_folder=False)
+        return Plan((job,), plan.outcomes)
+
+    def regions_of(job: Job) -> Job:
         stem = job.output.name if job.source.is_folder else split_name(job.output)[0]
         stem = stem if stem.endswith("_regions") else f"{stem}_regions"
-        name = stem + SUFFIXES[kind or job.source.format]
-        output = job.output.with_name(name)
-        jobs.append(replace(job, output=output, beside=beside(output)))
-    _refuse_meeting(jobs)
-    return Plan(tuple(jobs), plan.outcomes)
+        output = job.output.with_name(stem + SUFFIXES[kind or job.source.format])
+        return replace(job, output=output, beside=beside(output), is_folder=False)
+
+    return find_jobs(inputs, place, regions_of)
 
 
 def _named(jobs: Sequence[Job], wanted: Path, suffix: str, kind: str | None) -> Job:
@@ -64,15 +64,3 @@ def _named(jobs: Sequence[Job], wanted: Path, suffix: str, kind: str | None) -> 
             hint=f"Name it {wanted.name[: -len(suffix)]}{fitting[0]}, or choose another --format.",
         )
     return replace(jobs[0], output=wanted.absolute())
-
-
-def _refuse_meeting(jobs: Sequence[Job]) -> None:
-    seen: dict[Path, Job] = {}
-    for job in jobs:
-        for path in job.claims:
-            other = seen.setdefault(path, job)
-            if other is not job:
-                raise OutputError(
-                    f"{other.name} and {job.name} would both be written to {path.name}",
-                    hint="Segment them in two calls, each with its own -o.",
-                )

@@ -5,9 +5,11 @@ A format is a module with three functions (`FormatModule`) and one line in `FORM
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ratcli.errors import UsageError
+from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.modules import FORMATS, FormatModule, format_module
@@ -19,8 +21,10 @@ __all__ = [
     "FormatModule",
     "ScanSource",
     "check_jpeg",
+    "check_replaceable",
     "create_scan",
     "find_scans",
+    "is_older_output",
     "open_scan",
     "sniff",
     "split_name",
@@ -80,6 +84,29 @@ def create_scan(
         )
     module = format_module(reader.info.format)
     return module.create_scan(reader, path, derivation, overwrite=overwrite)
+
+
+def check_replaceable(source: ScanSource, path: Path) -> None:
+    """Refuse to replace a folder that holds more than an older output of the same series.
+
+    Args:
+        source: the series that would be written there.
+        path: the folder, which may not exist.
+
+    Raises:
+        OutputError: the folder holds something else, or a file is in its place.
+    """
+    from ratcli.formats.dicom.replaced import file_names, strangers
+
+    if os.path.lexists(path):
+        refuse_strangers(path, strangers(path, file_names(source.paths)))
+
+
+def is_older_output(source: ScanSource, folder: Path) -> bool:
+    """Return whether a folder holds a file that would have been made from this series."""
+    from ratcli.formats.dicom.replaced import file_names
+
+    return any((folder / name).is_file() for name in file_names(source.paths))
 
 
 def check_jpeg(reader: ScanReader) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ratcli.errors import OutputError
@@ -54,6 +54,36 @@ def refuse_input(path: Path, inputs: Sequence[Path]) -> None:
         is_link = path.exists() and source.exists() and path.samefile(source)
         if is_link or final == own or final in own.parents:
             raise OutputError(f"{path.name} is the input itself", hint="Choose another name.")
+
+
+def strange_entries(folder: Path) -> list[Path]:
+    """Return what a folder of files would not hold: folders in it, or a file in its place.
+
+    Args:
+        folder: the name of an output that is a folder of files; it may not exist.
+    """
+    if not folder.is_dir():
+        return [folder] if os.path.lexists(folder) else []
+    return [path for path in folder.iterdir() if path.is_dir()]
+
+
+def refuse_strangers(folder: Path, strangers: Sequence[Path]) -> None:
+    """Refuse to replace a folder that holds something else.
+
+    Args:
+        folder: the output.
+        strangers: what it holds that is not an older version of the output.
+
+    Raises:
+        OutputError: there is something.
+    """
+    if strangers:
+        more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+        raise OutputError(
+            f"{folder.name} holds what is not of this scan ({strangers[0].name}{more}), "
+            f"so it is not replaced",
+            hint="Move that away, or choose another place with -o.",
+        )
 
 
 def sync_folder(folder: Path) -> None:
@@ -122,13 +152,21 @@ class PartialFolder(_Partial):
     Args:
         final: the name the folder gets; its parents are made if they are not there.
         overwrite: whether a folder of that name may be replaced, with all it holds.
+        strangers: returns what an older folder holds that may not be replaced.
 
     Raises:
         OutputError: the name is taken, or the folder cannot be made.
     """
 
-    def __init__(self, final: Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        final: Path,
+        *,
+        overwrite: bool = False,
+        strangers: Callable[[Path], list[Path]] = strange_entries,
+    ) -> None:
         super().__init__(final, overwrite=overwrite)
+        self._strangers = strangers
         with output_errors(final):
             self.path.mkdir(parents=True)
 
@@ -158,6 +196,7 @@ class PartialFolder(_Partial):
         if not os.path.lexists(self.final):
             self.path.rename(self.final)
             return
+        refuse_strangers(self.final, self._strangers(self.final))
         old = self.path.with_name(self.path.name.replace(PARTIAL_SUFFIX, f"-old{PARTIAL_SUFFIX}"))
         self.final.rename(old)
         try:

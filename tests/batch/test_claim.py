@@ -9,9 +9,10 @@ import pytest
 from batch_scans import AddOne, Heard, make_scan
 
 from ratcli.batch.claim import claim_path, claimed, sweep
+from ratcli.batch.existing import IfExists
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Outcome
-from ratcli.batch.plan import IfExists, Selection, find_jobs
+from ratcli.batch.plan import Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
 
 HEADER = Header({"task": "add-one"}, {"rat": "0"})

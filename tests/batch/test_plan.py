@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from batch_scans import make_scan
 
-from ratcli.batch.plan import Plan, Selection, find_jobs, settle_existing
+from ratcli.batch.existing import settle_existing
+from ratcli.batch.plan import Plan, Selection, find_jobs
 from ratcli.errors import InputNotFoundError, OutputError, UnreadableInputError, UsageError
 
 SUFFIX = "_ct-denoise"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
 from ratcli.formats.dicom.real_world_values import follow_slopes
+from ratcli.formats.dicom.replaced import file_names, strangers
 from ratcli.formats.dicom.restored import (
     StoredPlane,
     output_layout,
@@ -70,10 +72,14 @@ class DicomWriter(FinishingWriter):
         self._stores: dict[int, FrameStore] = {}
         self._slopes: dict[int, str | None] = {}
         self._tops: dict[int, float] = {}
-        self._names = _file_names(reader)
-        is_folder = len(reader.sources) > 1
-        kind = PartialFolder if is_folder else PartialFile
-        self._partial: PartialFile | PartialFolder = kind(path, overwrite=overwrite)
+        self._names = file_names([source.path for source in reader.sources])
+        self._partial: PartialFile | PartialFolder
+        if len(reader.sources) > 1:
+            self._partial = PartialFolder(
+                path, overwrite=overwrite, strangers=partial(strangers, names=self._names)
+            )
+        else:
+            self._partial = PartialFile(path, overwrite=overwrite)
 
     def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
         """Write a plane, or a box of it; a file is saved when its last frame is whole.
@@ -192,17 +198,3 @@ def _set_slopes(dataset: Dataset, source: FrameFile, slopes: list[str | None]) -
         set_frame_slopes(dataset, slopes)
     else:
         dataset.RescaleSlope, dataset.RescaleIntercept = slopes[0], "0"
-
-
-def _file_names(reader: DicomReader) -> list[str]:
-    """Return a name for each file of the output: that of its source, with a number if need be."""
-    names, taken = [], set[str]()
-    for number, source in enumerate(reader.sources):
-        stem = source.path.name
-        stem = stem[:-4] if stem.lower().endswith(".dcm") else stem
-        name = f"{stem}.dcm"
-        if name.lower() in taken:
-            name = f"{stem}_{number + 1}.dcm"
-        taken.add(name.lower())
-        names.append(name)
-    return names

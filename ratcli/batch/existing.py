@@ -1,0 +1,69 @@
+"""Outputs that exist already: refuse the batch, skip their jobs, or let jobs replace them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Literal
+
+from ratcli.batch.outcome import Outcome
+from ratcli.batch.plan import Job, Plan
+from ratcli.errors import OutputError
+from ratcli.formats import check_replaceable, is_older_output
+
+IfExists = Literal["error", "skip", "overwrite"]
+
+
+def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
+    """Decide about outputs that are there already.
+
+    A job fails by itself if something else is in the place of its output.
+
+    Raises:
+        OutputError: some are, and `if_exists` is `error`.
+    """
+    taken = [
+        job for job in plan.jobs if not job.overwrite and any(map(os.path.lexists, job.claims))
+    ]
+    if taken and if_exists == "error":
+        others = f", and so do {len(taken) - 1} other outputs" if len(taken) > 1 else ""
+        raise OutputError(
+            f"{taken[0].output.name} already exists{others}",
+            hint="Choose another folder with -o, or give --if-exists skip or overwrite.",
+        )
+    jobs: list[Job] = []
+    outcomes = list(plan.outcomes)
+    for job in plan.jobs:
+        try:
+            if if_exists == "overwrite" or job.overwrite:
+                jobs.append(_overwriting(job))
+            elif job in taken:
+                outcomes.append(_skipped(job))
+            else:
+                jobs.append(job)
+        except OutputError as error:
+            outcomes.append(Outcome.failure(job.name, error, output=job.output_text))
+    return Plan(tuple(jobs), tuple(outcomes))
+
+
+def _overwriting(job: Job) -> Job:
+    """Return a job that may replace its outputs.
+
+    Raises:
+        OutputError: a folder in their place holds something else.
+    """
+    if job.is_folder:
+        for path in job.outputs:
+            check_replaceable(job.source, path)
+    return replace(job, overwrite=True)
+
+
+def _skipped(job: Job) -> Outcome:
+    """Return the outcome of a job whose output exists.
+
+    Raises:
+        OutputError: what is in its place is something else, so the scan was not written there.
+    """
+    if job.is_folder and job.output.is_dir() and not is_older_output(job.source, job.output):
+        check_replaceable(job.source, job.output)
+    return Outcome(job.name, "skipped", output=job.output_text, error="the output exists")
