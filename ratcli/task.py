@@ -99,9 +99,7 @@ class Task:
         if info.unit in (None, self.units[0]):
             return 1.0
         if info.suv_factor is None:
-            problem = (
-                info.suv_problem or f"the file does not tell how to convert to {self.units[0]}"
-            )
+            problem = info.suv_problem or f"the file does not say how to convert to {self.units[0]}"
             raise UnsuitableInputError(f"values are in {info.unit}, but {problem}")
         return info.suv_factor
 

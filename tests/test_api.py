@@ -117,7 +117,7 @@ def test_an_uncertainty_comes_with_eight_views(tmp_path: Path, tiny_weights: Pat
 
 
 def test_an_array_has_no_place_on_disk(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="takes no option output"):
+    with pytest.raises(TypeError, match="does not take these options: output"):
         ratcli.restore(plane(), task="ct-denoise", output=tmp_path)
 
 

@@ -80,5 +80,5 @@ def test_activity_without_a_factor_is_refused_with_the_reason() -> None:
     task = get_task("pet-synthesis")
     with pytest.raises(UnsuitableInputError, match="in Bq/ml, but the header has no patient weig"):
         task.unit_factor(pet("Bq/ml", suv_problem="the header has no patient weight"))
-    with pytest.raises(UnsuitableInputError, match="does not tell how to convert to SUV"):
+    with pytest.raises(UnsuitableInputError, match="does not say how to convert to SUV"):
         task.unit_factor(pet("Bq/ml"))

@@ -49,7 +49,7 @@ def restore_array(
     from ratcli.pipeline import Outputs, restore_scan
 
     if others := sorted(set(changes) - _FOR_ARRAYS):
-        raise TypeError(f"an array takes no option {', '.join(others)}")
+        raise TypeError(f"an array does not take these options: {', '.join(others)}")
     rest = {name: value for name, value in changes.items() if name != "regions"}
     settled = settle(RestoreOptions, options, rest)
     settings = restore_settings(settled)

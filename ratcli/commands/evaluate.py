@@ -175,7 +175,9 @@ def _evaluate_one(
     from ratcli.evaluation.region_files import open_region_source
 
     if others := sorted(set(changes) - _FOR_ONE):
-        raise TypeError(f"one scan takes no option {', '.join(others)}; give a list of paths")
+        raise TypeError(
+            f"one scan does not take these options: {', '.join(others)}; give a list of paths"
+        )
     names = ("reference", "input", "uncertainty")
     rest = {name: value for name, value in changes.items() if name not in (*names, "task")}
     settled = settle(EvaluateOptions, options, rest)

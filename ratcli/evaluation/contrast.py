@@ -71,7 +71,7 @@ class ContrastTally:
         pixels, total = self._inside
         around, around_total, squares, freedom = self._background
         if not pixels:
-            raise MeasurementError("the region or its background holds no pixel")
+            raise MeasurementError("the region or its background contains no pixel")
         noise = math.sqrt(squares / freedom)
         return Contrast(total / pixels, around_total / around, noise, int(pixels), int(around))
 

@@ -118,7 +118,7 @@ def verify_weights(entry: WeightsEntry) -> None:
     if found != entry.sha256:
         raise WeightsError(
             f"{entry.file.name} has SHA-256 {found[:12]}..., expected {entry.sha256[:12]}...",
-            hint="The file is damaged or was changed: install rat again, or import the file anew.",
+            hint="The file is damaged or was changed: install rat again, or import the file again.",
         )
 
 

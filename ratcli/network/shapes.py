@@ -44,7 +44,7 @@ def infer_settings(state: Mapping[str, Tensor], unseen: Unseen) -> NetworkSettin
     for name, value in state.items():
         plain = value.layout is torch.strided and value.is_floating_point()
         if not plain or not bool(torch.isfinite(value).all()):
-            raise WeightsError(f"the weights hold values that are no finite numbers in {name[:80]}")
+            raise WeightsError(f"the weights contain values that are not finite in {name[:80]}")
     return settings
 
 

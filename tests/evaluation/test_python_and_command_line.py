@@ -87,7 +87,7 @@ def test_a_list_of_scans_is_a_batch_from_python_too(tmp_path: Path) -> None:
 
 
 def test_one_scan_takes_no_option_for_many(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="one scan takes no option csv"):
+    with pytest.raises(TypeError, match="one scan does not take these options: csv"):
         ratcli.evaluate(tmp_path / "scan.nii.gz", csv=tmp_path / "all.csv")
 
 

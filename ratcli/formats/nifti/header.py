@@ -263,7 +263,7 @@ def _affine(fields: Any) -> AffineArray:
         with np.errstate(all="ignore"):
             affine = np.array(fields.get_best_affine(), dtype=np.float64)
     except (ValueError, HeaderDataError, np.linalg.LinAlgError) as error:
-        raise UnreadableInputError("the header's orientation is no rotation") from error
+        raise UnreadableInputError("the header's orientation is not a rotation") from error
     affine[:3] *= _MM_PER_UNIT[_unit_names(fields)[0]]
     return affine
 

@@ -77,7 +77,7 @@ def structure_errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # struct, index, recursion, memory and tifffile's own errors
         raise UnreadableInputError(
-            f"{what} is damaged", hint="The file is truncated or is no TIFF."
+            f"{what} is damaged", hint="The file is truncated or is not a TIFF."
         ) from error
 
 

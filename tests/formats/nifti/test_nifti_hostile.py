@@ -158,7 +158,7 @@ def test_an_absurd_offset_is_refused(tmp_path, offset):
         ({"datatype": 1, "bitpix": 1}, "single bits"),
         ({"datatype": 777}, "data type code 777"),
         ({"scl_slope": 2.0, "scl_inter": np.nan}, "slope 2 and intercept nan, expected numbers"),
-        ({"qform_code": 1, "quatern_b": 5.0}, "no rotation"),
+        ({"qform_code": 1, "quatern_b": 5.0}, "not a rotation"),
     ],
 )
 def test_a_header_that_cannot_be_meant_is_refused(tmp_path, fields, message):
