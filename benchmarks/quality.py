@@ -32,6 +32,7 @@ PARTITIONS = ("superpixel", "none", "sam-compact")
 JUDGES: dict[str, Judge] = {
     bench.task: bench for bench in (CtJudge(), PetJudge(), PathologyJudge())
 }
+_TUNING_PATIENTS = 14
 BASELINES = ("gaussian", "nl-means", "total-variation", "bm3d")
 
 
@@ -41,11 +42,18 @@ def read_planes(data: Path, entries: Sequence[str], task: str, most: int) -> lis
     return fields(planes, most) if task == "pathology-sr" else spread(planes, most)
 
 
+def evenly(entries: Sequence[str], most: int) -> list[str]:
+    """Take at most so many entries, spread over all."""
+    step = max(1.0, len(entries) / most)
+    return [entries[int(number * step)] for number in range(min(most, len(entries)))]
+
+
 def compare(bench: Judge, arguments: argparse.Namespace) -> dict[str, object]:
     """Judge every method of a task in every condition; return what the JSON holds."""
     recipe = read_recipe(arguments.recipes / f"{bench.task}.toml")
     held_out = read_planes(arguments.data, recipe.held_out, bench.task, arguments.planes)
-    training = read_planes(arguments.data, recipe.train, bench.task, 1)
+    tuned_on = evenly(recipe.train, _TUNING_PATIENTS)
+    training = read_planes(arguments.data, tuned_on, bench.task, 1)
     weights = installed_weights(bench.task, arguments.weights)
     usual = dict.fromkeys([get_task(bench.task).partition, *PARTITIONS])
     partitions = arguments.partitions or list(usual)
