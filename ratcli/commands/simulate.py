@@ -61,6 +61,13 @@ class SimulateOptions(ScanOptions, BatchOptions):
         "CT: reconstruction kernel of the simulated noise.",
         group=PHYSICS, changes_pixels=True,
     )  # fmt: skip
+    modulation: float = option(
+        0.6,
+        "CT: how strongly the tube current follows the attenuation of the patient, from 0 (a "
+        "constant current, as in old scanners) to 1. Most scanners of the last twenty years have "
+        "0.5 to 0.7.",
+        least=0, most=1, metavar="M", group=PHYSICS, changes_pixels=True,
+    )  # fmt: skip
     counts: float = option(
         2e6,
         "PET: number of counts in an average plane of the full scan.",
@@ -128,7 +135,14 @@ def _prepare(
     plan = find_jobs([Path(path) for path in paths], selection(options, options, "_simulated"))
     work = SimulateWork(
         task,
-        Degradation(options.dose, options.seed, options.scan_noise, options.kernel, options.counts),
+        Degradation(
+            dose=options.dose,
+            seed=options.seed,
+            noise_hu=options.scan_noise,
+            kernel=options.kernel,
+            modulation=options.modulation,
+            counts=options.counts,
+        ),
         unit=options.unit,
         spacing_mm=options.spacing,
         max_pixels=options.max_pixels,

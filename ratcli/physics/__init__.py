@@ -32,6 +32,8 @@ class Degradation:
         seed: of the noise; each plane has its own.
         noise_hu: standard deviation of the noise that a CT scan has already; None to measure it.
         kernel: reconstruction kernel of a CT scan, a key of `scan_ct.KERNELS`.
+        modulation: exponent with which the tube current of a CT scanner follows the attenuation of
+            each view: 0 constant, 0.5 to 0.7 for scanners of the last twenty years.
         counts: prompts of a mean plane of the full PET scan.
     """
 
@@ -39,6 +41,7 @@ class Degradation:
     seed: int = 0
     noise_hu: float | None = None
     kernel: str = "medium"
+    modulation: float = 0.6
     counts: float = 2e6
 
 

@@ -64,7 +64,12 @@ def degrader(
     degradation: Degradation, samples: Sequence[FloatArray], spacing_mm: float
 ) -> CtDegrader:
     """Find the photons that explain the noise of a scan; if none is found, use a usual number."""
-    dose = CtDose(fraction=degradation.dose, original=1.0, kernel=KERNELS[degradation.kernel])
+    dose = CtDose(
+        fraction=degradation.dose,
+        original=1.0,
+        kernel=KERNELS[degradation.kernel],
+        modulation=degradation.modulation,
+    )
     noise = degradation.noise_hu
     if noise is None:
         levels = [level for level in map(scan_noise_hu, samples) if level is not None]
