@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from ratcli import __version__
-from ratcli.errors import RatError, UsageError, sentence
+from ratcli.cli.streams import guarded_streams, printable
+from ratcli.errors import OutputError, RatError, UsageError, sentence
 
 # A command is a module with an `app`; it is imported when it is called or listed.
 COMMANDS: dict[str, str] = {
@@ -91,15 +92,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `rat`; None for those of this process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    code = 0
     try:
-        code = typer.main.get_command(app).main(words, prog_name="rat", standalone_mode=False)
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else 0
-    except (Exception, KeyboardInterrupt) as error:
-        if "--debug" in words:
-            traceback.print_exc()
-        return _report(error)
+        with guarded_streams():
+            try:
+                code = _run(words)
+            except (Exception, KeyboardInterrupt) as error:
+                if "--debug" in words:
+                    traceback.print_exc()
+                code = _report(error)
+    except OutputError as error:
+        code = code or _report(error)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    code = typer.main.get_command(app).main(words, prog_name="rat", standalone_mode=False)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
 
 
 def _report(error: BaseException) -> int:
@@ -112,7 +123,7 @@ def _report(error: BaseException) -> int:
         code, message, hint = INTERRUPTED, "interrupted", ""
     else:
         code, message, hint = 1, _internal_sentence(error), _INTERNAL_HINT
-    print(f"rat: {sentence(message, hint)}", file=sys.stderr)
+    print(f"rat: {printable(sentence(message, hint))}", file=sys.stderr)
     return code
 
 

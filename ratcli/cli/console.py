@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from ratcli.cli.streams import printable
 from ratcli.commands.options import option
 from ratcli.errors import OutputError
 
@@ -88,7 +90,7 @@ def _handlers(options: ConsoleOptions) -> list[logging.Handler]:
     handlers: list[logging.Handler] = [screen]
     if options.log_file is not None:
         try:
-            file = logging.FileHandler(options.log_file, encoding="utf-8", delay=False)
+            file = _LogFile(options.log_file, encoding="utf-8", delay=False)
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise OutputError(
@@ -107,6 +109,25 @@ def _silence_libraries() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+class _LogFile(logging.FileHandler):
+    """A log file. If its disk is full, that is said once, and the work continues."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = logging.makeLogRecord({**record.__dict__, "msg": printable(record.getMessage())})
+        message.args = ()
+        super().emit(message)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if self.level <= logging.CRITICAL:
+            self.setLevel(logging.CRITICAL + 1)
+            name = Path(self.baseFilename).name
+            print(f"warning: the log {name} cannot be written any more", file=sys.stderr)
+
+
 class _Screen(logging.Handler):
     """Writes a line above the bar, or to stderr if there is no bar."""
 
@@ -114,7 +135,7 @@ class _Screen(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        line = prefix + record.getMessage()
+        line = prefix + printable(record.getMessage())
         if _Screen.bar is not None:
             _Screen.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
