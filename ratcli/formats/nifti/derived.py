@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ratcli.errors import OutputError
+from ratcli.errors import OutputError, UnreadableInputError
 from ratcli.formats.nifti.header import COMMENT_CODE, NiftiHeader
-from ratcli.formats.nifti.layout import PlaneAxes
+from ratcli.formats.nifti.layout import AffineArray, PlaneAxes
+from ratcli.formats.nifti.placement import qfac_of, qform_of
 from ratcli.scan import Derivation
 
 _EXTENDER = b"\1\0\0\0"
@@ -22,7 +23,7 @@ def derived_head(
     """Return all bytes before the voxels: header, extensions of the source, and a comment.
 
     Codes, units, description, scaling and intent are copied as they are; standard deviations
-    become float32, which needs no scaling.
+    become float32, which needs no scaling. The qform's pixdim[0] becomes 1 or -1.
 
     Args:
         source: the header of the source.
@@ -31,6 +32,8 @@ def derived_head(
         paired: whether the voxels go to a file of their own.
     """
     fields = source.fields.copy()
+    if int(fields["qform_code"]) > 0 and float(fields["pixdim"][0]) not in (-1, 1):
+        fields["pixdim"][0] = qfac_of(fields)
     if derivation.scale > 1:
         _refine(fields, layout, source.shape, derivation.scale)
     if derivation.method == "uncertainty":
@@ -56,7 +59,7 @@ def _comment(derivation: Derivation, byte_order: str) -> bytes:
 
 def _refine(fields: Any, layout: PlaneAxes, shape: tuple[int, ...], scale: int) -> None:
     """Make the grid finer in the header; the corner of the volume stays where it is."""
-    qform = _qform(fields)
+    qform = _qform_or_none(fields)
     longest = int(np.iinfo(fields["dim"].dtype).max)
     for axis in layout.axes[1:]:
         if shape[axis] * scale > longest:
@@ -68,7 +71,8 @@ def _refine(fields: Any, layout: PlaneAxes, shape: tuple[int, ...], scale: int) 
         fields["pixdim"][1 + axis] /= scale
     fields["dim"][0] = max(int(fields["dim"][0]), 1 + max(layout.axes[1:]))
     for axis, name in enumerate(("qoffset_x", "qoffset_y", "qoffset_z")):
-        fields[name] = layout.refine(qform, scale)[axis, 3]
+        if qform is not None:
+            fields[name] = layout.refine(qform, scale)[axis, 3]
     sform = layout.refine(np.asarray(fields.get_sform(), np.float64), scale)
     for axis, name in enumerate(("srow_x", "srow_y", "srow_z")):
         if int(fields["sform_code"]) > 0:
@@ -82,11 +86,12 @@ def _make_float(fields: Any) -> None:
     fields["cal_min"] = fields["cal_max"] = 0  # 0 and 0: no range to show
 
 
-def _qform(fields: Any) -> Any:
+def _qform_or_none(fields: Any) -> AffineArray | None:
+    """Return the qform's affine, or None if it is not valid and the sform places the volume."""
     try:
-        return np.asarray(fields.get_qform(), np.float64)
-    except ValueError:  # no rotation: the sform places the volume
-        return np.eye(4)
+        return qform_of(fields)
+    except UnreadableInputError:
+        return None
 
 
 def _forget_slice_timing(fields: Any, layout: PlaneAxes) -> None:

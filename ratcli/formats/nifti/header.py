@@ -14,6 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from ratcli.errors import InputNotFoundError, UnreadableInputError
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.nifti.layout import AffineArray, anatomical
+from ratcli.formats.nifti.placement import placement_of
 from ratcli.formats.nifti.streams import GZIP_MAGIC, open_bytes, read_exactly
 
 COMMENT_CODE = 6
@@ -40,6 +41,7 @@ class NiftiHeader:
         slope: native units for a stored step.
         intercept: native value of stored 0.
         affine: `(4, 4)`, voxel to world in mm.
+        place_notices: what is odd about the transforms that place the voxels.
         data_path: the file with the voxels.
         data_offset: where in it (after inflating) they begin.
         paired: whether header and voxels are two files.
@@ -54,6 +56,7 @@ class NiftiHeader:
     slope: float
     intercept: float
     affine: AffineArray
+    place_notices: tuple[str, ...]
     data_path: Path
     data_offset: int
     paired: bool
@@ -109,6 +112,7 @@ def read_header(path: Path, max_pixels: int) -> NiftiHeader:
         offset = _data_offset(fields, version, paired)
         extensions, lost = _read_extensions(file, None if paired else offset - file.tell())
     slope, intercept = _scaling(fields)
+    placement = placement_of(fields)
     header = NiftiHeader(
         version=version,
         fields=fields,
@@ -118,7 +122,8 @@ def read_header(path: Path, max_pixels: int) -> NiftiHeader:
         dtype=_dtype(fields),
         slope=slope,
         intercept=intercept,
-        affine=_affine(fields),
+        affine=_in_mm(placement.affine, fields),
+        place_notices=placement.notices,
         data_path=_voxels_of(path) if paired else path,
         data_offset=offset,
         paired=paired,
@@ -258,14 +263,10 @@ def _unit_names(fields: Any) -> tuple[str, str]:
     return (space if space in _MM_PER_UNIT else "unknown"), time
 
 
-def _affine(fields: Any) -> AffineArray:
-    try:
-        with np.errstate(all="ignore"):
-            affine = np.array(fields.get_best_affine(), dtype=np.float64)
-    except (ValueError, HeaderDataError, np.linalg.LinAlgError) as error:
-        raise UnreadableInputError("the header's orientation is not a rotation") from error
-    affine[:3] *= _MM_PER_UNIT[_unit_names(fields)[0]]
-    return affine
+def _in_mm(affine: AffineArray, fields: Any) -> AffineArray:
+    scaled: AffineArray = affine.copy()
+    scaled[:3] *= _MM_PER_UNIT[_unit_names(fields)[0]]
+    return scaled
 
 
 def _check_size(header: NiftiHeader, max_pixels: int) -> None:

@@ -13,6 +13,8 @@ from ratcli.scan import Box
 
 AffineArray = npt.NDArray[np.float64]
 
+_SINGULAR = 1e-6  # least singular value of the direction cosines; headers store float32
+
 
 @dataclass(frozen=True)
 class PlaneAxes:
@@ -96,12 +98,17 @@ def anatomical(affine: AffineArray, shape: tuple[int, int, int]) -> PlaneAxes:
     return PlaneAxes((order[plane], order[row], order[column]), flips)
 
 
+def gives_directions(affine: AffineArray) -> bool:
+    """Return whether an affine gives the three voxel axes three directions in space."""
+    return _cosines(affine) is not None
+
+
 def _cosines(affine: AffineArray) -> AffineArray | None:
     directions = affine[:3, :3]
     if not np.isfinite(affine).all():
         return None
     lengths = np.linalg.norm(directions, axis=0)
-    if (lengths == 0).any() or np.linalg.matrix_rank(directions / lengths) < 3:
+    if (lengths == 0).any() or np.linalg.matrix_rank(directions / lengths, tol=_SINGULAR) < 3:
         return None
     return np.asarray(directions / lengths)
 

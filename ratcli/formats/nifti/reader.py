@@ -152,7 +152,8 @@ def _axis_codes(header: NiftiHeader) -> tuple[str | None, ...]:
 
 
 def _notices(reader: NiftiReader) -> list[str]:
-    header, notices = reader.header, []
+    header = reader.header
+    notices = list(header.place_notices)
     if None in _axis_codes(header):
         notices.append("the affine is singular: planes are taken along the third voxel axis")
     if int(header.fields["qform_code"]) == int(header.fields["sform_code"]) == 0:

@@ -138,6 +138,8 @@ def _nifti_like(reader: Any, labels: FileLabels) -> Any:
     """Labels in the voxel order of a NIfTI scan, under its own affine and codes."""
     import nibabel as nib
 
+    from ratcli.formats.nifti.placement import qfac_of
+
     source: NiftiReader = reader
     header = source.header
     voxels = np.zeros(header.shape, labels.dtype, order="F")
@@ -148,6 +150,7 @@ def _nifti_like(reader: Any, labels: FileLabels) -> Any:
     fields.set_data_dtype(labels.dtype)
     fields["scl_slope"], fields["scl_inter"] = 1, 0
     fields["cal_min"], fields["cal_max"] = 0, 0
+    fields["pixdim"][0] = qfac_of(fields)  # nibabel takes 1 and -1 only
     make: Any = nib.Nifti1Image if header.version == 1 else nib.Nifti2Image
     shape = fields.get_data_shape()
     image = make(voxels.reshape(shape, order="F"), None, fields)
