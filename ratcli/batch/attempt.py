@@ -54,6 +54,7 @@ class Attempt:
         self._scan = scan
         self._digest = digest
         self._error: Exception | None = None
+        self._notices = job.notices(scan.reader.info)
         self._started = time.monotonic()
         self._held = ExitStack()
         self._held.callback(scan.close)
@@ -92,7 +93,7 @@ class Attempt:
     def finish(self) -> Outcome:
         """Give the output its final name and return what became of the job."""
         if self._error is not None:
-            return failed(self.job, self._error)
+            return replace(failed(self.job, self._error), notices=self._notices)
         with self._held:
             outcome = self._commit()
         return replace(outcome, seconds=round(time.monotonic() - self._started, 3))
@@ -111,6 +112,7 @@ class Attempt:
             output=self.job.output_text,
             input_sha256=self._scan.digest,
             output_sha256=digest,
+            notices=self._notices,
             facts=self.output.facts,
         )
 

@@ -31,7 +31,7 @@ from ratcli.formats import open_scan
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
-from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class MeasuredScan:
         name: of the scan.
         found: its figures.
         made_by: how `rat` made it, empty where its header does not say so.
+        notices: what is unusual about it and the scans that it is compared with.
     """
 
     name: str
     found: Evaluation
     made_by: str
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,14 @@ class ComparedReader(ClosingReader):
 
     @property
     def info(self) -> ScanInfo:
-        """Facts about the restored scan."""
-        return self.comparison.restored.info
+        """Facts about the restored scan, and notices of the others."""
+        info, notices = self.comparison.restored.info, []
+        for name in ("reference", "input", "uncertainty"):
+            other: ScanReader | None = getattr(self.comparison, name)
+            for notice in other.info.notices if other is not None else ():
+                if notice not in info.notices:
+                    notices.append(f"{name}: {notice}")
+        return replace(info, notices=(*info.notices, *notices))
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
         """Read a plane or a box of the restored scan; see `ScanReader.read`."""
@@ -170,7 +178,8 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
             f"the figures of {outcome.name} in the manifest cannot be read",
             hint="They may come from another version of rat. Start again with another manifest.",
         ) from error
-    return MeasuredScan(outcome.name, found, str(outcome.facts.get("made_by", "")))
+    made = str(outcome.facts.get("made_by", ""))
+    return MeasuredScan(outcome.name, found, made, tuple(outcome.notices))
 
 
 def _page(job: EvaluationJob, found: Evaluation, how: str) -> str:

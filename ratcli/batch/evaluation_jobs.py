@@ -14,6 +14,7 @@ from ratcli.errors import UsageError
 from ratcli.evaluation.patients import PatientRule
 from ratcli.formats import ScanSource, find_scans
 from ratcli.formats.patients import patient_of
+from ratcli.scan import ScanInfo
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,17 @@ class EvaluationJob(Job):
         if counts == "header":
             return patient_of(self.source, self.place)
         return self.name if counts == "scan" else str(self.source.folder)
+
+    def notices(self, info: ScanInfo) -> tuple[str, ...]:
+        """Return what is unusual about all scans of the job; see `Job.notices`."""
+        own = super().notices(info)
+        others = (
+            f"{name}: {notice}"
+            for name, source in self.others.items()
+            for notice in source.notices
+            if notice not in own
+        )
+        return (*own, *others)
 
     def inputs_digest(self) -> str:
         """Return one SHA-256 of all that is read; scans that change their places change it."""

@@ -183,7 +183,7 @@ def _record(outcome: Outcome) -> dict[str, Any]:
     if outcome.status == "skipped" and outcome.input_sha256:
         outcome = replace(outcome, status="done", error="")
     record = vars(replace(outcome, output=Path(outcome.output).name))
-    return {name: value for name, value in record.items() if value not in ("", {}, 0)}
+    return {name: value for name, value in record.items() if value not in ("", {}, (), [], 0)}
 
 
 def _now() -> str:

@@ -33,9 +33,11 @@ class Outcome:
         seconds: time from the start of its work to the final name of its output.
         error: one sentence, empty unless failed (or the reason why it was skipped).
         hint: the next step, as a sentence.
-        exit_code: that of the error, 0 otherwise.
+        exit_code: that of the error, 0 otherwise. A skipped file that has one was left out of a
+            scan: the batch ends with it, although nothing failed.
         input_sha256: hash of the input's files, empty where it was not asked for.
         output_sha256: the same of the output.
+        notices: what is unusual about the scan, one sentence each.
         facts: figures about the work, or its result where that is no file.
     """
 
@@ -48,7 +50,13 @@ class Outcome:
     exit_code: int = 0
     input_sha256: str = ""
     output_sha256: str = ""
+    notices: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it is that of a file which belongs to a scan and is not restored with it."""
+        return self.status == "skipped" and bool(self.exit_code)
 
     @classmethod
     def failure(cls, name: str, error: BaseException, *, output: str = "") -> Outcome:
@@ -96,15 +104,26 @@ def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:
     that of the reason. Otherwise it is the one for a partial failure.
     """
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    left_out = [
+        outcome for outcome in outcomes if outcome.status == "skipped" and outcome.exit_code
+    ]
+    outcomes = [outcome for outcome in outcomes if outcome not in left_out]
     if not failed:
-        return None
-    if len(outcomes) == 1:
+        return _left_out(left_out)
+    if len(outcomes) == 1 and not left_out:
         return _coded(failed[0].error, failed[0].hint, failed[0].exit_code)
     message = f"{len(failed)} of {len(outcomes)} inputs failed"
     codes = {outcome.exit_code for outcome in failed}
     if len(failed) == len(outcomes) and len(codes) == 1:
         return _coded(message, "", codes.pop())
     return PartialFailureError(message, hint="The others are done; the reasons are given above.")
+
+
+def _left_out(outcomes: Sequence[Outcome]) -> RatError | None:
+    if not outcomes:
+        return None
+    files = "1 file was" if len(outcomes) == 1 else f"{len(outcomes)} files were"
+    return PartialFailureError(f"{files} left out", hint="The reasons are listed above.")
 
 
 def _coded(message: str, hint: str, exit_code: int) -> RatError:

@@ -10,8 +10,9 @@ from typing import TypeVar
 from ratcli.batch.digest import files_digest
 from ratcli.batch.naming import Unnamed, name_apart
 from ratcli.batch.outcome import Outcome
-from ratcli.errors import InputNotFoundError, RatError, UsageError
-from ratcli.formats import ScanSource, find_scans, split_name
+from ratcli.errors import InputNotFoundError, PartialFailureError, RatError, UsageError
+from ratcli.formats import LeftOut, ScanSource, find_scans, split_name
+from ratcli.scan import ScanInfo
 
 _SUFFIXES = {
     "dicom": (".dcm", ".dicom", ".ima"),
@@ -62,6 +63,14 @@ class Job:
     def output_text(self) -> str:
         """The output as outcomes name it; empty for a job that writes none."""
         return str(self.output) if self.outputs else ""
+
+    def notices(self, info: ScanInfo) -> tuple[str, ...]:
+        """Return what is unusual about the scan, each sentence once.
+
+        Args:
+            info: what its reader tells.
+        """
+        return tuple(dict.fromkeys((*self.source.notices, *info.notices)))
 
     def inputs_digest(self) -> str:
         """Return the SHA-256 of all that is read: another one means that the result is outdated."""
@@ -161,7 +170,8 @@ def find_inputs(
         series_uid: the only DICOM series wanted.
 
     Returns:
-        The scans; and of several inputs, a failure for each that cannot be read.
+        The scans; and outcomes: a failure for each of several inputs that cannot be read, and one
+        for each file that belongs to a scan but is not restored with it.
 
     Raises:
         InputNotFoundError: the only input is not there, or holds no scan.
@@ -178,7 +188,16 @@ def find_inputs(
             failures.append(Outcome.failure(path.name or str(path), error))
         else:
             found += [Found(source, path) for source in sources]
+            failures += [_left_out(file, path) for source in sources for file in source.left_out]
     return found, failures
+
+
+def _left_out(file: LeftOut, root: Path) -> Outcome:
+    """Return the outcome of a file that is not restored; its code makes the batch end with 8."""
+    place = file.path.absolute()
+    is_inside = place.is_relative_to(root.absolute()) and place != root.absolute()
+    name = place.relative_to(root.absolute()).as_posix() if is_inside else place.name
+    return Outcome(name, "skipped", error=file.reason, exit_code=PartialFailureError.exit_code)
 
 
 def find_jobs(

@@ -30,6 +30,8 @@ class FigureListener(ConsoleListener):
     def _scan(self, one: MeasuredScan) -> None:
         if self.options.json:
             content = {"scan": one.name, "made_by": one.made_by or None, **as_dict(one.found)}
+            if one.notices:
+                content["notices"] = list(one.notices)
             say(json.dumps(content, allow_nan=False))
         if not self.options.quiet:
             print_scan(one.name, one.found)

@@ -55,9 +55,13 @@ class ConsoleListener(Listener):
         """Report one scan. If it is the only one, its failure is reported at the end."""
         if self._progress is not None:
             self._progress.finished(outcome.name)
+        for notice in outcome.notices:
+            LOG.warning("%s: %s", outcome.name, notice)
         if outcome.status == "failed":
             if not self._alone:
                 LOG.error("%s", sentence(outcome.error, outcome.hint))
+        elif outcome.is_left_out:
+            LOG.warning("%s", outcome.error)
         elif outcome.status != "planned":
             LOG.info("%s", one_line(outcome))
         elif not self.options.json:
@@ -100,4 +104,6 @@ def as_json_line(outcome: Outcome) -> str:
         fields.update(facts)
     else:
         del fields["seconds"]
-    return json.dumps({name: value for name, value in fields.items() if value not in ("", None)})
+    return json.dumps(
+        {name: value for name, value in fields.items() if value not in ("", None, ())}
+    )

@@ -39,8 +39,9 @@ def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
     outcomes = list(batch.plan.outcomes)
     for job in batch.jobs:
         try:
-            work.open(job).__exit__(None, None, None)
-            outcomes.append(Outcome(job.name, "planned", output=job.output_text))
+            with work.open(job) as reader:
+                notices = job.notices(reader.info)
+            outcomes.append(Outcome(job.name, "planned", output=job.output_text, notices=notices))
         except RatError as error:
             outcomes.append(Outcome.failure(job.name, error, output=job.output_text))
     with listener.working(len(outcomes)):

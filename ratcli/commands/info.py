@@ -85,6 +85,7 @@ def info(
         recursive=settled.recursive,
         series_uid=settled.series_uid,
     )
+    outcomes = [outcome for outcome in outcomes if not outcome.is_left_out]  # told as notices
     facts: list[ScanFacts] = []
     with listener.working(len(found) + len(outcomes)):
         for outcome in outcomes:
@@ -112,7 +113,8 @@ def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: L
         with open_scan(
             found.source, max_pixels=options.max_pixels, assume_unit=options.unit
         ) as reader:
-            notices = (*found.source.notices, *reader.info.notices)
+            left_out = (file.reason for file in found.source.left_out)
+            notices = (*found.source.notices, *left_out, *reader.info.notices)
             tasks = fitting_tasks(reader.info)
             one = ScanFacts(found.name, len(found.source.paths), reader.info, notices, tasks)
             if not options.header_only:

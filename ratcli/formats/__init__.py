@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ratcli.errors import UsageError
+from ratcli.errors import UnreadableInputError, UsageError
 from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.modules import FORMATS, FormatModule, format_module
-from ratcli.formats.source import ScanSource, split_name
+from ratcli.formats.source import LeftOut, ScanSource, split_name
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 __all__ = [
     "FORMATS",
     "FormatModule",
+    "LeftOut",
     "ScanSource",
     "check_jpeg",
     "check_replaceable",
@@ -50,6 +51,8 @@ def open_scan(
     """
     if isinstance(source, Path):
         source = only_scan(find_scans(source), source)
+    if source.problem:
+        raise UnreadableInputError(source.problem)
     module = format_module(source.format)
     return module.open_scan(source, max_pixels=max_pixels, assume_unit=assume_unit)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ratcli.errors import InputNotFoundError, UnreadableInputError, UsageError
 from ratcli.formats.limits import HEAD_BYTES
 from ratcli.formats.modules import FORMATS, format_module
 from ratcli.formats.source import ScanSource, common_folder, split_name
+from ratcli.formats.strays import find_strays, is_named_as_dicom
 from ratcli.formats.wording import describe_bytes
 
 
@@ -47,7 +49,10 @@ def find_scans(
     if not path.exists():
         raise InputNotFoundError(f"{path.name or path} does not exist")
     if path.is_dir():
-        sources = _sources(_sort_files(_list_files(path, recursive)), series_uid)
+        files = _sort_files(_list_files(path, recursive))
+        sources = _sources(files.by_format, series_uid, files.strays)
+        sources += [_unreadable(file, reason) for file, reason in files.unreadable.items()]
+        sources.sort(key=lambda source: source.paths[0])
     else:
         name = _sniff_or_raise(path)
         if series_uid is not None or _is_container(name, path):
@@ -98,24 +103,53 @@ def _list_files(folder: Path, recursive: bool) -> list[Path]:
         files += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
         if not recursive:
             break
-    return [file for file in files if file.is_file()]
+    return [file for file in files if file.is_file() or (file.is_symlink() and not file.exists())]
 
 
-def _sort_files(files: Iterable[Path]) -> dict[str, list[Path]]:
-    by_format: dict[str, list[Path]] = {}
+@dataclass
+class _Sorted:
+    """The files of a folder: by format, no scans although they should be, or unreadable."""
+
+    by_format: dict[str, list[Path]] = field(default_factory=dict)
+    strays: dict[Path, str] = field(default_factory=dict)
+    unreadable: dict[Path, str] = field(default_factory=dict)
+
+
+def _sort_files(files: Iterable[Path]) -> _Sorted:
+    """Sort files by format; what is neither a scan nor named like one is left out."""
+    found, unknown = _Sorted(), dict[Path, str]()
     for file in files:
-        name = sniff(file)
-        if name is not None:
-            by_format.setdefault(name, []).append(file)
-    return by_format
+        try:
+            name = sniff(file)
+            if name is None:
+                unknown[file] = f"{file.name} is {describe_bytes(_head(file))}, not a DICOM file"
+            else:
+                found.by_format.setdefault(name, []).append(file)
+        except UnreadableInputError as error:
+            unknown[file] = str(error)
+            if split_name(file)[1] and not is_named_as_dicom(file):
+                found.unreadable[file] = str(error)
+    for file in find_strays(unknown, found.by_format.get("dicom", [])):
+        if file not in found.unreadable:
+            found.strays[file] = unknown[file]
+    return found
 
 
-def _sources(by_format: dict[str, list[Path]], series_uid: str | None) -> list[ScanSource]:
-    sources: list[ScanSource] = []
+def _unreadable(file: Path, reason: str) -> ScanSource:
+    """Return a scan that cannot be opened, so that it fails and stops no other."""
+    stem, suffix = split_name(file)
+    name = "tiff" if "tif" in suffix.lower() or suffix.lower() in (".svs", ".btf") else "nifti"
+    return ScanSource((file,), name, stem, is_broken=True, problem=reason)
+
+
+def _sources(
+    by_format: dict[str, list[Path]],
+    series_uid: str | None,
+    strays: Mapping[Path, str] | None = None,
+) -> list[ScanSource]:
+    sources = _dicom_sources(by_format.get("dicom", []), series_uid, strays or {})
     for name, paths in by_format.items():
-        if name == "dicom":
-            sources += _dicom_sources(paths, series_uid)
-        elif series_uid is None:
+        if name != "dicom" and series_uid is None:
             sources += [
                 ScanSource((path,), name, split_name(path)[0]) for path in _without_voxels(paths)
             ]
@@ -138,10 +172,14 @@ def _without_voxels(paths: list[Path]) -> list[Path]:
     ]
 
 
-def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource]:
+def _dicom_sources(
+    paths: list[Path], series_uid: str | None, strays: Mapping[Path, str]
+) -> list[ScanSource]:
+    if not paths and not strays:
+        return []
     from ratcli.formats.dicom.series import find_series
 
-    found = find_series(paths, series_uid=series_uid)
+    found = find_series(paths, series_uid=series_uid, strays=strays)
     folders = [common_folder(series.paths) for series in found if series.is_folder]
     shared, seen = Counter(folders), Counter[Path]()
     sources = []
@@ -160,6 +198,8 @@ def _dicom_sources(paths: list[Path], series_uid: str | None) -> list[ScanSource
                 is_folder=series.is_folder,
                 notices=series.notices,
                 is_broken=series.is_broken,
+                problem=series.problem,
+                left_out=series.left_out,
                 headers=series.headers,
             )
         )

@@ -13,6 +13,19 @@ _SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".tif", ".tiff", 
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A file that belongs to a scan and is not restored with it.
+
+    Attributes:
+        path: the file; it may not exist.
+        reason: a sentence that says why.
+    """
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
 class ScanSource:
     """One scan on disk, not yet opened.
 
@@ -25,6 +38,8 @@ class ScanSource:
             `ScanInfo.notices`.
         is_broken: whether it is a file of a DICOM series that cannot be read; opening it raises
             the error.
+        problem: why a file that is no scan cannot be opened; empty for all others.
+        left_out: files that belong to the scan and are not restored with it.
         headers: headers that were parsed to find it, so that opening it does not parse them again;
             not passed on to other processes.
     """
@@ -35,6 +50,8 @@ class ScanSource:
     is_folder: bool = False
     notices: tuple[str, ...] = ()
     is_broken: bool = False
+    problem: str = ""
+    left_out: tuple[LeftOut, ...] = ()
     headers: Mapping[Path, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:

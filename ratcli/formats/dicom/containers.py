@@ -6,7 +6,8 @@ Source: PS3.3, F.3 (basic directory), PS3.10 for its name.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ratcli.errors import UnreadableInputError
@@ -43,36 +44,61 @@ def holds_dicom(path: Path) -> bool:
         return False
 
 
-def expand(paths: Sequence[Path]) -> list[Path]:
+@dataclass
+class Contents:
+    """What containers lead to.
+
+    Attributes:
+        paths: the DICOM files, each once.
+        strays: members of an archive that are named like DICOM files and are not, with a sentence.
+        missing: files that a DICOMDIR lists and that do not exist.
+    """
+
+    paths: tuple[Path, ...] = ()
+    strays: dict[Path, str] = field(default_factory=dict)
+    missing: tuple[Path, ...] = ()
+
+
+def expand(paths: Sequence[Path]) -> Contents:
     """Replace archives by their members and directories by the files they list, each once.
 
     A damaged container stays in the list, so that opening it raises the error.
     """
     found: dict[Path, None] = {}
+    all_of = Contents()
     for path in paths:
         try:
-            parts = list(_contents(path))
+            with guarded(path, "the file"):
+                parts = _contents(path)
         except UnreadableInputError:
-            parts = [path]
-        found.update(dict.fromkeys(parts))
-    return list(found)
+            parts = Contents((path,))
+        found.update(dict.fromkeys(parts.paths))
+        all_of.strays.update(parts.strays)
+        all_of.missing += parts.missing
+    all_of.paths = tuple(found)
+    return all_of
 
 
-def _contents(path: Path) -> Iterator[Path]:
+def _contents(path: Path) -> Contents:
     if is_zip(path):
-        yield from _zip_contents(path)
-    elif path.name.upper() == "DICOMDIR":
-        yield from _directory_contents(path)
-    else:
-        yield path
+        return _zip_contents(path)
+    if path.name.upper() == "DICOMDIR":
+        return _directory_contents(path)
+    return Contents((path,))
 
 
-def _zip_contents(path: Path) -> Iterator[Path]:
+def _zip_contents(path: Path) -> Contents:
+    found, strays = [], {}
     with guarded(path, "the archive"), zipfile.ZipFile(path) as archive:
         for member in _safe_members(archive):
-            directory = PurePosixPath(member).name.upper() == "DICOMDIR"
-            if not directory and _starts_as_dicom(archive, member):
-                yield path / member
+            name = PurePosixPath(member).name
+            if name.upper() == "DICOMDIR":
+                continue
+            if _starts_as_dicom(archive, member):
+                found.append(path / member)
+            elif name.lower().endswith((".dcm", ".dicom", ".ima")):
+                strays[path / member] = f"{name} is not a DICOM file, although its name says so"
+    return Contents(tuple(found), strays)
 
 
 def _starts_as_dicom(archive: zipfile.ZipFile, member: str) -> bool:
@@ -92,20 +118,40 @@ def _safe_members(archive: zipfile.ZipFile) -> list[str]:
     return sorted(names)
 
 
-def _directory_contents(path: Path) -> Iterator[Path]:
-    """List the files that a DICOMDIR names and that are there, inside its folder only."""
+def _directory_contents(path: Path) -> Contents:
+    """List the files that a DICOMDIR names, inside its folder only."""
     file = read_header(path)
     with guarded(path, "the directory"):
         if uid(file.meta, "MediaStorageSOPClassUID") != _DIRECTORY_CLASS:
-            yield path
-            return
+            return Contents((path,))
         names = [
             text(record, "ReferencedFileID").split("\\")
             for record in items(file.dataset, "DirectoryRecordSequence")
             if code(record, "DirectoryRecordType") == "IMAGE"
         ]
     root = path.parent.resolve()
+    found: list[Path] = []
+    missing: list[Path] = []
     for parts in names:
-        listed = path.parent.joinpath(*(part for part in parts if part))
-        if root in listed.resolve().parents and listed.is_file():
-            yield listed
+        listed = _listed(path.parent, [part for part in parts if part])
+        if root in listed.resolve().parents:
+            (found if listed.is_file() else missing).append(listed)
+    return Contents(tuple(found), missing=tuple(missing))
+
+
+def _listed(folder: Path, parts: Sequence[str]) -> Path:
+    """Return the path that a DICOMDIR means; disks change the case and add `;1` or `.dcm`."""
+    exact = folder.joinpath(*parts)
+    if exact.is_file():
+        return exact
+    path = folder
+    for part in parts:
+        fitting: list[Path] = []
+        if path.is_dir() and part != "..":
+            fitting = [entry for entry in path.iterdir() if _plain(entry.name) == _plain(part)]
+        path = min(fitting) if fitting else path / part
+    return path if path.is_file() else exact
+
+
+def _plain(name: str) -> str:
+    return name.casefold().removesuffix(";1").removesuffix(".dcm").removesuffix(".")

@@ -6,7 +6,7 @@ import hashlib
 
 from pydicom.uid import generate_uid
 
-from ratcli.formats.dicom.elements import uid
+from ratcli.formats.dicom.elements import text, uid
 from ratcli.formats.dicom.files import DicomFile, open_binary
 from ratcli.scan import Derivation
 
@@ -35,8 +35,13 @@ def instance_uid(file: DicomFile) -> str:
 
 
 def series_uid(file: DicomFile) -> str:
-    """Return the series UID; if it is blank, another value that the images of a scan share."""
-    named = uid(file.dataset, "SeriesInstanceUID")
+    """Return the series UID; if it is blank, another value that the images of a scan share.
+
+    One that breaks the standard (letters) is replaced by one that is made of it.
+    """
+    named, written = uid(file.dataset, "SeriesInstanceUID"), text(file.dataset, "SeriesInstanceUID")
+    if written and not named:
+        return str(generate_uid(entropy_srcs=["series", written]))
     return named or uid(file.dataset, "FrameOfReferenceUID")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.cache import DecodedCache
 from ratcli.formats.closing import ClosingReader
-from ratcli.formats.dicom.codec import Frame, output_syntax
+from ratcli.formats.dicom.codec import JPEG_LOSSY, Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
@@ -148,7 +148,7 @@ class DicomReader(ClosingReader):
             bits=layout.stored,
             format="dicom",
             details=details,
-            notices=tuple(notices(places)),
+            notices=(*notices(places), *_origin_notices(first)),
             suv_factor=factor,
             suv_problem=problem,
             positions_mm=_positions(places),
@@ -180,6 +180,16 @@ def open_series(
     if is_slide(sources[0].file.dataset):
         return SlideReader(sources, max_pixels, assume_unit)
     return DicomReader(sources, assume_unit)
+
+
+def _origin_notices(first: FrameFile) -> list[str]:
+    """Return what the first file says about the origin of its pixels that affects a result."""
+    dataset, found = first.file.dataset, []
+    if "LOCALIZER" in code(dataset, "ImageType").split("\\"):
+        found.append("the image is a localizer (scout), not a slice")
+    if first.file.syntax in JPEG_LOSSY or code(dataset, "LossyImageCompression") == "01":
+        found.append("the image was compressed with loss before")
+    return found
 
 
 def _positions(places: Sequence[PlaneGeometry]) -> tuple[float, ...] | None:

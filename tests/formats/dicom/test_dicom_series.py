@@ -100,7 +100,10 @@ def test_gantry_tilt_is_told(tmp_path: Path) -> None:
 def test_a_copy_of_a_file_is_left_out_and_told(tmp_path: Path) -> None:
     save_series(tmp_path)
     (tmp_path / "copy.dcm").write_bytes((tmp_path / "slice1.dcm").read_bytes())
-    assert "1 duplicate file was left out" in notices(tmp_path)
+    [source] = find_scans(tmp_path)
+    assert [(file.path.name, file.reason) for file in source.left_out] == [
+        ("slice1.dcm", "slice1.dcm is a copy of copy.dcm and was left out")
+    ]
     assert open_dicom(tmp_path).info.planes == 4
 
 

@@ -1,0 +1,127 @@
+"""What the header of one DICOM file says about its series, its image and its place."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.details import uid_name
+from ratcli.formats.dicom.elements import code, integer, text, uid
+from ratcli.formats.dicom.files import DicomFile
+from ratcli.formats.dicom.frame_facts import geometry
+from ratcli.formats.dicom.frames import FrameFile
+from ratcli.formats.dicom.geometry import PlaneGeometry
+from ratcli.formats.dicom.slide import is_slide
+
+
+@dataclass(frozen=True)
+class SeriesFile:
+    """Facts of a file for grouping and sorting.
+
+    Attributes:
+        path: the file.
+        series: SeriesInstanceUID as it stands in the header, also where it breaks the standard.
+        series_key: what the images of one series of one patient share.
+        instance: SOPInstanceUID as it stands in the header.
+        image: what the parts of one slide share.
+        shape: what the images of a stack share, apart from their direction; the last item is the
+            file for an object of many frames, which is a stack by itself.
+        place: where the first frame lies.
+        number: of the image, or of the part of a slide.
+        slide_pixels: size of a slide, negative for its label and overview, 0 for other images.
+        is_broken: whether pixels are missing.
+    """
+
+    path: Path
+    series: str
+    series_key: tuple[str, ...]
+    instance: str
+    image: str
+    shape: tuple[object, ...]
+    place: PlaneGeometry
+    number: int
+    slide_pixels: int
+    is_broken: bool
+
+
+def series_file(file: DicomFile) -> SeriesFile:
+    """Return the facts of a file; only its header is read."""
+    dataset, path = file.dataset, file.path
+    multi_frame = (integer(dataset, "NumberOfFrames") or 1) > 1
+    is_part = bool(text(dataset, "ConcatenationUID"))
+    shape: tuple[object, ...] = (
+        text(dataset, "SOPClassUID"),
+        integer(dataset, "Rows"),
+        integer(dataset, "Columns"),
+        integer(dataset, "SamplesPerPixel"),
+        path if multi_frame else None,
+    )
+    return SeriesFile(
+        path=path,
+        series=raw_uid(file, "SeriesInstanceUID"),
+        series_key=_series_key(file),
+        instance=raw_uid(file, "SOPInstanceUID"),
+        image=raw_uid(file, "ConcatenationUID") or str(path),
+        shape=shape,
+        place=geometry(dataset, 0),
+        number=integer(dataset, "InConcatenationNumber" if is_part else "InstanceNumber") or 0,
+        slide_pixels=_slide_pixels(file),
+        is_broken=not multi_frame and not _is_whole(file),
+    )
+
+
+def has_lost_its_pixels(file: DicomFile) -> bool:
+    """Return whether a file should have pixels: not for plans and reports, which never do."""
+    if file.pixels is not None:
+        return False
+    named = uid_name(uid(file.dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID"))
+    return not named or "Image Storage" in named or "Rows" in file.dataset
+
+
+def raw_uid(file: DicomFile, keyword: str) -> str:
+    """Return an identifier as it stands in the header; letters in it keep series apart."""
+    return text(file.dataset, keyword).strip("\0 ")
+
+
+def _series_key(file: DicomFile) -> tuple[str, ...]:
+    """Return what images of one series share: its UID, its study, and its patient.
+
+    Some anonymisers give the series of several patients one UID.
+    """
+    patient = text(file.dataset, "PatientID") or text(file.dataset, "PatientName")
+    series = raw_uid(file, "SeriesInstanceUID") or _without_series_uid(file)
+    return series, raw_uid(file, "StudyInstanceUID"), patient
+
+
+def _without_series_uid(file: DicomFile) -> str:
+    """Return a replacement for a blank series identifier: folder and frame of reference.
+
+    Without a frame of reference, each file is a series by itself.
+    """
+    frame_of_reference = raw_uid(file, "FrameOfReferenceUID")
+    number = integer(file.dataset, "SeriesNumber")
+    return (
+        f"{file.path.parent}|{frame_of_reference}|{number}"
+        if frame_of_reference
+        else str(file.path)
+    )
+
+
+def _is_whole(file: DicomFile) -> bool:
+    """Return whether an image has all the pixels that its header declares, without decoding."""
+    try:
+        FrameFile(file, sys.maxsize)
+    except UnreadableInputError:
+        return False
+    return True
+
+
+def _slide_pixels(file: DicomFile) -> int:
+    """Return the size of a slide, negative for its label and overview, 0 for other images."""
+    if not is_slide(file.dataset):
+        return 0
+    rows = integer(file.dataset, "TotalPixelMatrixRows") or 1
+    pixels = max(1, rows * (integer(file.dataset, "TotalPixelMatrixColumns") or 1))
+    return pixels if "VOLUME" in code(file.dataset, "ImageType").split("\\") else -pixels

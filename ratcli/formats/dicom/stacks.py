@@ -1,0 +1,133 @@
+"""The stacks of a series: images of equal size and direction, without copies, in order."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ratcli.formats.dicom.copies import find_copies, is_link
+from ratcli.formats.dicom.files import DicomFile
+from ratcli.formats.dicom.geometry import distance
+from ratcli.formats.dicom.series_file import SeriesFile
+from ratcli.formats.source import LeftOut
+from ratcli.formats.wording import counted
+
+SAME_DIRECTION = 0.01
+"""Largest difference of direction cosines in one stack: half a degree, far more than rounding."""
+
+SAME_PLACE_MM = 1e-3
+"""Largest distance of two images at one position; `geometry` counts steps above it as planes."""
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """Files that are restored together.
+
+    Attributes:
+        paths: in the order of the planes.
+        notices: what is unusual about the files of the series, one sentence each.
+        is_broken: whether it is an unreadable file, kept so that opening it raises the error.
+        is_folder: whether each file is an image, not one file or the parts of one image.
+        headers: the headers of the files that were kept, by path.
+        problem: why a file that is no DICOM cannot be opened; empty for all others.
+        left_out: files that belong to the series and are not restored.
+    """
+
+    paths: tuple[Path, ...]
+    notices: tuple[str, ...] = ()
+    is_broken: bool = False
+    is_folder: bool = False
+    headers: Mapping[Path, DicomFile] = field(default_factory=dict, compare=False)
+    problem: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
+    """Split a series into stacks, and files whose pixels cannot be read.
+
+    Args:
+        files: of one series.
+    """
+    stacks = _stacks([file for file in files if not file.is_broken])
+    broken = [file for file in files if file.is_broken]
+    shared = []
+    if broken:
+        shared.append(f"{counted(len(broken), 'file')} of the series cannot be read")
+    kinds = _stacks([replace(stack[0], shape=stack[0].shape[:-1]) for stack in stacks])
+    if len(kinds) > 1:
+        shared.append(
+            f"the series holds images of {len(kinds)} sizes or directions, which are restored apart"
+        )
+    found = [DicomSeries((file.path,), is_broken=True) for file in broken]
+    return found + [_stack_without_copies(stack, shared) for stack in stacks]
+
+
+def _stacks(files: Sequence[SeriesFile]) -> list[list[SeriesFile]]:
+    """Group images of equal size; of these, the ones whose directions differ by rounding alone."""
+    by_shape: dict[tuple[object, ...], list[list[SeriesFile]]] = defaultdict(list)
+    for file in files:
+        alike = by_shape[file.shape]
+        fitting = next((stack for stack in alike if _same_direction(stack[0], file)), None)
+        if fitting is None:
+            alike.append([file])
+        else:
+            fitting.append(file)
+    return [stack for alike in by_shape.values() for stack in alike]
+
+
+def _same_direction(one: SeriesFile, other: SeriesFile) -> bool:
+    first, second = one.place.orientation, other.place.orientation
+    if first is None or second is None:
+        return first is second
+    return max(abs(a - b) for a, b in zip(first, second, strict=True)) <= SAME_DIRECTION
+
+
+def _stack_without_copies(stack: Sequence[SeriesFile], shared: Sequence[str]) -> DicomSeries:
+    levels = _levels(stack)
+    # Some anonymisers give all slices one identifier, so a copy must have the same place, too.
+    copies = find_copies(
+        {
+            file.path: (file.instance, levels[file.path], file.number)
+            for file in stack
+            if file.instance
+        }
+    )
+    unique = [file for file in stack if file.path not in copies]
+    unique.sort(key=lambda file: (levels[file.path], file.number, file.path.name))
+    links = [copy for copy, kept in copies.items() if is_link(copy, kept)]
+    notices = [*shared, *_uid_notices(unique)]
+    notices += [f"{copy.name} is a link to {copies[copy].name}" for copy in sorted(links)]
+    left_out = tuple(
+        LeftOut(copy, f"{copy.name} is a copy of {kept.name} and was left out")
+        for copy, kept in sorted(copies.items())
+        if copy not in links
+    )
+    paths = tuple(file.path for file in unique)
+    return DicomSeries(paths, tuple(notices), is_folder=len(paths) > 1, left_out=left_out)
+
+
+def _levels(stack: Sequence[SeriesFile]) -> dict[Path, int]:
+    """Return the number of each file's position along the common normal; 0 if one is unknown.
+
+    Positions that differ by rounding have one number, so that phases stay in their order.
+    """
+    direction = stack[0].place.orientation
+    places = {file.path: distance(replace(file.place, orientation=direction)) for file in stack}
+    known = {path: place for path, place in places.items() if place is not None}
+    if len(known) < len(places):
+        return dict.fromkeys(places, 0)
+    levels: dict[Path, int] = {}
+    level, before = 0, None
+    for path, place in sorted(known.items(), key=lambda item: item[1]):
+        level += before is not None and place - before > SAME_PLACE_MM
+        levels[path], before = level, place
+    return levels
+
+
+def _uid_notices(stack: Sequence[SeriesFile]) -> list[str]:
+    repeated = Counter(file.instance for file in stack if file.instance).most_common(1)
+    if not repeated or repeated[0][1] == 1:
+        return []
+    return [f"{repeated[0][1]} files have the same SOPInstanceUID, although their images differ"]
