@@ -8,7 +8,9 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from ratcli.errors import UsageError
+from ratcli.formats.tiff.annotations import without_imagej_regions
 from ratcli.formats.tiff.directory import (
+    BYTE,
     LONG,
     RATIONAL,
     SHORT,
@@ -18,7 +20,7 @@ from ratcli.formats.tiff.directory import (
 )
 from ratcli.formats.tiff.levels import ADOBE_DEFLATE, JPEG, NONE, Encoding
 from ratcli.formats.tiff.metadata import Resolution, finer_description, floating_description
-from ratcli.formats.tiff.pages import raw_value
+from ratcli.formats.tiff.pages import IMAGEJ_COUNTS, IMAGEJ_DATA, imagej_facts, raw_value
 from ratcli.formats.tiff.reader import TiffReader
 from ratcli.formats.tiff.samples import PALETTE, YCBCR, Samples, of_uncertainty
 from ratcli.scan import Derivation
@@ -35,7 +37,10 @@ _LAYOUT_TAGS |= {*range(512, 522), *range(529, 533)}
 _POINTER_TAGS = {34665, 34853, 40965}  # Exif, GPS: directories elsewhere in the source
 _REWRITTEN_TAGS = {270, 282, 283, 296, 305}
 _GRID_TAGS = {33550, 33922, 34264}  # GeoTIFF's pixel size; copied for the same grid only
-_IMAGEJ_TAGS = {50838, 50839}  # ranges and colours to show the source in, among others
+_IMAGEJ_TAGS = {
+    IMAGEJ_COUNTS,
+    IMAGEJ_DATA,
+}  # ranges and colours to show the source in, among others
 _SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 _FULL_RANGE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)  # ratios: black and white, Y Cb Cr
 
@@ -168,7 +173,19 @@ class DerivedTags:
             dropped |= _GRID_TAGS
         if self.written is not self._reader.samples:
             dropped |= _IMAGEJ_TAGS
-        return {code: self._raw(page, code) for code in _codes(page) if code not in dropped}
+        tags = {code: self._raw(page, code) for code in _codes(page) if code not in dropped}
+        return self._without_regions(page, tags) if self._derivation.scale > 1 else tags
+
+    def _without_regions(self, page: Any, tags: dict[int, Tag]) -> dict[int, Tag]:
+        """Leave ImageJ's regions and overlays out, which are in pixels of the source."""
+        if not {IMAGEJ_COUNTS, IMAGEJ_DATA} <= tags.keys():
+            return tags
+        data, counts = without_imagej_regions(*imagej_facts(page))
+        tags = {code: tag for code, tag in tags.items() if code not in _IMAGEJ_TAGS}
+        if counts:
+            tags[IMAGEJ_COUNTS] = self.encoder.numbers(LONG, *counts)
+            tags[IMAGEJ_DATA] = Tag(BYTE, len(data), data)
+        return tags
 
     def _raw(self, page: Any, code: int) -> Tag:
         tag = page.tags[code]
@@ -201,14 +218,12 @@ class DerivedTags:
         return {317: numbers(SHORT, encoding.predictor(self.written.stored_dtype))}
 
     def _colour_tags(self) -> dict[int, Tag]:
-        samples, first = self.written, self._reader.pages.first
+        samples = self.written
         tags: dict[int, Tag] = {}
         if samples.extras:
-            kinds = [int(kind) for kind in first.extrasamples][: samples.extras]
-            kinds += [0] * (samples.extras - len(kinds))
-            tags[338] = self.encoder.numbers(SHORT, *kinds)
+            tags[338] = self.encoder.numbers(SHORT, *samples.extra_kinds)
         if samples.photometric == PALETTE:
-            tags[320] = self._raw(first, 320)
+            tags[320] = self._raw(self._reader.pages.first, 320)
         return tags
 
     def _resolution(self) -> dict[int, Tag]:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ratcli.formats.tiff.annotations import finer_ome_rois
+
 Spacing = tuple[float | None, float | None, float | None]
 
 _MM_PER_OME_UNIT = {"nm": 1e-6, "µm": 1e-3, "um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -134,7 +136,7 @@ def _finer_svs(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
 
 
 def _finer_ome(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
-    """Rewrite SizeX, SizeY and the physical sizes of each Pixels element of the planes' size."""
+    """Rewrite sizes of each Pixels element of the planes' size, and their regions of interest."""
     height, width = size
 
     def finer(match: re.Match[str]) -> str:
@@ -147,7 +149,8 @@ def _finer_ome(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
         return re.sub(r'(\bPhysicalSize[XY]=")([-+.\deE]+)', lambda m: _divided(m, scale), element)
 
     text = description.decode("utf-8", "surrogateescape")
-    return re.sub(r"<(?:\w+:)?Pixels\b[^>]*>", finer, text).encode("utf-8", "surrogateescape")
+    text = re.sub(r"<(?:\w+:)?Pixels\b[^>]*>", finer, finer_ome_rois(text, scale, size))
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _without_file_names(description: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats.tiff.metadata import Resolution, ome_names_other_files
 
 Kind = Literal["svs", "ome", "imagej", "shaped", "plain"]
+
+IMAGEJ_COUNTS, IMAGEJ_DATA = 50838, 50839
+"""Tags of ImageJ's metadata: the bytes of each part, and the parts."""
 
 _MAX_PAGES = 20_000
 _MAX_DESCRIPTION = 64 << 20
@@ -112,6 +116,14 @@ def raw_value(page: Any, code: int) -> bytes:
     if len(data) < size:
         raise UnreadableInputError(f"the value of tag {code} lies outside the file")
     return data
+
+
+def imagej_facts(page: Any) -> tuple[bytes, tuple[int, ...], str]:
+    """Return a page's metadata of ImageJ as they are in the file, byte counts and byte order."""
+    order = str(page.parent.byteorder)
+    counts = raw_value(page, IMAGEJ_COUNTS)
+    numbers = struct.unpack(f"{order}{len(counts) // 4}I", counts[: len(counts) // 4 * 4])
+    return raw_value(page, IMAGEJ_DATA), numbers, order
 
 
 def _read_pages(file: Any) -> list[Any]:

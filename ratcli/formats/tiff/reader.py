@@ -10,8 +10,9 @@ from ratcli.formats.cache import DecodedCache
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
+from ratcli.formats.tiff.annotations import has_imagej_regions, ome_regions_left_out
 from ratcli.formats.tiff.metadata import Spacing, magnification_of, spacing_of
-from ratcli.formats.tiff.pages import TiffPages, structure_errors
+from ratcli.formats.tiff.pages import TiffPages, imagej_facts, structure_errors
 from ratcli.formats.tiff.samples import describe_samples
 from ratcli.formats.tiff.segments import PagePixels, SegmentCache, compression_name, segment_shape
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
@@ -110,11 +111,24 @@ class TiffReader(ClosingReader):
         notices = []
         if self.pages.others:
             notices.append(f"{len(self.pages.others)} further pages are copied, not restored")
+        notices += self._annotation_notices()
         if self.samples.palette is not None:
             notices.append("palette colours are read, and written, as RGB")
         if self.samples.bits != self.samples.dtype.itemsize * 8:
             stored = self.samples.dtype.itemsize * 8
             notices.append(f"samples of {self.samples.bits} bits are written with {stored} bits")
+        return notices
+
+    def _annotation_notices(self) -> list[str]:
+        """Tell which annotations in pixel coordinates an output on a finer grid does not have."""
+        notices, pages = [], self.pages
+        end = "left out if the output has a finer grid"
+        if any(has_imagej_regions(*imagej_facts(page)) for page, _ in pages.planes):
+            notices.append(f"regions of interest and overlays of ImageJ are {end}")
+        if pages.kind == "ome":
+            text = pages.description().decode("utf-8", "replace")
+            if count := ome_regions_left_out(text):
+                notices.append(f"{count} regions of interest cannot be scaled and are {end}")
         return notices
 
 

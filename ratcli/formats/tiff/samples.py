@@ -13,6 +13,7 @@ from ratcli.formats.quantise import StoredArray, to_native, to_stored
 from ratcli.scan import FloatArray
 
 MINISWHITE, MINISBLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+UNSPECIFIED, PREMULTIPLIED = 0, 1
 JPEG_COMPRESSIONS = (6, 7, 33007, 34892)
 
 _OTHER_COLOURS = {
@@ -37,23 +38,29 @@ class Samples:
 
     Attributes:
         channels: 1 gray, 3 colour.
-        extras: further samples of a pixel (alpha); copied, never shown to a network.
+        extra_kinds: the tag ExtraSamples for each further sample of a pixel: `UNSPECIFIED`,
+            `PREMULTIPLIED` alpha or alpha that is not; never shown to a network.
         dtype: type of a decoded sample.
         bits: bits of a sample in the file.
-        inverted: whether stored 0 is white.
+        inverted: whether stored 0 is white; unsigned numbers are then counted from white.
         is_tinted: whether the page has a palette that only shows the numbers in colours.
         palette: `(entries, 3)` colours, or None.
         peak: stored value that means 1; None if values are the stored numbers.
     """
 
     channels: int
-    extras: int
+    extra_kinds: tuple[int, ...]
     dtype: np.dtype[Any]
     bits: int
     inverted: bool
     is_tinted: bool
     palette: npt.NDArray[Any] | None
     peak: float | None
+
+    @property
+    def extras(self) -> int:
+        """How many further samples a pixel has."""
+        return len(self.extra_kinds)
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
@@ -72,7 +79,8 @@ class Samples:
             return RGB
         if self.is_tinted and self.bits == self.stored_bits:
             return PALETTE
-        return MINISWHITE if self.inverted and self.bits in _WHOLE_BITS else MINISBLACK
+        is_kept = self.bits in _WHOLE_BITS or self.dtype.kind != "u"
+        return MINISWHITE if self.inverted and is_kept else MINISBLACK
 
     @property
     def is_exact(self) -> bool:
@@ -115,7 +123,7 @@ def of_uncertainty(samples: Samples) -> Samples:
     """Return how standard deviations of an image's values are stored: float32, without alpha."""
     return replace(
         samples,
-        extras=0,
+        extra_kinds=(),
         dtype=np.dtype(np.float32),
         bits=32,
         inverted=False,
@@ -155,10 +163,10 @@ def describe_samples(page: Any, *, is_measured: bool) -> Samples:
     shown_bits = bits if palette is None else palette.dtype.itemsize * 8
     return Samples(
         channels=channels if palette is None else 3,
-        extras=count - channels,
+        extra_kinds=_extra_kinds(page, count - channels),
         dtype=dtype,
         bits=bits,
-        inverted=photometric == MINISWHITE and dtype.kind == "u",
+        inverted=photometric == MINISWHITE,
         is_tinted=photometric == PALETTE and is_measured,
         palette=palette,
         peak=float((1 << shown_bits) - 1) if is_colour else None,
@@ -196,6 +204,11 @@ def _check_type(page: Any, *, is_palette: bool) -> np.dtype[Any]:
     if dtype.kind not in "iuf":
         raise UnreadableInputError(f"the samples are {dtype.name}, expected real numbers")
     return dtype
+
+
+def _extra_kinds(page: Any, count: int) -> tuple[int, ...]:
+    kinds = tuple(int(kind) for kind in page.extrasamples)[:count]
+    return kinds + (UNSPECIFIED,) * (count - len(kinds))
 
 
 def _palette(page: Any, bits: int) -> npt.NDArray[Any]:

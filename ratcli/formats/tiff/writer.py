@@ -12,6 +12,7 @@ from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
 from ratcli.formats.closing import FinishingWriter
 from ratcli.formats.pyramid import level_sizes
 from ratcli.formats.quantise import StoredArray, keep_untouched
+from ratcli.formats.tiff.alpha import enlarged_extras, with_extras
 from ratcli.formats.tiff.derived import DerivedTags, plan_encoding, wants_pyramid
 from ratcli.formats.tiff.directory import (
     CLASSIC_LIMIT,
@@ -125,20 +126,20 @@ class TiffWriter(FinishingWriter):
             shown = np.moveaxis(values, 0, -1)
             stored = keep_untouched(shown, source, before[..., : samples.channels], stored)
         if samples.extras:
-            extras = self._enlarged(plane, box)[..., samples.channels :]
-            stored = np.concatenate([stored, extras], axis=-1)
+            return self._with_extras(plane, box, stored)
         return stored
 
-    def _enlarged(self, plane: int, box: Box) -> StoredArray:
-        """Return the source's samples for a box of the output, each repeated."""
-        scale = self._scale
-        top, left = box.top // scale, box.left // scale
-        height = -(-(box.top + box.height) // scale) - top
-        width = -(-(box.left + box.width) // scale) - left
-        source = self._reader.stored(plane, Box(top, left, height, width))
-        enlarged = source.repeat(scale, axis=0).repeat(scale, axis=1)
-        rows, columns = box.top - top * scale, box.left - left * scale
-        return enlarged[rows : rows + box.height, columns : columns + box.width]
+    def _with_extras(self, plane: int, box: Box, colours: StoredArray) -> StoredArray:
+        """Return colours `(H, W, channels)` with the source's alpha, on the output's grid."""
+        reader, samples = self._reader, self._reader.samples
+        if self._scale == 1:
+            before = reader.stored(plane, box)
+            return with_extras(colours, before[..., samples.channels :], samples, before)
+        size = (reader.info.height, reader.info.width)
+        extras = enlarged_extras(
+            lambda area: reader.stored(plane, area), samples, size, self._scale, box
+        )
+        return with_extras(colours, extras, samples, None)
 
     def _directories(self, file: IO[bytes]) -> list[Directory]:
         """List the pages in the order of the source, smaller versions after the first plane."""

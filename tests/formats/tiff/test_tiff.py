@@ -94,22 +94,11 @@ def test_alpha_is_hidden_from_the_network_and_comes_back(tmp_path, kind):
         assert reader.info.channels == 3
     result = convert(source, tmp_path / "b.tif", lambda values: 1 - values)
     np.testing.assert_array_equal(tifffile.imread(result)[..., 3], image[..., 3])
-    np.testing.assert_array_equal(tifffile.imread(result)[..., 0], 255 - image[..., 0])
+    expected = 255 - image[..., 0]
+    if kind == "assocalpha":  # which bounds colours, but where the source's own exceed it
+        expected = np.minimum(expected, image[..., [0, 3]].max(axis=-1))
+    np.testing.assert_array_equal(tifffile.imread(result)[..., 0], expected)
     assert tags(result)[338] == tags(source)[338]
-
-
-def test_alpha_is_enlarged_with_the_colours(tmp_path):
-    image = colours((20, 30, 4))
-    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unassalpha"])
-    result = tmp_path / "b.tif"
-    with (
-        open_scan(tmp_path / "a.tif") as reader,
-        create_scan(reader, result, FINER) as writer,
-    ):
-        whole = enlarge(reader.read(0))
-        for box in (Box(0, 0, 33, 120), Box(33, 0, 47, 50), Box(33, 50, 47, 70)):
-            writer.write(0, whole[(..., *box.slices)], box)
-    np.testing.assert_array_equal(tifffile.imread(result), image.repeat(4, 0).repeat(4, 1))
 
 
 def test_values_beyond_the_type_are_clipped_and_do_not_wrap(tmp_path):
