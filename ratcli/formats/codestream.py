@@ -21,6 +21,7 @@ class CodestreamHeader:
         component_ids: of a JPEG; `RGB` in ASCII means that its colours are RGB.
         adobe_transform: of a JPEG's Adobe marker: 0 RGB, 1 YCbCr; None without one.
         jfif: whether a JPEG has the JFIF marker, which means YCbCr.
+        signed: whether samples of a JPEG 2000 are signed; None for the others, which do not say.
     """
 
     rows: int
@@ -30,6 +31,7 @@ class CodestreamHeader:
     component_ids: bytes = b""
     adobe_transform: int | None = None
     jfif: bool = False
+    signed: bool | None = None
 
     def is_rgb(self, declared: str) -> bool:
         """Return whether a baseline JPEG's three components are RGB and not YCbCr.
@@ -102,5 +104,6 @@ def parse_jpeg2000(data: bytes) -> CodestreamHeader:
         raise ValueError("no SIZ marker")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     (count,) = struct.unpack_from(">H", data, start + 40)
-    bits = (data[start + 42] & 0x7F) + 1
-    return CodestreamHeader(bottom - top, right - left, count, bits)
+    kind = data[start + 42]
+    bits, signed = (kind & 0x7F) + 1, bool(kind & 0x80)
+    return CodestreamHeader(bottom - top, right - left, count, bits, signed=signed)

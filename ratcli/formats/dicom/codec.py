@@ -28,6 +28,7 @@ from ratcli.formats.codestream import (
     parse_jpeg2000,
 )
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
+from ratcli.formats.dicom.precision import fit_to_header
 from ratcli.formats.dicom.rle import decode_rle, encode_rle
 
 JPEG_LOSSLESS = (UID("1.2.840.10008.1.2.4.57"), UID("1.2.840.10008.1.2.4.70"))
@@ -62,6 +63,17 @@ def is_readable(syntax: UID) -> bool:
     """Return whether frames of a transfer syntax can be decoded."""
     known = (RLELossless, *JPEG_LOSSY, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
     return not syntax.is_compressed or syntax in known
+
+
+def codestream_header(start: bytes, syntax: UID) -> CodestreamHeader | None:
+    """Return what the first bytes of a compressed frame declare; None for run lengths.
+
+    Raises:
+        ValueError: they are damaged.
+    """
+    if syntax == RLELossless:
+        return None
+    return parse_jpeg2000(start) if syntax in _JPEG_2000 else parse_jpeg(start)
 
 
 def output_syntax(syntax: UID) -> UID:
@@ -104,15 +116,16 @@ def decode(data: bytes, syntax: UID, layout: PixelLayout) -> Frame:
     import imagecodecs
 
     if syntax in _JPEG_LS:
-        words = imagecodecs.jpegls_decode(data)
-        return Frame(_shaped(words, layout), layout.photometric)
+        words = _shaped(imagecodecs.jpegls_decode(data), layout)
+        return Frame(fit_to_header(words, header, layout, is_jpeg=False), layout.photometric)
     check_jpeg_end(data)
     space = None if layout.samples == 1 else _jpeg_space(header, syntax, layout)
     target = None if space is None else "RGB"
     words = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=target)
     lossless_ybr = syntax in JPEG_LOSSLESS and layout.photometric.startswith("YBR")
     photometric = "RGB" if space and not lossless_ybr else layout.photometric
-    return Frame(_shaped(words, layout), photometric)
+    fitted = fit_to_header(_shaped(words, layout), header, layout, is_jpeg=True)
+    return Frame(fitted, photometric)
 
 
 def encode(words: WordArray, syntax: UID, layout: PixelLayout) -> bytes:
@@ -188,8 +201,10 @@ def _jpeg_space(header: CodestreamHeader, syntax: UID, layout: PixelLayout) -> s
 def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> Frame:
     import imagecodecs
 
-    _check(parse_jpeg2000(data), layout)
+    header = parse_jpeg2000(data)
+    _check(header, layout)
     words = _shaped(imagecodecs.jpeg2k_decode(data), layout)
+    words = fit_to_header(words, header, layout, is_jpeg=False)
     # The decoder undoes the codec's own colour transforms; it cannot know about full-range YBR.
     undone = layout.photometric in ("YBR_RCT", "YBR_ICT")
     return Frame(words, "RGB" if undone else layout.photometric)

@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
+from ratcli.formats.dicom.checked_numbers import correct_decimal_commas
 from ratcli.formats.dicom.codec import JPEG_LOSSY
 from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
 from ratcli.formats.dicom.enhanced import (
@@ -23,7 +24,7 @@ from ratcli.formats.dicom.enhanced import (
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
 from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
-from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count
 from ratcli.formats.dicom.references import equipment_item, method_codes, source_item
 from ratcli.scan import Derivation
 
@@ -56,6 +57,9 @@ def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
     """
     dataset = _copy(source)
     _drop_stale(dataset)
+    if lacks_frame_count(dataset):
+        del dataset.NumberOfFrames
+    correct_decimal_commas(dataset)
     _identify(dataset, source, derivation)
     _describe(dataset, source, derivation)
     _mark_loss(dataset, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -13,6 +14,8 @@ from pydicom.dataset import Dataset
 
 # pydicom's messages echo element values, which may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @contextlib.contextmanager
@@ -24,16 +27,13 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
-    """Return the numbers of an element, or None if it is absent, empty or no number."""
-    value = _value(dataset, keyword)
-    if value is None:
-        return None
-    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    try:
-        found = tuple(float(str(item)) for item in values)
-    except (TypeError, ValueError):
-        return None
-    return found if found and all(math.isfinite(item) for item in found) else None
+    """Return the numbers of an element, or None if it is absent, empty or no number.
+
+    A comma stands for the decimal point, as GDCM reads it; `check_numbers` tells the user.
+    """
+    found = [_parse(item) for item in strings(dataset, keyword)]
+    known = tuple(item for item in found if item is not None)
+    return known if known and len(known) == len(found) else None
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
@@ -58,6 +58,15 @@ def text(dataset: Dataset, keyword: str) -> str:
     return str(value).strip()
 
 
+def strings(dataset: Dataset, keyword: str) -> list[str]:
+    """Return the values of an element as they are written; none if it is absent."""
+    value = _value(dataset, keyword)
+    if value is None or isinstance(value, Dataset):
+        return []
+    is_one = isinstance(value, (str, bytes)) or not isinstance(value, Sequence)
+    return [str(item).strip(" \0") for item in ([value] if is_one else value)]  # type: ignore[attr-defined]
+
+
 def code(dataset: Dataset, keyword: str) -> str:
     """Return a coded string in upper case, as `text` does."""
     return text(dataset, keyword).upper()
@@ -75,6 +84,14 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         return []
     return [item for item in value if isinstance(item, Dataset)]
+
+
+def _parse(text: str) -> float | None:
+    """Return the number that a text is, or None; `nan`, `inf` and `1_000` are none."""
+    point = text.replace(",", ".")
+    if not _DECIMAL.fullmatch(point):
+        return None
+    return float(point) if math.isfinite(float(point)) else None
 
 
 def _value(dataset: Dataset, keyword: str) -> object:

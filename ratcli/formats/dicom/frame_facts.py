@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from ratcli.formats.dicom.elements import code, integer, items, number, numbers
+from ratcli.formats.dicom.elements import integer, items, number, numbers
 from ratcli.formats.dicom.geometry import PlaneGeometry
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.values import ValueMap
-
-_PET_UNITS = {"BQ/ML": "Bq/ml", "{SUVBW}G/ML": "SUV", "G/ML{SUVBW}": "SUV"}
 
 
 def functional_items(dataset: Dataset, frame: int, keyword: str) -> list[Dataset]:
@@ -69,38 +67,6 @@ def geometry(dataset: Dataset, frame: int) -> PlaneGeometry:
         orientation if orientation and len(orientation) == 6 else None,
         (spacing[0], spacing[1]) if valid and spacing else None,
     )
-
-
-def unit(dataset: Dataset, modality: str) -> str | None:
-    """Return the unit of the values, or None if the header has none that is known.
-
-    Source: PS3.3, C.8.2.1 (CT), C.8.15.3.10 (enhanced), C.8.9.1 (PET units).
-    """
-    group = functional(dataset, 0, "PixelValueTransformationSequence")
-    if modality == "CT":
-        known = number(group, "RescaleSlope") is not None
-        localizer = "LOCALIZER" in code(dataset, "ImageType").split("\\")
-        return (
-            "HU" if known and not localizer and code(group, "RescaleType") in ("", "HU") else None
-        )
-    if modality == "PT":
-        return _pet_unit(dataset, group)
-    return None
-
-
-def _pet_unit(dataset: Dataset, group: Dataset) -> str | None:
-    """Return the unit of a classic PET image; of an enhanced one, that of its real-world map."""
-    units = code(dataset, "Units")
-    if units == "GML" and code(dataset, "SUVType") in ("", "BW"):
-        return "SUV"
-    if units:
-        return "Bq/ml" if units == "BQML" else None
-    for mapping in functional_items(dataset, 0, "RealWorldValueMappingSequence"):
-        # The map must be the rescale itself: values are read through the latter.
-        if number(mapping, "RealWorldValueSlope") == number(group, "RescaleSlope"):
-            for measured in items(mapping, "MeasurementUnitsCodeSequence"):
-                return _PET_UNITS.get(code(measured, "CodeValue"))
-    return None
 
 
 def _padding(dataset: Dataset, layout: PixelLayout) -> tuple[int, int] | None:

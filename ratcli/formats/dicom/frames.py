@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,10 +12,20 @@ import numpy.typing as npt
 from pydicom.uid import RLELossless
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.dicom.codec import Frame, decode, decode_native, is_readable
+from ratcli.formats.dicom.codec import (
+    Frame,
+    codestream_header,
+    decode,
+    decode_native,
+    is_readable,
+)
 from ratcli.formats.dicom.files import DicomFile, PixelElement, guarded
 from ratcli.formats.dicom.fragments import FrameIndex, index_frames, is_codestream_ended
-from ratcli.formats.dicom.layout import PixelLayout, read_layout
+from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count, read_layout
+from ratcli.formats.dicom.precision import precision_notice
+
+_CODESTREAM_START = 1 << 14
+"""Bytes of a codestream in which its header is looked for."""
 
 
 class FrameFile:
@@ -22,6 +34,9 @@ class FrameFile:
     Args:
         file: the file, its header read.
         max_pixels: most pixels to decode at once.
+
+    Attributes:
+        notices: what is odd about the pixel data, one sentence each.
 
     Raises:
         UnreadableInputError: no image, not supported, or shorter than declared.
@@ -34,6 +49,7 @@ class FrameFile:
             self.layout: PixelLayout = read_layout(file.dataset, file.path.name, max_pixels)
         self._index: FrameIndex | None = None
         self._check_length()
+        self.notices = tuple(filter(None, (self._frames_notice(), self._precision_notice())))
 
     @property
     def path(self) -> Path:
@@ -119,6 +135,27 @@ class FrameFile:
             ended = is_codestream_ended(stream, frames[0])
         if not ended:
             raise UnreadableInputError(f"{self.path.name}: the compressed pixel data end early")
+
+    def _frames_notice(self) -> str:
+        """Return a notice if an empty NumberOfFrames counts as 1; refuse it for several frames."""
+        if not lacks_frame_count(self.file.dataset):
+            return ""
+        if not self.pixels.encapsulated and self.pixels.length >= 2 * self.layout.frame_bytes:
+            raise UnreadableInputError(f"{self.path.name}: the header has no valid NumberOfFrames")
+        return "NumberOfFrames is empty or 0; the image is read as one frame"
+
+    def _precision_notice(self) -> str:
+        if not self.pixels.encapsulated:
+            return ""
+        first = self._frame_index().frames[0][0]
+        with guarded(self.path, "the pixel data"), self.file.open() as stream:
+            stream.seek(first.offset)
+            start = stream.read(min(first.length, _CODESTREAM_START))
+        # Decoding the frame tells what is wrong with a header that cannot be parsed.
+        with contextlib.suppress(ValueError, struct.error, IndexError):
+            found = codestream_header(start, self.file.syntax)
+            return "" if found is None else precision_notice(found, self.layout)
+        return ""
 
 
 def frame_bytes(frame: Frame) -> int:

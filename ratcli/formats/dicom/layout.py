@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.dicom.elements import code, integer
+from ratcli.formats.dicom.elements import code, integer, strings
 from ratcli.formats.limits import check_pixels
 
 WordArray = npt.NDArray[np.unsignedinteger]
@@ -149,6 +149,14 @@ def read_layout(dataset: Dataset, name: str, max_pixels: int) -> PixelLayout:
     return layout
 
 
+def lacks_frame_count(dataset: Dataset) -> bool:
+    """Return whether a single image has an empty NumberOfFrames, or 0, which counts as 1."""
+    several = ("PerFrameFunctionalGroupsSequence", "TotalPixelMatrixColumns")
+    if "NumberOfFrames" not in dataset or any(keyword in dataset for keyword in several):
+        return False
+    return strings(dataset, "NumberOfFrames") in ([], [""], ["0"])
+
+
 def _required(dataset: Dataset, keyword: str, name: str) -> int:
     value = integer(dataset, keyword)
     if value is None or value < 0:
@@ -157,7 +165,7 @@ def _required(dataset: Dataset, keyword: str, name: str) -> int:
 
 
 def _frames(dataset: Dataset, name: str) -> int:
-    if "NumberOfFrames" not in dataset:
+    if "NumberOfFrames" not in dataset or lacks_frame_count(dataset):
         return 1
     frames = integer(dataset, "NumberOfFrames")
     if frames is None or frames < 1:

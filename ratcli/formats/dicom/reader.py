@@ -10,11 +10,12 @@ import numpy as np
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.cache import DecodedCache
 from ratcli.formats.closing import ClosingReader
+from ratcli.formats.dicom.checked_numbers import check_numbers
 from ratcli.formats.dicom.codec import JPEG_LOSSY, Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
 from ratcli.formats.dicom.elements import code
 from ratcli.formats.dicom.files import guarded
-from ratcli.formats.dicom.frame_facts import geometry, unit, value_map
+from ratcli.formats.dicom.frame_facts import geometry, value_map
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plane_spacing
 from ratcli.formats.dicom.headers import header_of
@@ -22,6 +23,7 @@ from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.slide import is_slide
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.suv import find_suv_factor
+from ratcli.formats.dicom.told_unit import refuse_modality_table, told_unit
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.formats.source import ScanSource
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
@@ -59,6 +61,7 @@ class DicomReader(ClosingReader):
 
     def __init__(self, sources: Sequence[FrameFile], assume_unit: str | None = None) -> None:
         self.sources = tuple(sources)
+        self._notices = _header_notices(self.sources)
         self.planes = tuple(
             _plane(source, number, frame)
             for number, source in enumerate(self.sources)
@@ -127,7 +130,7 @@ class DicomReader(ClosingReader):
         with guarded(first.path, "the header"):
             modality = code(dataset, "Modality")[:16] or None
             places = [plane.geometry for plane in self.planes]
-            known_unit = "RGB" if layout.samples > 1 else unit(dataset, modality or "")
+            known_unit = "RGB" if layout.samples > 1 else told_unit(dataset, modality or "")
             spacing = places[0].spacing_mm or (None, None)
             details = describe(first.file, layout, [plane.values for plane in self.planes])
             # One series has one dose, weight and start of the scan: those of its first file.
@@ -148,7 +151,7 @@ class DicomReader(ClosingReader):
             bits=layout.stored,
             format="dicom",
             details=details,
-            notices=(*notices(places), *_origin_notices(first)),
+            notices=(*notices(places), *self._notices, *_origin_notices(first)),
             suv_factor=factor,
             suv_problem=problem,
             positions_mm=_positions(places),
@@ -197,6 +200,17 @@ def _positions(places: Sequence[PlaneGeometry]) -> tuple[float, ...] | None:
     found = [distance(place) for place in places]
     known = tuple(place for place in found if place is not None)
     return known if len(known) == len(found) else None
+
+
+def _header_notices(sources: Sequence[FrameFile]) -> tuple[str, ...]:
+    """Return what is odd about the headers, each oddity once for the whole series."""
+    found: dict[str, None] = {}
+    for source in sources:
+        with guarded(source.path, "the header"):
+            refuse_modality_table(source.file.dataset, source.path.name)
+            found |= dict.fromkeys(check_numbers(source.file.dataset, source.path.name))
+        found |= dict.fromkeys(source.notices)
+    return tuple(found)
 
 
 def _plane(source: FrameFile, number: int, frame: int) -> Plane:

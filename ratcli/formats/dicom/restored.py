@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from ratcli.formats.dicom.codec import Frame
 from ratcli.formats.dicom.layout import PixelLayout, StoredArray, WordArray
 from ratcli.formats.dicom.values import ValueMap, requantise
-from ratcli.scan import FloatArray
+from ratcli.scan import BoolArray, Derivation, FloatArray
 
 _PET_TOP = 32767
+SIGNED_PADDING = -32768
+"""Stored value of padding where unsigned samples got a sign; no measured value is stored so."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class StoredPlane:
 
 
 def output_layout(
-    layout: PixelLayout, *, scale: int, compressed: bool, rescaled: bool
+    layout: PixelLayout, *, scale: int, compressed: bool, rescaled: bool, negative: bool = False
 ) -> PixelLayout:
     """Return the layout of the derived image.
 
@@ -41,6 +44,8 @@ def output_layout(
         compressed: whether the output is compressed, which needs interleaved colours.
         rescaled: whether each plane gets a new slope (PET, standard deviations), which needs
             16 bits.
+        negative: whether a plane with a new slope may hold negative values, which need a sign
+            since the new intercept is 0.
     """
     layout = dataclasses.replace(layout, rows=layout.rows * scale, columns=layout.columns * scale)
     if layout.samples > 1:
@@ -48,8 +53,33 @@ def output_layout(
         planar = layout.planar and not compressed and not from_422
         return dataclasses.replace(layout, photometric="RGB", planar=planar)
     if rescaled:
-        return dataclasses.replace(layout, allocated=16, stored=16, high_bit=15)
+        signed = layout.signed or negative
+        return dataclasses.replace(layout, allocated=16, stored=16, high_bit=15, signed=signed)
     return layout
+
+
+def may_be_negative(layout: PixelLayout, maps: Iterable[ValueMap], derivation: Derivation) -> bool:
+    """Return whether values derived from unsigned samples may be below 0.
+
+    Args:
+        layout: of the source.
+        maps: what the stored values of the source's frames mean.
+        derivation: what was done; differences and simulated noise have both signs.
+    """
+    if derivation.method == "uncertainty":
+        return False
+    if derivation.method == "simulate" or "residual" in derivation.settings:
+        return True
+    ends = (item.slope * end + item.intercept for item in maps for end in layout.limits)
+    return min(ends) < 0
+
+
+def set_signed_padding(dataset: Dataset) -> None:
+    """Declare the padding of samples that got a sign, if the source had padding."""
+    if "PixelPaddingValue" in dataset:
+        dataset.add_new("PixelPaddingValue", "SS", SIGNED_PADDING)
+    if "PixelPaddingRangeLimit" in dataset:
+        del dataset.PixelPaddingRangeLimit
 
 
 def store_colour(values: FloatArray, layout: PixelLayout) -> StoredPlane:
@@ -90,7 +120,8 @@ def store_rescaled(
     """Quantise activities or standard deviations with a new slope; padding keeps its bits.
 
     The slope is rounded to a decimal string first and used as rounded, so that no value is off
-    by more than half a step. A plane in which nothing changed keeps its slope and its bits.
+    by more than half a step. A plane in which nothing changed keeps its slope and its bits, or
+    its slope and values if the samples get a sign.
 
     Args:
         values: `(H, W)` on the output's grid.
@@ -104,14 +135,38 @@ def store_rescaled(
     stored = source.unpack(_enlarge(frame.words[..., 0], out))
     padding = value_map.is_padding(stored)
     changed = (values != value_map.to_values(stored)) & ~padding
+    gets_sign = out.signed and not source.signed
     if not changed.any():
-        return StoredPlane(out.pack(stored)[..., None])
+        same = (
+            _shifted(stored, padding, value_map, out)
+            if gets_sign
+            else StoredPlane(out.pack(stored)[..., None])
+        )
+        if same is not None:
+            return same
     measured = np.where(padding, np.float32(0), values)
     peak = float(np.abs(measured).max())
     slope = format_number_as_ds(peak / _PET_TOP) if peak > 0 else "1"
-    fresh_map = ValueMap(float(slope), 0.0, value_map.padding)
+    fresh_map = ValueMap(float(slope), 0.0, None if gets_sign else value_map.padding)
     fresh = fresh_map.quantise(measured, _limits(out))
-    return StoredPlane(out.pack(_merge(padding, stored, fresh))[..., None], slope)
+    kept = np.full_like(stored, SIGNED_PADDING) if gets_sign else stored
+    return StoredPlane(out.pack(_merge(padding, kept, fresh))[..., None], slope)
+
+
+def _shifted(
+    stored: StoredArray, padding: BoolArray, value_map: ValueMap, out: PixelLayout
+) -> StoredPlane | None:
+    """Return unchanged values with intercept 0 and their old slope; None if they do not fit."""
+    slope = format_number_as_ds(value_map.slope)
+    steps = value_map.intercept / value_map.slope
+    if steps != round(steps) or float(slope) != value_map.slope:
+        return None
+    low, high = _limits(out)
+    moved = np.where(padding, SIGNED_PADDING, stored + round(steps)).astype(np.int32)
+    measured = moved[~padding]
+    if measured.size and (measured.min() < low or measured.max() > high):
+        return None
+    return StoredPlane(out.pack(moved)[..., None], slope)
 
 
 def _limits(out: PixelLayout) -> tuple[int, int]:
@@ -119,7 +174,7 @@ def _limits(out: PixelLayout) -> tuple[int, int]:
     return max(low, -_PET_TOP), _PET_TOP
 
 
-def _merge(keep: npt.NDArray[np.bool_], stored: StoredArray, fresh: StoredArray) -> StoredArray:
+def _merge(keep: BoolArray, stored: StoredArray, fresh: StoredArray) -> StoredArray:
     return np.where(keep, stored, fresh).astype(np.int32)
 
 

@@ -27,7 +27,9 @@ from ratcli.formats.dicom.real_world_values import follow_slopes
 from ratcli.formats.dicom.replaced import file_names, strangers
 from ratcli.formats.dicom.restored import (
     StoredPlane,
+    may_be_negative,
     output_layout,
+    set_signed_padding,
     store_colour,
     store_gray,
     store_rescaled,
@@ -72,6 +74,14 @@ class DicomWriter(FinishingWriter):
         self._stores: dict[int, FrameStore] = {}
         self._slopes: dict[int, str | None] = {}
         self._tops: dict[int, float] = {}
+        self._negative = {
+            source.path: may_be_negative(
+                source.layout,
+                [reader.planes[plane].values for plane in reader.planes_of(number)],
+                derivation,
+            )
+            for number, source in enumerate(reader.sources)
+        }
         self._names = file_names([source.path for source in reader.sources])
         self._partial: PartialFile | PartialFolder
         if len(reader.sources) > 1:
@@ -138,6 +148,7 @@ class DicomWriter(FinishingWriter):
             scale=self._derivation.scale,
             compressed=output_syntax(source.file.syntax).is_compressed,
             rescaled=self._is_rescaled(source),
+            negative=self._negative[source.path],
         )
 
     def _is_rescaled(self, source: FrameFile) -> bool:
@@ -151,7 +162,10 @@ class DicomWriter(FinishingWriter):
         planes = self._reader.planes_of(number)
         with guarded(source.path, "the header"):
             dataset = derive_header(source, self._derivation)
-            set_layout(dataset, self._layout(source))
+            layout = self._layout(source)
+            set_layout(dataset, layout)
+            if layout.signed != source.layout.signed:
+                set_signed_padding(dataset)
             _set_slopes(dataset, source, [self._slopes[plane] for plane in planes])
             if holds_uncertainty(self._derivation):
                 describe_uncertainty(dataset, max(self._tops[plane] for plane in planes))
