@@ -93,7 +93,7 @@ class EvaluateWork:
             comparison = Comparison(**readers, regions=regions)
             comparison.check()
             shown = self.choices.shown if job.outputs else 0
-            settings = settings_for(restored, replace(self.choices, shown=shown))
+            settings = settings_for(comparison.tells_unit, replace(self.choices, shown=shown))
             return ComparedReader(comparison, settings, stack.pop_all())
 
     def load(self) -> EvaluateWorker:

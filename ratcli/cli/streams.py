@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from ratcli.errors import OutputError
 
 # Control characters, which could move the cursor of a terminal or begin a new line of a log.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+_AS_JSON = "rat-json"
 
 
 class GuardedStream:
@@ -89,9 +93,18 @@ def _write(stream: TextIO, text: str) -> None:
         stream.write(text)
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.write(text.encode(encoding, _AS_JSON).decode(encoding))
     if "\n" in text:
         stream.flush()
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    r"""Return characters as JSON escapes them (`\uXXXX`), so that JSON on stdout stays valid."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(_AS_JSON, _escape)
 
 
 def _discard(stream: TextIO) -> None:

@@ -195,7 +195,7 @@ def _evaluate_one(
         if settled.regions is not None:
             regions = open_region_source(settled.regions, readers["restored"], stack)
         comparison = Comparison(**readers, regions=regions)
-        return measure(comparison, settings_for(comparison.restored, choices_of(settled)))
+        return measure(comparison, settings_for(comparison.tells_unit, choices_of(settled)))
 
 
 def choices_of(options: EvaluateOptions) -> Choices:

@@ -56,14 +56,18 @@ class Choices:
         return tuple(Path(text) for text in self.baselines if _is_file(text))
 
 
-def settings_for(restored: ScanReader, choices: Choices) -> EvaluationSettings:
-    """Return how to evaluate an open scan.
+def settings_for(reader: ScanReader, choices: Choices) -> EvaluationSettings:
+    """Return how to evaluate a scan.
+
+    Args:
+        reader: the open scan whose unit counts, see `Comparison.tells_unit`.
+        choices: what to measure.
 
     Raises:
         UsageError: there is no such window or baseline.
         InputNotFoundError: a file with tuned settings does not exist.
     """
-    unit = measured_unit(restored, choices.suv_factor).unit
+    unit = measured_unit(reader, choices.suv_factor).unit
     windows = tuple(parse_window(text, unit or "") for text in choices.windows)
     window = next(iter(windows_of(unit)[1:2] or windows), None)
     return EvaluationSettings(

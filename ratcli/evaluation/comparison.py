@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.given_regions import RegionSource
@@ -36,13 +36,21 @@ class Comparison:
             return 1
         return self.restored.info.height // max(self.input.info.height, 1)
 
+    @property
+    def tells_unit(self) -> ScanReader:
+        """The scan whose unit counts: the restored one, unless only another one tells its unit."""
+        for reader in (self.restored, self.reference, self.input):
+            if reader is not None and reader.info.unit is not None:
+                return reader
+        return self.restored
+
     def check(self) -> None:
         """Refuse scans that do not belong together.
 
         Raises:
             UnsuitableInputError: other planes, size, channels or unit.
         """
-        wanted = self.restored.info
+        wanted = replace(self.restored.info, unit=self.tells_unit.info.unit)
         for name, reader in (
             (REFERENCE, self.reference),
             (INPUT, self.input),

@@ -100,7 +100,7 @@ class _Run:
     def __init__(self, comparison: Comparison, settings: EvaluationSettings) -> None:
         info = comparison.restored.info
         self._comparison, self._settings = comparison, settings
-        self.measured = measured_unit(comparison.restored, settings.suv_factor)
+        self.measured = measured_unit(comparison.tells_unit, settings.suv_factor)
         self._unit = self.measured.unit
         self._gray = info.channels == 1
         self._pitch_mm = _pitch(info.spacing_mm)
@@ -169,6 +169,8 @@ class _Run:
     def _absences(self) -> list[str]:
         """Return sentences on what was not measured because a scan is missing."""
         notes = []
+        if self._comparison.tells_unit is not self._comparison.restored:
+            notes.append("The restored scan has no unit, so that of the other scan is used.")
         if self._comparison.reference is None:
             notes.append("No fidelity: no reference was given.")
         if self._gray and not self._residual:

@@ -31,7 +31,7 @@ def measured_unit(reader: ScanReader, suv_factor: float | None = None) -> Measur
             of 1 leaves the unit as it is.
     """
     info = reader.info
-    if info.unit not in ("Bq/ml", None):
+    if info.unit in ("HU", "SUV", "RGB") or not (suv_factor or info.suv_factor):
         return MeasuredUnit(info.unit, 1.0)
     factor = suv_factor or info.suv_factor or 1.0
     return MeasuredUnit("SUV" if factor != 1.0 else info.unit, factor)

@@ -1,6 +1,7 @@
 """`rat info`: the range of the values, and what each task would do with a scan, or why not."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,17 @@ def test_torch_is_not_loaded() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_names_outside_the_code_page_of_the_console_are_escaped(tmp_path: Path) -> None:
+    path = save_volume(tmp_path / "\u6797\u2192\U0001f600.nii", np.zeros((4, 4, 1), np.int16))
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    for words in ([], ["--json"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ratcli", "info", "--header-only", *words, str(path)],
+            env=environment,
+            capture_output=True,
+        )
+        assert run.returncode == 0, run.stderr
+        assert b"\\u6797\\u2192\\ud83d\\ude00.nii" in run.stdout
+    assert json.loads(run.stdout)["name"] == path.name

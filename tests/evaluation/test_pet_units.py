@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from dicom_series import write_pet
 
 from ratcli.cli.app import main
+from ratcli.formats import find_scans, open_scan
 
 LESION_SUV = 5.0
 
@@ -35,3 +37,32 @@ def test_uptake_is_given_in_suv(
         assert uptake[image]["peak"] == pytest.approx(LESION_SUV, rel=1e-3)
     # The region is drawn with a true uptake of 8 SUV, of which 5 are found.
     assert "0.625" in err
+
+
+@pytest.mark.parametrize("beside", ["--reference", "--input"])
+@pytest.mark.parametrize("units", ["BQML", "GML"])
+def test_a_nifti_file_takes_its_unit_from_the_scan_that_tells_it(
+    beside: str, units: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = np.ones((6, 24, 24))
+    volume[:, 8:16, 8:16] = LESION_SUV
+    folder = write_pet(tmp_path / "pet", volume, units)
+    restored = tmp_path / "restored.nii"
+    with open_scan(find_scans(folder)[0]) as reader:
+        planes = np.stack([reader.read(plane)[0] for plane in range(6)])
+    grid = np.diag([4.0, 4.0, 4.0, 1.0])
+    nib.save(nib.Nifti1Image(planes.transpose(2, 1, 0).astype(np.float32), grid), restored)
+    assert main(["evaluate", str(restored), beside, str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unit"] == "SUV"
+
+
+def test_a_unit_that_the_user_gives_is_not_overruled_by_the_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_pet(tmp_path / "pet", np.ones((2, 24, 24)))
+    restored = tmp_path / "restored.nii"
+    grid = np.diag([4.0, 4.0, 4.0, 1.0])
+    nib.save(nib.Nifti1Image(np.ones((24, 24, 2), np.float32), grid), restored)
+    words = ["evaluate", str(restored), "--reference", str(folder), "--unit", "SUV"]
+    assert main(words) == 4
+    assert "the reference is in Bq/ml, but the restored scan is in SUV" in capsys.readouterr().err

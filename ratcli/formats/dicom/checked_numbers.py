@@ -5,6 +5,7 @@ Source: PS3.5, 6.2 (decimal strings); GDCM reads a comma in one as the decimal p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pydicom.datadict import dictionary_VR
@@ -29,6 +30,10 @@ _GROUPS = (
     "PlanePositionSequence",
     "PlaneOrientationSequence",
 )
+
+
+_DEEPEST = 16
+_QUOTED = re.compile(r"[\d\s.,_+\\eE-]*|[+-]?(nan|inf)", re.IGNORECASE | re.ASCII)
 
 
 def check_numbers(dataset: Dataset, name: str) -> list[str]:
@@ -62,15 +67,22 @@ def check_numbers(dataset: Dataset, name: str) -> list[str]:
     return list(notices.values())
 
 
-def correct_decimal_commas(dataset: Dataset) -> None:
-    """Write decimal strings with a comma as the standard wants them, in sequences too."""
+def correct_decimal_commas(dataset: Dataset, depth: int = 0) -> None:
+    """Write decimal strings with a comma as the standard wants them, in sequences too.
+
+    Args:
+        dataset: the header; changed.
+        depth: number of sequences around it; only `_DEEPEST` are searched.
+    """
     for tag in list(dataset.keys()):
         element = dataset.get_item(tag)
         if element is None or tag.is_private:
             continue
-        if element.VR == "SQ":
+        if not _may_hold_comma(element):
+            continue
+        if element.VR == "SQ" and depth < _DEEPEST:
             for item in items(dataset, dataset[tag].keyword):
-                correct_decimal_commas(item)
+                correct_decimal_commas(item, depth + 1)
         elif _is_decimal(element):
             keyword = dataset[tag].keyword
             found = numbers(dataset, keyword)
@@ -101,12 +113,15 @@ def _check_rescale(part: Dataset, modality: str, name: str) -> None:
         )
 
 
+def _may_hold_comma(element: object) -> bool:
+    """Return whether an element that was not parsed yet has a comma; a parsed one may have."""
+    return not isinstance(element, RawDataElement) or b"," in (element.value or b"")
+
+
 def _is_decimal(element: object) -> bool:
     """Return whether an element holds decimal strings, of which one may have a comma."""
-    tag, vr, value = element.tag, element.VR, element.value  # type: ignore[attr-defined]
+    tag, vr = element.tag, element.VR  # type: ignore[attr-defined]
     if isinstance(element, RawDataElement):
-        if not isinstance(value, bytes) or b"," not in value:
-            return False
         try:
             return (vr or dictionary_VR(tag)) == "DS"
         except KeyError:
@@ -115,6 +130,6 @@ def _is_decimal(element: object) -> bool:
 
 
 def _shown(written: list[str]) -> str:
-    """Return a value for a message, cut and without characters that do not belong in a number."""
-    text = "\\".join(written)[:32]
-    return "".join(c for c in text if c.isascii() and c.isprintable()) or "not text"
+    """Return a value for a message; a text is not quoted, since it may be of a patient."""
+    text = "\\".join(written)
+    return text[:32] if _QUOTED.fullmatch(text) else "a text"

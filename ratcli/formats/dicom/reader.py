@@ -124,13 +124,28 @@ class DicomReader(ClosingReader):
             hint = "Take it out of the series, and the other slices are restored without it."
             raise UnreadableInputError(str(error), hint=hint) from None
 
+    def _unit(self, modality: str) -> str | None:
+        """Return the unit that the headers tell.
+
+        Raises:
+            UnreadableInputError: they tell different ones.
+        """
+        found = [told_unit(source.file.dataset, modality) for source in self.sources]
+        different = sorted({unit for unit in found if unit is not None})
+        if len(different) > 1:
+            raise UnreadableInputError(
+                f"{self.sources[0].path.name} and the other files of its series are in "
+                f"different units: {', '.join(different)}"
+            )
+        return found[0]
+
     def _describe(self, assume_unit: str | None) -> ScanInfo:
         first = self.sources[0]
         dataset, layout = first.file.dataset, first.layout
         with guarded(first.path, "the header"):
             modality = code(dataset, "Modality")[:16] or None
             places = [plane.geometry for plane in self.planes]
-            known_unit = "RGB" if layout.samples > 1 else told_unit(dataset, modality or "")
+            known_unit = "RGB" if layout.samples > 1 else self._unit(modality or "")
             spacing = places[0].spacing_mm or (None, None)
             details = describe(first.file, layout, [plane.values for plane in self.planes])
             # One series has one dose, weight and start of the scan: those of its first file.

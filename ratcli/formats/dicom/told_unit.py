@@ -82,7 +82,8 @@ def _pet_unit(dataset: Dataset, group: Dataset) -> str | None:
 def _mapped_unit(dataset: Dataset, group: Dataset) -> str | None:
     """Return the unit of the real-world map that is the rescale; else another that is told."""
     others = []
-    for mapping in functional_items(dataset, 0, "RealWorldValueMappingSequence"):
+    keyword = "RealWorldValueMappingSequence"
+    for mapping in functional_items(dataset, 0, keyword) or items(dataset, keyword):
         for measured in items(mapping, "MeasurementUnitsCodeSequence"):
             found = code(measured, "CodeValue")
             unit = _MAPPED_UNITS.get(found, _printable(found))

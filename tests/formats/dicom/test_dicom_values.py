@@ -103,8 +103,11 @@ def test_a_slope_of_zero_is_refused(tmp_path: Path) -> None:
         ({"Modality": "MR"}, None),
         ({"Modality": "PT", "Units": "BQML"}, "Bq/ml"),
         ({"Modality": "PT", "Units": "GML"}, "SUV"),
-        ({"Modality": "PT", "Units": "GML", "SUVType": "LBM"}, None),
-        ({"Modality": "PT", "Units": "CNTS"}, None),
+        ({"Modality": "PT", "Units": "GML", "SUVType": "LBM"}, "SUV by LBM"),
+        ({"Modality": "PT", "Units": "CNTS"}, "CNTS"),
+        ({"RescaleType": "HU_MOD"}, "HU"),
+        ({"RescaleType": "MGML"}, "MGML"),
+        ({"RescaleType": "PCT", "ImageType": ["DERIVED", "PRIMARY", "LOCALIZER"]}, "PCT"),
     ],
 )
 def test_the_unit_is_what_the_header_tells(
