@@ -107,3 +107,12 @@ def parse_jpeg2000(data: bytes) -> CodestreamHeader:
     kind = data[start + 42]
     bits, signed = (kind & 0x7F) + 1, bool(kind & 0x80)
     return CodestreamHeader(bottom - top, right - left, count, bits, signed=signed)
+
+
+def is_subsampled(data: bytes) -> bool:
+    """Return whether a JPEG 2000 codestream of colours has fewer samples of chroma than of luma.
+
+    Source: ITU-T T.800 A.5.1, XRsiz and YRsiz.
+    """
+    start = data.find(b"\xff\x4f\xff\x51")
+    return start >= 0 and any(step != 1 for step in data[start + 46 : start + 48])

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.codestream import check_jpeg_end, parse_jpeg, parse_jpeg2000
+from ratcli.formats.codestream import (
+    check_jpeg_end,
+    is_subsampled,
+    parse_jpeg,
+    parse_jpeg2000,
+)
+from ratcli.formats.quantise import StoredArray
+
+APERIO_YCBCR, APERIO_RGB = 33003, 33005
+"""JPEG 2000 of Aperio: the compression says the colours, whatever the photometric tag says."""
 
 JPEG = 7
 """Compression of tiles and strips that are each a JPEG; the old style (6) is not so regular."""
@@ -23,6 +34,29 @@ def is_read(compression: int) -> bool:
     check the declared size; a few broken bytes make the decoder of JPEG XR run forever.
     """
     return compression in (*_BOUNDED, *_JPEG, *_JPEG2000)
+
+
+def undo_aperio_colours(data: bytes, segment: StoredArray) -> StoredArray:
+    """Return RGB for a decoded tile of the compression `APERIO_YCBCR`.
+
+    The decoder converts tiles with subsampled chroma by itself, and leaves others as they are.
+
+    Args:
+        data: the codestream.
+        segment: `(..., samples)` of unsigned integers, the first three of them Y, Cb and Cr.
+
+    Source: OpenSlide, openslide-decode-jp2k.c; ITU-T T.871 for the matrix.
+    """
+    if segment.shape[-1] < 3 or segment.dtype.kind != "u" or is_subsampled(data):
+        return segment
+    peak = int(np.iinfo(segment.dtype).max)
+    luma = segment[..., 0].astype(np.float32)
+    blue, red = (segment[..., sample] - np.float32((peak + 1) // 2) for sample in (1, 2))
+    colours = [luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue]
+    result: StoredArray = segment.copy()
+    for sample, colour in enumerate(colours):
+        result[..., sample] = np.clip(np.rint(colour), 0, peak)
+    return result
 
 
 def check_declared_size(compression: int, data: bytes, height: int, width: int) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.quantise import StoredArray, to_native, to_stored
+from ratcli.formats.tiff.compressions import APERIO_RGB, APERIO_YCBCR
 from ratcli.scan import FloatArray
 
 MINISWHITE, MINISBLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
@@ -144,7 +145,7 @@ def describe_samples(page: Any, *, is_measured: bool) -> Samples:
     Raises:
         UnreadableInputError: bits, colours or counts that are not supported.
     """
-    photometric = int(page.photometric) if page.photometric is not None else MINISBLACK
+    photometric = _photometric(page)
     dtype = _check_type(page, is_palette=photometric == PALETTE and not is_measured)
     if photometric in _OTHER_COLOURS or photometric not in (0, 1, 2, 3, 6):
         found = _OTHER_COLOURS.get(photometric, f"colours of code {photometric}")
@@ -204,6 +205,13 @@ def _check_type(page: Any, *, is_palette: bool) -> np.dtype[Any]:
     if dtype.kind not in "iuf":
         raise UnreadableInputError(f"the samples are {dtype.name}, expected real numbers")
     return dtype
+
+
+def _photometric(page: Any) -> int:
+    """Return what decoded samples are: RGB for the JPEG 2000 of Aperio, else what the tag says."""
+    if int(page.compression) in (APERIO_YCBCR, APERIO_RGB) and int(page.samplesperpixel) >= 3:
+        return RGB
+    return int(page.photometric) if page.photometric is not None else MINISBLACK
 
 
 def _extra_kinds(page: Any, count: int) -> tuple[int, ...]:

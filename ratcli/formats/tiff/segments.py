@@ -12,7 +12,15 @@ from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats.cache import DecodedCache
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
-from ratcli.formats.tiff.compressions import JPEG, check_declared_size, check_jpeg_is_whole, is_read
+from ratcli.formats.tiff.compressions import (
+    APERIO_RGB,
+    APERIO_YCBCR,
+    JPEG,
+    check_declared_size,
+    check_jpeg_is_whole,
+    is_read,
+    undo_aperio_colours,
+)
 from ratcli.formats.tiff.samples import JPEG_COMPRESSIONS
 from ratcli.formats.tiling import TileGrid
 from ratcli.scan import Box
@@ -52,6 +60,8 @@ class PagePixels:
                 f"the pixels are compressed with {compression_name(page)}, which is not read",
                 hint="Save the image with LZW, deflate, JPEG or JPEG 2000 compression.",
             )
+        if int(page.compression) in (APERIO_YCBCR, APERIO_RGB):
+            page.keyframe.subsampling = (1, 1)  # the codestream tells; tifffile refuses the tag
         self._offsets, self._counts = self._locate(shift)
 
     @property
@@ -148,7 +158,8 @@ class PagePixels:
                 f"the pixel data of page {self._number + 1} are damaged",
                 hint="The file is truncated or damaged.",
             ) from error
-        return self._checked(segment)
+        checked = self._checked(segment)
+        return undo_aperio_colours(data, checked) if compression == APERIO_YCBCR else checked
 
     def _bytes(self, index: int) -> bytes:
         handle = self._page.parent.filehandle
