@@ -6,6 +6,7 @@ The figures of a scan are its outcome's facts, so that they come back from other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -159,7 +160,8 @@ class EvaluateWorker:
         if job.outputs:
             if_exists: IfExists = "skip" if self.keeps_pages else "error"
             if_exists = "overwrite" if job.overwrite else if_exists
-            page.callback(write_text, job.output, _page(job, found, how), if_exists)
+            text = _page(job, found, how, job.notices(pair.info))
+            page.callback(write_text, job.output, text, if_exists)
         return PendingOutput(facts, page)
 
 
@@ -182,10 +184,11 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
     return MeasuredScan(outcome.name, found, made, tuple(outcome.notices))
 
 
-def _page(job: EvaluationJob, found: Evaluation, how: str) -> str:
+def _page(job: EvaluationJob, found: Evaluation, how: str, notices: Sequence[str]) -> str:
     facts = {
         "restored by": how or "unknown: the header of the restored scan does not say",
         **hashes(job.sources),
         **job.page_facts,
+        **({"notices": "; ".join(notices)} if notices else {}),
     }
     return render(found, PageFacts(job.name, __version__, facts))

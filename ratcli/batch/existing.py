@@ -22,9 +22,7 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
     Raises:
         OutputError: some are, and `if_exists` is `error`.
     """
-    taken = [
-        job for job in plan.jobs if not job.overwrite and any(map(os.path.lexists, job.claims))
-    ]
+    taken = [job for job in plan.jobs if not job.overwrite and any(map(os.path.lexists, job.names))]
     if taken and if_exists == "error":
         others = f", and so do {len(taken) - 1} other outputs" if len(taken) > 1 else ""
         raise OutputError(
@@ -35,6 +33,8 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
     outcomes = list(plan.outcomes)
     for job in plan.jobs:
         try:
+            if not job.overwrite:
+                _refuse_parts_of_others(job)
             if if_exists == "overwrite" or job.overwrite:
                 jobs.append(_overwriting(job))
             elif job in taken:
@@ -44,6 +44,20 @@ def settle_existing(plan: Plan, if_exists: IfExists) -> Plan:
         except OutputError as error:
             outcomes.append(Outcome.failure(job.name, error, output=job.output_text))
     return Plan(tuple(jobs), tuple(outcomes))
+
+
+def _refuse_parts_of_others(job: Job) -> None:
+    """Refuse a job whose output does not exist, while a file has the name of a part of it.
+
+    Raises:
+        OutputError: there is such a file, which is then of another scan.
+    """
+    parts = [part for part in job.reserved if os.path.lexists(part)]
+    if parts and not any(map(os.path.lexists, job.claims)):
+        raise OutputError(
+            f"{parts[0].name} already exists, but {job.output.name} does not",
+            hint="Choose another folder with -o, or move that file away.",
+        )
 
 
 def _overwriting(job: Job) -> Job:

@@ -10,9 +10,9 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ratcli.errors import OutputError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ratcli.batch.plan import Job
 
 Key = tuple[str, ...]
+AnyJob = TypeVar("AnyJob", bound="Job")
 
 _MARKED = re.compile(r"_series\d*$")
 
@@ -61,6 +62,19 @@ def name_apart(unnamed: Sequence[Unnamed]) -> list[Job]:
     return [named[number] for number in range(len(usual))]
 
 
+def numbered(jobs: Iterable[AnyJob]) -> Iterator[AnyJob]:
+    """Number the names that several jobs share, since a manifest goes by the name."""
+    every = list(jobs)
+    own, taken = {job.name for job in every}, set[str]()
+    for job in every:
+        name, again = job.name, 1
+        while name in taken or (again > 1 and name in own):
+            again += 1
+            name = f"{job.name} ({again})"
+        taken.add(name)
+        yield job if name == job.name else replace(job, name=name)
+
+
 def _depth_and_kind(job: Job) -> tuple[int, bool]:
     """Sort deep outputs before shallow ones, and files before folders."""
     return -len(job.output.parts), job.source.is_folder
@@ -90,7 +104,7 @@ class _Claims:
 
     def take(self, job: Job, root: Path) -> bool:
         """Claim all paths of a job, or none if one of them is taken."""
-        paths = [path.resolve() for path in job.claims]
+        paths = [path.resolve() for path in job.names]
         keys = [_key(path) for path in paths]
         if any(self._is_input(path) for path in paths) or not all(map(self._is_free, keys)):
             return False
@@ -105,7 +119,7 @@ class _Claims:
         Raises:
             OutputError: it is.
         """
-        if any(self._is_input(path.resolve()) for path in job.outputs):
+        if any(self._is_input(path.resolve()) for path in (*job.outputs, *job.reserved)):
             raise OutputError(
                 f"the output of {job.name} would overwrite an input",
                 hint="Choose another output with -o.",

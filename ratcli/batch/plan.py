@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from ratcli.batch.digest import files_digest
-from ratcli.batch.naming import Unnamed, name_apart
+from ratcli.batch.naming import Unnamed, name_apart, numbered
 from ratcli.batch.outcome import Outcome
 from ratcli.errors import InputNotFoundError, PartialFailureError, RatError, UsageError
-from ratcli.formats import LeftOut, ScanSource, find_scans, split_name
+from ratcli.formats import LeftOut, ScanSource, find_scans, part_names, split_name
 from ratcli.scan import ScanInfo
 
 _SUFFIXES = {
@@ -37,6 +36,7 @@ class Job:
         uncertainty: where standard deviations go, None where they are not wanted.
         beside: what else the job may write, as pictures and tables.
         is_folder: whether the outputs are folders of files.
+        reserved: names that the job may need for parts of its outputs, as levels of a slide.
     """
 
     source: ScanSource
@@ -47,6 +47,7 @@ class Job:
     uncertainty: Path | None = None
     beside: tuple[Path, ...] = ()
     is_folder: bool = False
+    reserved: tuple[Path, ...] = ()
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -58,6 +59,11 @@ class Job:
     def claims(self) -> tuple[Path, ...]:
         """All names that the job needs for itself."""
         return (*self.outputs, *self.beside)
+
+    @property
+    def names(self) -> tuple[Path, ...]:
+        """All names that no other job may use."""
+        return (*self.claims, *self.reserved)
 
     @property
     def output_text(self) -> str:
@@ -77,9 +83,6 @@ class Job:
         return files_digest(self.source.files)
 
 
-AnyJob = TypeVar("AnyJob", bound=Job)
-
-
 @dataclass(frozen=True)
 class Selection:
     """Which scans are wanted, and where the outputs go.
@@ -92,6 +95,7 @@ class Selection:
         series_uid: the only DICOM series wanted.
         residual: whether the difference to the input is written too.
         uncertainty: whether standard deviations are written too.
+        levels: whether a DICOM slide is written with coarser levels beside it.
     """
 
     suffix: str
@@ -100,6 +104,7 @@ class Selection:
     series_uid: str | None = None
     residual: bool = False
     uncertainty: bool = False
+    levels: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,19 +242,6 @@ def find_jobs(
     return Plan(tuple(numbered(jobs)), tuple(failures))
 
 
-def numbered(jobs: Iterable[AnyJob]) -> Iterator[AnyJob]:
-    """Number the names that several jobs share, since a manifest goes by the name."""
-    every = list(jobs)
-    own, taken = {job.name for job in every}, set[str]()
-    for job in every:
-        name, again = job.name, 1
-        while name in taken or (again > 1 and name in own):
-            again += 1
-            name = f"{job.name} ({again})"
-        taken.add(name)
-        yield job if name == job.name else replace(job, name=name)
-
-
 def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
     source, wanted = found.source, selection.output
     if wanted is None:
@@ -260,7 +252,7 @@ def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
         usual = wanted.absolute() / found.name
         output = usual.with_name(f"{source.name}{mark}{source.suffix}")
     residual, uncertainty = (_beside(output, source, end) for end in _BESIDE)
-    return Job(
+    job = Job(
         source,
         found.name,
         output,
@@ -268,6 +260,8 @@ def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
         uncertainty=uncertainty if selection.uncertainty else None,
         is_folder=source.is_folder,
     )
+    reserved = (part for path in job.outputs for part in part_names(source, path, selection.levels))
+    return replace(job, reserved=tuple(reserved))
 
 
 def _is_file_name(wanted: Path, source: ScanSource) -> bool:

@@ -44,7 +44,7 @@ def find_region_jobs(
         stem = job.output.name if job.source.is_folder else split_name(job.output)[0]
         stem = stem if stem.endswith("_regions") else f"{stem}_regions"
         output = job.output.with_name(stem + SUFFIXES[kind or job.source.format])
-        return replace(job, output=output, beside=beside(output), is_folder=False)
+        return replace(job, output=output, beside=beside(output), is_folder=False, reserved=())
 
     return find_jobs(inputs, place, regions_of)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -131,6 +132,7 @@ def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> 
         residual=options.save_residual,
         uncertainty=options.uncertainty,
     )
+    place = replace(place, levels=settings.task.scale > 1)
     plan = find_jobs([Path(path) for path in paths], place)
     return Restoration(Batch(plan, _header(options, work), batch_settings(options)), work)
 

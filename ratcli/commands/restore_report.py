@@ -11,9 +11,10 @@ from ratcli.batch.evaluating import EvaluateWork, measured_scan
 from ratcli.batch.evaluation_jobs import EvaluationJob
 from ratcli.batch.existing import IfExists
 from ratcli.batch.manifest import Header
+from ratcli.batch.naming import numbered
 from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.batch.pages import plan_pages, versions, write_index
-from ratcli.batch.plan import Plan, numbered
+from ratcli.batch.plan import Plan
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.commands.listening import Listener
 from ratcli.errors import PartialFailureError, RatError, sentence

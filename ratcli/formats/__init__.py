@@ -13,7 +13,7 @@ from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.modules import FORMATS, FormatModule, format_module
-from ratcli.formats.source import LeftOut, ScanSource, split_name
+from ratcli.formats.source import LeftOut, ScanSource, part_names, split_name
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "find_scans",
     "is_older_output",
     "open_scan",
+    "part_names",
     "sniff",
     "split_name",
 ]

@@ -11,6 +11,9 @@ from typing import Any
 _LONG_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".ome.tiff", ".ome.tif", ".ome.btf")
 _SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".tif", ".tiff", ".svs", ".btf")
 
+MOST_LEVELS = 12
+"""Most coarser levels of a slide: each has a quarter of the rows, and a tile has 256."""
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -83,6 +86,26 @@ def split_name(path: Path) -> tuple[str, str]:
         if lower.endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)], name[-len(suffix) :]
     return name, ""
+
+
+def part_names(source: ScanSource, path: Path, levels: bool) -> tuple[Path, ...]:
+    """Return the names of files that may be written beside an output, as parts of it.
+
+    Args:
+        source: the scan that the output is made from.
+        path: the output.
+        levels: whether a DICOM slide gets coarser levels.
+    """
+    stem, suffix = split_name(path)
+    if suffix.lower().startswith((".hdr", ".img")):
+        other = {"h": "img", "i": "hdr"}[suffix[1].lower()]
+        return (path.with_name(f"{stem}.{other}{suffix[4:]}"),)
+    if levels and source.format == "dicom" and not source.is_folder:
+        return tuple(
+            path.with_name(f"{path.stem}_level{number}{path.suffix}")
+            for number in range(1, MOST_LEVELS + 1)
+        )
+    return ()
 
 
 def common_folder(paths: Sequence[Path]) -> Path:

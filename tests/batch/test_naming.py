@@ -14,13 +14,14 @@ from batch_scans import AddOne, Heard, make_scan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ratcli.batch.existing import settle_existing
+from ratcli.batch.existing import IfExists, settle_existing
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Plan, Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.cli.app import main
 from ratcli.commands.region_outputs import find_region_jobs
+from ratcli.errors import OutputError
 from tests.formats.dicom_scans import dicom_dataset, save_dicom, save_series, set_elements, uid
 
 SUFFIX = "_ct-denoise"
@@ -116,6 +117,30 @@ def test_a_residual_does_not_take_the_name_of_another_output(tmp_path: Path) -> 
     plan = find_jobs([tmp_path / "in"], Selection(SUFFIX, tmp_path / "out", residual=True))
     claims = [path.name for job in plan.jobs for path in job.claims]
     assert len(set(claims)) == 4
+
+
+def test_a_slide_and_a_file_with_the_name_of_its_level_are_told_apart(tmp_path: Path) -> None:
+    for name in ("slide.dcm", "slide_level1.dcm"):
+        save_scout(tmp_path / "in" / name)
+    plan = find_jobs([tmp_path / "in"], Selection("_pathology-sr", tmp_path / "out", levels=True))
+    assert outputs(plan, tmp_path / "out") == {
+        "slide.dcm": "slide.dcm",
+        "slide_level1.dcm": "slide_level1_2.dcm",
+    }
+    without_levels = find_jobs([tmp_path / "in"], Selection("_ct-denoise", tmp_path / "out"))
+    assert without_levels.jobs[1].output.name == "slide_level1.dcm"
+
+
+def test_a_level_that_exists_is_found_before_anything_is_computed(tmp_path: Path) -> None:
+    save_scout(tmp_path / "in" / "slide.dcm")
+    save_scout(tmp_path / "out" / "slide_level1.dcm")
+    plan = find_jobs([tmp_path / "in"], Selection("_pathology-sr", tmp_path / "out", levels=True))
+    with pytest.raises(OutputError, match="already exists"):
+        settle_existing(plan, "error")
+    either: list[IfExists] = ["skip", "overwrite"]
+    for if_exists in either:
+        [outcome] = settle_existing(plan, if_exists).outcomes
+        assert outcome.error == "slide_level1.dcm already exists, but slide.dcm does not"
 
 
 @pytest.mark.parametrize("kind", [None, "nifti"])

@@ -53,7 +53,9 @@ def test_evaluate_tells_the_notices_of_both_scans_once(
     other = save_with_gap(tmp_path / "reference", LossyImageCompression="01")
     manifest = tmp_path / "batch.json"
     command = ["evaluate", str(folder), "--reference", str(other), "--json"]
-    assert main([*command, "--manifest", str(manifest)]) == 0
+    report = tmp_path / "page.html"
+    assert main([*command, "--manifest", str(manifest), "--report", str(report)]) == 0
+    assert GAP in report.read_text()
     told = capsys.readouterr()
     expected = [GAP, "reference: the image was compressed with loss before"]
     assert [told.err.count(notice) for notice in expected] == [1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from ratcli.formats.wording import counted
 
 Vector = npt.NDArray[np.float64]
+
+SAME_PLACE_MM = 1e-3
+"""Largest distance of two planes at one place: far more than rounding, far less than a slice."""
 
 _TILT_DEGREES = 0.1
 _UNEVEN_MM = 0.01
@@ -46,6 +50,20 @@ def distance(geometry: PlaneGeometry) -> float | None:
         return None
     axis = normal(geometry.orientation)
     return None if axis is None else float(axis @ np.array(geometry.position[:3]))
+
+
+def snapped(distances: Sequence[float]) -> list[float]:
+    """Return for each distance the least one of its place, so that rounding makes no two places.
+
+    Args:
+        distances: in mm, in any order; those within `SAME_PLACE_MM` of each other are one place.
+    """
+    found = list(distances)
+    order = sorted(range(len(found)), key=lambda number: distances[number])
+    for before, number in itertools.pairwise(order):
+        if distances[number] - distances[before] <= SAME_PLACE_MM:
+            found[number] = found[before]
+    return found
 
 
 def plane_spacing(planes: Sequence[PlaneGeometry]) -> float | None:
@@ -105,7 +123,7 @@ def _steps(planes: Sequence[PlaneGeometry]) -> Vector | None:
     if any(item is None for item in along):
         return None
     steps = np.diff(np.sort(np.array(along, np.float64)))
-    return steps[steps > 1e-3]
+    return steps[steps > SAME_PLACE_MM]
 
 
 def _usual(steps: Vector) -> float:

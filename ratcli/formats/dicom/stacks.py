@@ -9,16 +9,13 @@ from pathlib import Path
 
 from ratcli.formats.dicom.copies import find_copies, is_link
 from ratcli.formats.dicom.files import DicomFile
-from ratcli.formats.dicom.geometry import distance
+from ratcli.formats.dicom.geometry import distance, snapped
 from ratcli.formats.dicom.series_file import SeriesFile
 from ratcli.formats.source import LeftOut
 from ratcli.formats.wording import counted
 
 SAME_DIRECTION = 0.01
 """Largest difference of direction cosines in one stack: half a degree, far more than rounding."""
-
-SAME_PLACE_MM = 1e-3
-"""Largest distance of two images at one position; `geometry` counts steps above it as planes."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +82,17 @@ def _same_direction(one: SeriesFile, other: SeriesFile) -> bool:
 
 
 def _stack_without_copies(stack: Sequence[SeriesFile], shared: Sequence[str]) -> DicomSeries:
-    levels = _levels(stack)
+    places = _places_mm(stack)
     # Some anonymisers give all slices one identifier, so a copy must have the same place, too.
     copies = find_copies(
         {
-            file.path: (file.instance, levels[file.path], file.number)
+            file.path: (file.instance, places[file.path], file.number)
             for file in stack
             if file.instance
         }
     )
     unique = [file for file in stack if file.path not in copies]
-    unique.sort(key=lambda file: (levels[file.path], file.number, file.path.name))
+    unique.sort(key=lambda file: (places[file.path], file.number, file.path.name))
     links = [copy for copy, kept in copies.items() if is_link(copy, kept)]
     notices = [*shared, *_uid_notices(unique)]
     notices += [f"{copy.name} is a link to {copies[copy].name}" for copy in sorted(links)]
@@ -108,22 +105,16 @@ def _stack_without_copies(stack: Sequence[SeriesFile], shared: Sequence[str]) ->
     return DicomSeries(paths, tuple(notices), is_folder=len(paths) > 1, left_out=left_out)
 
 
-def _levels(stack: Sequence[SeriesFile]) -> dict[Path, int]:
-    """Return the number of each file's position along the common normal; 0 if one is unknown.
+def _places_mm(stack: Sequence[SeriesFile]) -> dict[Path, float]:
+    """Return each file's position along the common normal; 0 for all if one is unknown.
 
-    Positions that differ by rounding have one number, so that phases stay in their order.
+    Positions that differ by rounding are equal, so that phases stay in their order.
     """
     direction = stack[0].place.orientation
-    places = {file.path: distance(replace(file.place, orientation=direction)) for file in stack}
-    known = {path: place for path, place in places.items() if place is not None}
-    if len(known) < len(places):
-        return dict.fromkeys(places, 0)
-    levels: dict[Path, int] = {}
-    level, before = 0, None
-    for path, place in sorted(known.items(), key=lambda item: item[1]):
-        level += before is not None and place - before > SAME_PLACE_MM
-        levels[path], before = level, place
-    return levels
+    places = [distance(replace(file.place, orientation=direction)) for file in stack]
+    known = [place for place in places if place is not None]
+    same = snapped(known) if len(known) == len(stack) else [0.0] * len(stack)
+    return {file.path: place for file, place in zip(stack, same, strict=True)}
 
 
 def _uid_notices(stack: Sequence[SeriesFile]) -> list[str]:

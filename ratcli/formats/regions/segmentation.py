@@ -14,7 +14,7 @@ from ratcli.errors import UnreadableInputError, UnsuitableInputError
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
 from ratcli.formats.dicom.files import guarded, read_header
-from ratcli.formats.dicom.geometry import normal
+from ratcli.formats.dicom.geometry import normal, snapped
 from ratcli.formats.dicom.identity import sop_class
 from ratcli.formats.limits import check_pixels
 from ratcli.regions import LabelArray, Regions
@@ -185,7 +185,7 @@ def _frames(dataset: Dataset) -> list[_SegFrame]:
     """List the frames of a segmentation with their planes."""
     shared = next(iter(items(dataset, "SharedFunctionalGroupsSequence")), Dataset())
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")
-    places = [_distance(group, shared) for group in groups]
+    places = _distances(groups, shared)
     sources = [_source(group) for group in groups]
     by_frame = len({instance for instance, _ in sources}) == 1 and any(n for _, n in sources)
     found = []
@@ -204,14 +204,18 @@ def _frames(dataset: Dataset) -> list[_SegFrame]:
     return found
 
 
+def _distances(groups: Sequence[Dataset], shared: Dataset) -> list[float | None]:
+    """Distances of frames along their normals in mm; those that differ by rounding are equal."""
+    found = [_distance(group, shared) for group in groups]
+    same = iter(snapped([place for place in found if place is not None]))
+    return [None if place is None else next(same) for place in found]
+
+
 def _distance(group: Dataset, shared: Dataset) -> float | None:
-    """Distance of a frame along its normal in mm, to a thousandth."""
     position = _from_groups(group, shared, "PlanePositionSequence", "ImagePositionPatient")
     directions = _from_groups(group, shared, "PlaneOrientationSequence", "ImageOrientationPatient")
     axis = normal(directions) if directions else None
-    if not position or axis is None:
-        return None
-    return round(float(axis @ np.array(position[:3])), 3)
+    return None if not position or axis is None else float(axis @ np.array(position[:3]))
 
 
 def _source(group: Dataset) -> tuple[str, int]:

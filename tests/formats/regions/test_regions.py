@@ -21,6 +21,7 @@ from ratcli.errors import (
     UsageError,
 )
 from ratcli.formats import find_scans, open_scan
+from ratcli.formats.dicom.geometry import snapped
 from ratcli.formats.regions import SUFFIXES, create_regions, open_regions
 from ratcli.scan import Derivation, ScanReader
 from tests.formats.dicom_scans import DERIVATION, dicom_dataset, ramp, save_dicom, uid
@@ -402,3 +403,7 @@ def test_a_seg_of_a_dicom_slide_is_refused(tmp_path):
         pytest.raises(OutputError, match="needs the position of each plane"),
     ):
         create_regions(scan, tmp_path / "seg.dcm", DERIVATION, kind="dicom")
+
+
+def test_frames_whose_positions_differ_by_rounding_are_one_place() -> None:
+    assert snapped([2.0005001, 0.0, 2.0004999, 4.0, 1e-6]) == [2.0004999, 0.0, 2.0004999, 4.0, 0.0]
