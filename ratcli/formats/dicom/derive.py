@@ -23,7 +23,13 @@ from ratcli.formats.dicom.enhanced import (
 )
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
-from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
+from ratcli.formats.dicom.identity import (
+    derived_uid,
+    image_place,
+    instance_uid,
+    series_uid,
+    sop_class,
+)
 from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count
 from ratcli.formats.dicom.references import equipment_item, method_codes, source_item
 from ratcli.scan import Derivation
@@ -122,7 +128,9 @@ def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
         # Anonymised so far that the class is gone; a classic image needs it, and it may be empty.
         dataset.Laterality = ""
     dataset.SOPClassUID = sop_class(file)
-    place = [text(dataset, "InstanceNumber"), text(dataset, "ImagePositionPatient")]
+    place = list(image_place(dataset))
+    if source.repeat:  # images of one identifier get an identifier each
+        place.append(str(source.repeat))
     dataset.SOPInstanceUID = derived_uid("\0".join(["instance", instance, *place]), derivation)
     series = series_uid(file) or instance
     dataset.SeriesInstanceUID = derived_uid(f"series\0{series}", derivation)

@@ -44,6 +44,7 @@ class FrameFile:
 
     def __init__(self, file: DicomFile, max_pixels: int) -> None:
         self.file = file
+        self.repeat = 0
         self.pixels = _require_pixels(file)
         with guarded(file.path, "the header"):
             self.layout: PixelLayout = read_layout(file.dataset, file.path.name, max_pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from ratcli.formats.dicom.elements import text, uid
@@ -43,6 +44,11 @@ def series_uid(file: DicomFile) -> str:
     if written and not named:
         return str(generate_uid(entropy_srcs=["series", written]))
     return named or uid(file.dataset, "FrameOfReferenceUID")
+
+
+def image_place(dataset: Dataset) -> tuple[str, str]:
+    """Return what tells images of one identifier apart: their number and their position."""
+    return text(dataset, "InstanceNumber"), text(dataset, "ImagePositionPatient")
 
 
 def derived_uid(source: str, derivation: Derivation) -> str:

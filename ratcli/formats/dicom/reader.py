@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,12 +14,13 @@ from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.checked_numbers import check_numbers
 from ratcli.formats.dicom.codec import JPEG_LOSSY, Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
-from ratcli.formats.dicom.elements import code
+from ratcli.formats.dicom.elements import code, text
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frame_facts import geometry, value_map
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
 from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plane_spacing
 from ratcli.formats.dicom.headers import header_of
+from ratcli.formats.dicom.identity import image_place
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.slide import is_slide
 from ratcli.formats.dicom.slide_reader import SlideReader
@@ -183,6 +185,7 @@ def open_series(
     """
     files = [header_of(path, source.headers) for path in source.paths]
     sources = [FrameFile(file, max_pixels) for file in files]
+    _count_repeats(sources)
     first = sources[0].layout
     for item in sources[1:]:
         layout = item.layout
@@ -198,6 +201,16 @@ def open_series(
     if is_slide(sources[0].file.dataset):
         return SlideReader(sources, max_pixels, assume_unit)
     return DicomReader(sources, assume_unit)
+
+
+def _count_repeats(sources: Sequence[FrameFile]) -> None:
+    """Number the files that share an identifier and a place, such as phases of some scanners."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    for source in sources:
+        dataset = source.file.dataset
+        same = (text(dataset, "SOPInstanceUID"), *image_place(dataset))
+        source.repeat = seen[same]
+        seen[same] += 1
 
 
 def _origin_notices(first: FrameFile) -> list[str]:

@@ -14,7 +14,14 @@ from ratcli.errors import UnreadableInputError
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.dicom import series as series_module
 from tests.formats.dicom.test_dicom_containers import save_directory
-from tests.formats.dicom_scans import dicom_dataset, save_dicom, save_series, set_elements, uid
+from tests.formats.dicom_scans import (
+    dicom_dataset,
+    restore,
+    save_dicom,
+    save_series,
+    set_elements,
+    uid,
+)
 
 HTML = b"<!DOCTYPE html><html><body>404 Not Found</body></html>"
 DAMAGED = {"empty": b"", "zeros": bytes(4000), "html": HTML, "head": None}
@@ -164,6 +171,24 @@ def test_seven_images_of_one_identifier_are_kept_and_told(tmp_path: Path) -> Non
     [source] = find_scans(tmp_path)
     assert len(source.paths) == 7
     assert "7 files have the same SOPInstanceUID, although their images differ" in source.notices
+
+
+def test_images_of_one_identifier_get_an_identifier_each(tmp_path: Path) -> None:
+    for number in range(3):
+        save_dicom(dicom_dataset(np.full((6, 6), number)), tmp_path / "in" / f"{number}.dcm")
+    out = restore(find_scans(tmp_path / "in")[0], tmp_path / "out")
+    assert len({dcmread(path).SOPInstanceUID for path in out.iterdir()}) == 3
+    assert len({dcmread(path).SeriesInstanceUID for path in out.iterdir()}) == 1
+
+
+def test_sequences_nested_without_end_stop_no_other_file(tmp_path: Path) -> None:
+    path = save_series(tmp_path) / "slice2.dcm"
+    content = path.read_bytes()
+    start = content.index(b"\x20\x00\x13\x00IS")
+    item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    nested = (b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + item) * 5000
+    path.write_bytes(content[:start] + nested)
+    assert max(len(source.paths) for source in find_scans(tmp_path)) == 3
 
 
 def test_a_copy_ends_the_run_with_code_8_and_is_in_the_manifest(
