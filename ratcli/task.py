@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ class Task:
         gain: step that maps to 1.
         plausible: range in which the smallest value of a scan without a unit must lie, and the
             least range its values must span; guards against scans in other units.
+        highest: most that the values of a scan without a unit may reach.
         partition: name of the default partition.
         weights: name of the default weights.
         method: what the task does to the grid, see `Derivation.method`.
@@ -49,6 +51,7 @@ class Task:
     weights: str
     method: str
     label: str
+    highest: float = math.inf
 
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""
@@ -116,6 +119,11 @@ class Task:
         if finite.size == 0:
             raise UnsuitableInputError("the scan contains no finite value")
         lowest, highest = float(finite.min()), float(finite.max())
+        if highest > self.highest:
+            raise UnsuitableInputError(
+                f"values reach {highest:g}, but {self.units[0]} reaches {self.window[1]:g}",
+                hint="Divide the values by their full scale, so that white is 1.",
+            )
         least, most, span = self.plausible
         if not (least <= lowest <= most and highest - lowest >= span):
             raise UnsuitableInputError(

@@ -82,3 +82,15 @@ def test_activity_without_a_factor_is_refused_with_the_reason() -> None:
         task.unit_factor(pet("Bq/ml", suv_problem="the header has no patient weight"))
     with pytest.raises(UnsuitableInputError, match="does not say how to convert to SUV"):
         task.unit_factor(pet("Bq/ml"))
+
+
+@pytest.mark.parametrize("highest", [255.0, 4095.0, 65535.0])
+def test_float_colours_are_judged_by_their_maximum(highest):
+    image = np.linspace(0, highest, 300, dtype=np.float32)  # with black, whose value is 0 anywhere
+    with pytest.raises(UnsuitableInputError, match=f"reach {highest:g}, but RGB reaches 1"):
+        get_task("pathology-sr").check_values(image)
+
+
+@pytest.mark.parametrize("highest", [0.2, 1.0, 1.1])
+def test_float_colours_up_to_a_little_over_1_are_taken(highest):
+    get_task("pathology-sr").check_values(np.linspace(0, highest, 300, dtype=np.float32))

@@ -13,6 +13,7 @@ PATHOLOGY_SR = Task(
     offset=0.0,
     gain=1.0,
     plausible=(0.0, 1.0, 0.0),
+    highest=1.5,  # filters overshoot 1 a little; 8-bit numbers stored as floats reach 255
     partition="superpixel",
     weights="pathology-sr",
     method="resample",

@@ -19,10 +19,15 @@ from ratcli.formats.tiff.directory import (
     TagEncoder,
 )
 from ratcli.formats.tiff.levels import ADOBE_DEFLATE, JPEG, NONE, Encoding
-from ratcli.formats.tiff.metadata import Resolution, finer_description, floating_description
+from ratcli.formats.tiff.metadata import (
+    Resolution,
+    finer_description,
+    floating_description,
+    history,
+)
 from ratcli.formats.tiff.pages import IMAGEJ_COUNTS, IMAGEJ_DATA, imagej_facts, raw_value
 from ratcli.formats.tiff.reader import TiffReader
-from ratcli.formats.tiff.samples import PALETTE, YCBCR, Samples, of_uncertainty
+from ratcli.formats.tiff.samples import MAX_SAMPLE_VALUE, PALETTE, YCBCR, Samples, of_uncertainty
 from ratcli.scan import Derivation
 
 _SLIDE_PIXELS = 1 << 25
@@ -222,6 +227,9 @@ class DerivedTags:
         tags: dict[int, Tag] = {}
         if samples.extras:
             tags[338] = self.encoder.numbers(SHORT, *samples.extra_kinds)
+        if samples.is_peak_lower:
+            numbers = [int(samples.written_peak or 0)] * self.samples
+            tags[MAX_SAMPLE_VALUE] = self.encoder.numbers(SHORT, *numbers)
         if samples.photometric == PALETTE:
             tags[320] = self._raw(self._reader.pages.first, 320)
         return tags
@@ -261,20 +269,10 @@ class DerivedTags:
         if self._encoding.compression == JPEG:
             settings = (*settings, f"JPEG quality {self._encoding.jpeg_quality}")
         derivation = replace(self._derivation, settings=settings)
-        tags = {305: text(_history(derivation, raw_value(page, 305)))}
+        tags = {305: text(history(derivation, raw_value(page, 305)))}
         if description:
             tags[270] = text(description)
         return tags
-
-
-def _history(derivation: Derivation, before: bytes) -> bytes:
-    """Return the tag Software: who wrote the source, and what was done to it here."""
-    facts = [derivation.description, f"task {derivation.task}", f"version {derivation.version}"]
-    if derivation.weights_sha256:
-        facts.append(f"weights SHA-256 {derivation.weights_sha256}")
-    done = "rat: " + "; ".join([*facts, *derivation.settings])
-    earlier = before.rstrip(b"\0")
-    return (earlier + b"; " if earlier else b"") + done.encode()
 
 
 def _codes(page: Any) -> list[int]:

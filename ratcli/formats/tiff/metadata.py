@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratcli.formats.tiff.annotations import finer_ome_rois
+from ratcli.scan import Derivation
 
 Spacing = tuple[float | None, float | None, float | None]
 
@@ -81,6 +82,13 @@ def spacing_of(kind: str, description: str, resolution: Resolution | None) -> Sp
     return resolution.spacing_mm if resolution else (None, None, None)
 
 
+def significant_bits(kind: str, description: str) -> int | None:
+    """Return how many bits an OME-XML says that its samples fill, or None."""
+    pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", description) if kind == "ome" else None
+    told = _attribute(pixels.group(0), "SignificantBits") if pixels else None
+    return int(told) if told and told.isascii() and told.isdigit() and len(told) < 4 else None
+
+
 def magnification_of(description: str) -> float | None:
     """Return the magnification of the objective from an Aperio description."""
     return _number(r"AppMag\s*=\s*([-+.\deE]+)", description)
@@ -102,6 +110,16 @@ def finer_description(kind: str, description: bytes, scale: int, size: tuple[int
     if kind == "shaped":
         return _finer_shaped(description, scale, size)
     return description
+
+
+def history(derivation: Derivation, before: bytes) -> bytes:
+    """Return the tag Software: who wrote the source, and what was done to it here."""
+    facts = [derivation.description, f"task {derivation.task}", f"version {derivation.version}"]
+    if derivation.weights_sha256:
+        facts.append(f"weights SHA-256 {derivation.weights_sha256}")
+    done = "rat: " + "; ".join([*facts, *derivation.settings])
+    earlier = before.rstrip(b"\0")
+    return (earlier + b"; " if earlier else b"") + done.encode()
 
 
 def ome_names_other_files(description: str) -> bool:

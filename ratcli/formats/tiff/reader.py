@@ -11,7 +11,7 @@ from ratcli.formats.closing import ClosingReader
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
 from ratcli.formats.tiff.annotations import has_imagej_regions, ome_regions_left_out
-from ratcli.formats.tiff.metadata import Spacing, magnification_of, spacing_of
+from ratcli.formats.tiff.metadata import Spacing, magnification_of, significant_bits, spacing_of
 from ratcli.formats.tiff.pages import TiffPages, imagej_facts, structure_errors
 from ratcli.formats.tiff.samples import describe_samples
 from ratcli.formats.tiff.segments import PagePixels, SegmentCache, compression_name, segment_shape
@@ -35,7 +35,12 @@ class TiffReader(ClosingReader):
         self._cache: SegmentCache = DecodedCache(lambda segment: segment.nbytes)
         with structure_errors("a page of the TIFF file"):
             is_measured = pages.kind in ("ome", "imagej")
-            self.samples = describe_samples(pages.first, is_measured=is_measured)
+            text = pages.description().decode("utf-8", "replace")
+            self.samples = describe_samples(
+                pages.first,
+                is_measured=is_measured,
+                significant_bits=significant_bits(pages.kind, text),
+            )
             self._pixels = [
                 PagePixels(page, number, shift=shift, max_pixels=max_pixels)
                 for number, (page, shift) in enumerate(pages.planes)
@@ -112,6 +117,8 @@ class TiffReader(ClosingReader):
         if self.pages.others:
             notices.append(f"{len(self.pages.others)} further pages are copied, not restored")
         notices += self._annotation_notices()
+        if self.samples.is_peak_lower:
+            notices.append(f"the file says that its colours reach from 0 to {self.samples.peak:g}")
         if self.samples.palette is not None:
             notices.append("palette colours are read, and written, as RGB")
         if self.samples.bits != self.samples.dtype.itemsize * 8:

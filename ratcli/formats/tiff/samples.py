@@ -28,6 +28,8 @@ _OTHER_COLOURS = {
     32845: "LogLuv colours",
     34892: "raw linear colours",
 }
+MAX_SAMPLE_VALUE = 281
+_LOWER_PEAKS = (255, 1023, 4095, 16383)
 _MOST_SAMPLES = 8
 _ROWS_AT_ONCE = 32
 _WHOLE_BITS = (8, 16, 32, 64)
@@ -47,6 +49,7 @@ class Samples:
         is_tinted: whether the page has a palette that only shows the numbers in colours.
         palette: `(entries, 3)` colours, or None.
         peak: stored value that means 1; None if values are the stored numbers.
+        written_peak: the same for what is written.
     """
 
     channels: int
@@ -57,6 +60,13 @@ class Samples:
     is_tinted: bool
     palette: npt.NDArray[Any] | None
     peak: float | None
+    written_peak: float | None
+
+    @property
+    def is_peak_lower(self) -> bool:
+        """Whether colours that are written fill only the lower part of what their type holds."""
+        top = np.iinfo(self.stored_dtype).max if self.written_peak is not None else 0
+        return self.written_peak is not None and self.written_peak < top
 
     @property
     def extras(self) -> int:
@@ -106,18 +116,49 @@ class Samples:
         Raises:
             ValueError: NaN, and the type on disk is an integer.
         """
-        if self.peak is not None:
-            return _to_colours(values, self.stored_dtype)
+        if self.written_peak is not None:
+            return _to_colours(values, self.stored_dtype, self.written_peak)
         stored = to_stored(values, self.stored_dtype)
         if self.photometric == MINISWHITE:
             stored = self._complement(stored, self.stored_bits)
         return np.ascontiguousarray(np.moveaxis(stored, 0, -1))
+
+    def written_extras(self, extras: StoredArray) -> StoredArray:
+        """Return extra samples in the scale of the colours that are written."""
+        if self.palette is not None or self.peak is None or self.peak == self.written_peak:
+            return extras
+        scaled = np.rint(extras.astype(np.float64) * (self.written_peak or 1) / self.peak)
+        kept: StoredArray = np.where(
+            np.array(self.extra_kinds) == UNSPECIFIED, extras, scaled
+        ).astype(extras.dtype)
+        return kept
 
     def _complement(self, stored: StoredArray, bits: int) -> StoredArray:
         if self.dtype.kind != "u":
             return stored
         complement: StoredArray = np.subtract(np.array((1 << bits) - 1, self.dtype), stored)
         return complement
+
+
+def told_peak(page: Any, significant_bits: int | None) -> int | None:
+    """Return the full scale of 16-bit colours that the file says is lower, else None.
+
+    MaxSampleValue may be the highest value that occurs: the next full scale of 8, 10, 12 or 14 bits
+    is taken.
+
+    Args:
+        page: tifffile's page.
+        significant_bits: of the description (OME's SignificantBits), or None.
+    """
+    if int(page.samplesperpixel) < 3 or page.dtype != np.uint16:
+        return None
+    if significant_bits is not None:
+        return (1 << significant_bits) - 1 if 8 <= significant_bits < 16 else None
+    highest = page.tags.valueof(MAX_SAMPLE_VALUE)
+    numbers = np.ravel(highest)[:3] if highest is not None else np.zeros(0)
+    if numbers.size == 0 or numbers.dtype.kind not in "iu" or numbers.max() <= 1:
+        return None
+    return next((peak for peak in _LOWER_PEAKS if int(numbers.max()) <= peak), None)
 
 
 def of_uncertainty(samples: Samples) -> Samples:
@@ -131,16 +172,20 @@ def of_uncertainty(samples: Samples) -> Samples:
         is_tinted=False,
         palette=None,
         peak=None,
+        written_peak=None,
     )
 
 
-def describe_samples(page: Any, *, is_measured: bool) -> Samples:
+def describe_samples(
+    page: Any, *, is_measured: bool, significant_bits: int | None = None
+) -> Samples:
     """Say what the samples of a page mean.
 
     Args:
         page: tifffile's page.
         is_measured: whether a palette only colours measured numbers (ImageJ and OME look-up
             tables), and the numbers are the image.
+        significant_bits: bits that the description says the colours fill, or None.
 
     Raises:
         UnreadableInputError: bits, colours or counts that are not supported.
@@ -161,7 +206,7 @@ def describe_samples(page: Any, *, is_measured: bool) -> Samples:
     if photometric == PALETTE and not is_measured:
         palette = _palette(page, bits)
     is_colour = palette is not None or (channels == 3 and dtype.kind == "u" and bits <= 16)
-    shown_bits = bits if palette is None else palette.dtype.itemsize * 8
+    peaks = _peaks(page, bits, significant_bits) if palette is None else _of_palette(palette)
     return Samples(
         channels=channels if palette is None else 3,
         extra_kinds=_extra_kinds(page, count - channels),
@@ -170,17 +215,32 @@ def describe_samples(page: Any, *, is_measured: bool) -> Samples:
         inverted=photometric == MINISWHITE,
         is_tinted=photometric == PALETTE and is_measured,
         palette=palette,
-        peak=float((1 << shown_bits) - 1) if is_colour else None,
+        peak=peaks[0] if is_colour else None,
+        written_peak=peaks[1] if is_colour else None,
     )
 
 
-def _to_colours(values: FloatArray, dtype: np.dtype[Any]) -> StoredArray:
-    """Return values `(C, H, W)` from 0 to 1 as integers `(H, W, C)` of 8 or 16 bits.
+def _peaks(page: Any, bits: int, significant_bits: int | None) -> tuple[float, float]:
+    """Return which stored value means 1 in the source, and which in what is written."""
+    told = told_peak(page, significant_bits)
+    if told is not None:
+        return float(told), float(told)
+    full = float((1 << bits) - 1)
+    return full, full if bits in _WHOLE_BITS else float((1 << -(-bits // 8) * 8) - 1)
+
+
+def _of_palette(palette: npt.NDArray[Any]) -> tuple[float, float]:
+    top = float(np.iinfo(palette.dtype).max)
+    return top, top
+
+
+def _to_colours(values: FloatArray, dtype: np.dtype[Any], peak_stored: float) -> StoredArray:
+    """Return values `(C, H, W)` from 0 to 1 as integers `(H, W, C)` from 0 to a peak.
 
     float32 is exact enough for them. Some rows at a time fit the cache, which is faster than new
     memory for the whole.
     """
-    peak = np.float32(np.iinfo(dtype).max)
+    peak = np.float32(peak_stored)
     channels, height, width = values.shape
     stored: StoredArray = np.empty((height, width, channels), dtype)
     for top in range(0, height, _ROWS_AT_ONCE):

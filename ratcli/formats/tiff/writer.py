@@ -134,12 +134,13 @@ class TiffWriter(FinishingWriter):
         reader, samples = self._reader, self._reader.samples
         if self._scale == 1:
             before = reader.stored(plane, box)
-            return with_extras(colours, before[..., samples.channels :], samples, before)
+            extras = samples.written_extras(before[..., samples.channels :])
+            return with_extras(colours, extras, samples, before)
         size = (reader.info.height, reader.info.width)
         extras = enlarged_extras(
             lambda area: reader.stored(plane, area), samples, size, self._scale, box
         )
-        return with_extras(colours, extras, samples, None)
+        return with_extras(colours, samples.written_extras(extras), samples, None)
 
     def _directories(self, file: IO[bytes]) -> list[Directory]:
         """List the pages in the order of the source, smaller versions after the first plane."""

@@ -1,0 +1,107 @@
+"""Colours that fill 8, 10 or 12 bits of 16: what the file says of them is honoured and kept."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from ratcli.formats import open_scan
+from tests.formats.tiff_scans import FINER, colours, convert, enlarge, tags
+
+BITS = pytest.mark.parametrize("bits", [8, 10, 12, 14])
+
+
+def narrow(bits, channels=3):
+    """Return colours from 0 to the full scale of so many bits, in 16."""
+    image = colours((40, 50, channels), np.uint16) >> (16 - bits)
+    image[0, 0], image[-1, -1] = 0, (1 << bits) - 1
+    return image
+
+
+def by_tag(path, image, highest, **options):
+    count = image.shape[-1]
+    extra = [(281, "H", count, (highest,) * count, True)]
+    tifffile.imwrite(path, image, photometric="rgb", extratags=extra, metadata=None, **options)
+    return path
+
+
+def by_ome(path, image, bits):
+    facts = {"axes": "YXS", "SignificantBits": bits}
+    tifffile.imwrite(path, image, photometric="rgb", ome=True, metadata=facts)
+    assert f'SignificantBits="{bits}"' in tags(path)[270]
+    return path
+
+
+def read(path):
+    with open_scan(path) as reader:
+        return np.moveaxis(reader.read(0), 0, -1), reader.info.notices
+
+
+@BITS
+@pytest.mark.parametrize("derivation", [None, FINER], ids=["same grid", "finer grid"])
+def test_significant_bits_of_an_ome_tiff_are_the_full_scale_and_stay(tmp_path, bits, derivation):
+    image = narrow(bits)
+    source = by_ome(tmp_path / "a.ome.tif", image, bits)
+    values, notices = read(source)
+    np.testing.assert_allclose(values, image / ((1 << bits) - 1), rtol=1e-6)
+    assert any(f"from 0 to {(1 << bits) - 1}" in notice for notice in notices)
+    change = enlarge if derivation else lambda values: values
+    result = convert(source, tmp_path / "b.ome.tif", change, *[derivation] if derivation else [])
+    np.testing.assert_array_equal(tifffile.imread(result)[:: 4 if derivation else 1][0, 0], [0] * 3)
+    assert tifffile.imread(result).max() == (1 << bits) - 1
+    assert f'SignificantBits="{bits}"' in tags(result)[270]
+
+
+@BITS
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("below", [0, 90])
+def test_the_highest_sample_value_gives_the_full_scale_and_comes_back(
+    tmp_path, bits, byteorder, below
+):
+    peak, image = (1 << bits) - 1, narrow(bits)
+    source = by_tag(tmp_path / "a.tif", image, peak - below, byteorder=byteorder)
+    np.testing.assert_allclose(read(source)[0], image / peak, rtol=1e-6)
+    result = convert(source, tmp_path / "b.tif")
+    np.testing.assert_array_equal(tifffile.imread(result), image)
+    assert set(np.ravel(tags(result)[281])) == {peak}
+
+
+def test_what_is_brighter_than_the_full_scale_is_cut_to_it(tmp_path):
+    source = by_tag(tmp_path / "a.tif", narrow(12), 4095)
+    result = tifffile.imread(convert(source, tmp_path / "b.tif", lambda values: values * 2))
+    assert result.max() == 4095
+
+
+@pytest.mark.parametrize("highest", [0, 1, 16384, 65535])
+def test_a_highest_value_that_tells_nothing_changes_nothing(tmp_path, highest):
+    image = colours(dtype=np.uint16)
+    source = by_tag(tmp_path / "a.tif", image, highest)
+    np.testing.assert_allclose(read(source)[0], image / 65535, rtol=1e-6)
+    assert 281 not in tags(convert(source, tmp_path / "b.tif"))
+
+
+@pytest.mark.parametrize("bits", [1, 16, 17, 999])
+def test_significant_bits_of_the_whole_type_or_nonsense_change_nothing(tmp_path, bits):
+    image = colours(dtype=np.uint16)
+    values, _ = read(by_ome(tmp_path / "a.ome.tif", image, bits))
+    np.testing.assert_allclose(values, image / 65535, rtol=1e-6)
+
+
+def test_8_bit_colours_are_not_made_darker_by_their_highest_value(tmp_path):
+    image = colours() // 2
+    source = by_tag(tmp_path / "a.tif", image, 127)
+    np.testing.assert_allclose(read(source)[0], image / 255, rtol=1e-6)
+
+
+def test_gray_numbers_stay_what_they_are(tmp_path):
+    image = narrow(12)[..., 0]
+    extra = [(281, "H", 1, 4095, True)]
+    tifffile.imwrite(tmp_path / "a.tif", image, extratags=extra, metadata=None)
+    with open_scan(tmp_path / "a.tif") as reader:
+        np.testing.assert_array_equal(reader.read(0)[0], image)
+
+
+def test_alpha_keeps_the_scale_of_its_colours(tmp_path):
+    image = narrow(12, channels=4)
+    image[..., 3] = 4095
+    source = by_tag(tmp_path / "a.tif", image, 4095, extrasamples=["assocalpha"])
+    np.testing.assert_array_equal(tifffile.imread(convert(source, tmp_path / "b.tif")), image)
