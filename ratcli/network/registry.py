@@ -137,11 +137,16 @@ def _entries(folder: Path) -> list[WeightsEntry]:
 
 def _is_partition(facts: dict[str, Any]) -> bool:
     """Return whether weights find regions (`ratcli.partition` loads those) and do not restore."""
+    if not isinstance(facts, dict):
+        raise ValueError(f"expected a table for each name, found {facts!r}")
     return facts.get("use") == "partition"
 
 
 def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
     kept = facts.get("residual_kept")
+    for key, kind in _KINDS.items():
+        if not isinstance(facts[key], kind):
+            raise ValueError(f"[{name}] has {key} = {facts[key]!r}, expected {_WORDS[kind]}")
     return WeightsEntry(
         name=name,
         task=facts["task"],
@@ -157,6 +162,14 @@ def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
         residual_kept=None if kept is None else _residual_kept(kept),
         mean_kept_px=float(facts.get("mean_kept_px", 0.0)),
     )
+
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("task", "file", "sha256", "summary", "licence"), str),
+    "data": list,
+    "network": dict,
+}
+_WORDS: dict[type, str] = {str: "a text", list: "a list", dict: "a table"}
 
 
 def _residual_kept(facts: dict[str, Any]) -> ResidualKept:
