@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ratcli.errors import DeviceError, UsageError
+from ratcli.network.frame import FRAME_PX
 from ratcli.network.registry import find_weights
 from ratcli.scan import ScanInfo
 
@@ -87,10 +88,10 @@ class Budget:
         fixed = _BASE_BYTES + _PLANE_BYTES * info.channels * plane
         free = (self.limit_bytes - fixed) / self.network_bytes
         pane = 0
-        if free < plane:
-            side = int(math.sqrt(max(free, 0)) // _STEP * _STEP)
+        if free < _extended(plane):
+            side = int((math.sqrt(max(free, 0)) - 2 * FRAME_PX) // _STEP * _STEP)
             pane = min(max(side, _SMALLEST_PANE), _LARGEST_PANE)
-        each = min(pane**2, plane) if pane else plane
+        each = _extended(min(pane**2, plane) if pane else plane)
         if free < each:
             least_gb = (fixed + self.network_bytes * each) / 1e9
             raise DeviceError(
@@ -98,6 +99,11 @@ class Budget:
                 hint=f"It needs at least {math.ceil(10 * least_gb) / 10:.1f} GB for this scan.",
             )
         return Portion(pane, min(_MOST_AT_ONCE, int(free // each)))
+
+
+def _extended(pixels: int) -> int:
+    """Return pixels that go through the network for those of a square plane or pane."""
+    return math.ceil((math.sqrt(pixels) + 2 * FRAME_PX) ** 2)
 
 
 def _pixels(info: ScanInfo, scale: int) -> int:

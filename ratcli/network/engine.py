@@ -14,6 +14,7 @@ from ratcli.errors import DeviceError
 from ratcli.network.checkpoint import load_network
 from ratcli.network.device import choose_device, multiply_exactly
 from ratcli.network.fold import GatedConvolution, GatedTail, NormedMLP
+from ratcli.network.frame import Frame
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.registry import WeightsEntry
 from ratcli.network.settings import EngineSettings
@@ -68,7 +69,8 @@ class Engine:
     ) -> list[FloatArray]:
         """Restore planes of one shape, in batches.
 
-        Out of memory, the batch is halved until it is one, then the tile; later calls keep that.
+        They are extended by reflection first; see `ratcli.network.frame`. Out of memory, the batch
+        is halved until it is one, then the tile; later calls keep that.
 
         Args:
             planes: `(C, H, W)` each, normalised.
@@ -80,15 +82,18 @@ class Engine:
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
-        images = torch.from_numpy(np.stack([np.asarray(plane, np.float32) for plane in planes]))
-        regions = torch.from_numpy(np.stack(labels))
+        (_, height, width), settings = planes[0].shape, self._network.settings
+        frame = Frame(height, width, settings.scale, settings.multiple)
+        extended = [frame.extended(np.asarray(plane, np.float32)) for plane in planes]
+        images = torch.from_numpy(np.stack(extended))
+        regions = torch.from_numpy(np.stack([frame.extended_labels(each) for each in labels]))
         while True:
             done: list[FloatArray] = []
             try:
                 for first in range(0, len(images), self._batch):
                     together = slice(first, first + self._batch)
                     restored = self._network(images[together], regions[together], self._tile)
-                    done.extend(restored.numpy())
+                    done.extend(frame.cut_back(plane) for plane in restored.numpy())
                 return done
             except torch.OutOfMemoryError as error:
                 self._take_less(self._tile or max(labels[0].shape), error)

@@ -10,10 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ratcli.errors import WeightsError
+from ratcli.holes import not_measured, seen_by_network
 from ratcli.network.device import choose_device
 from ratcli.network.engine import Engine, load_engine
 from ratcli.network.registry import WeightsEntry, find_weights
@@ -28,6 +31,8 @@ from ratcli.pipeline.views import RunningMean, turn, turn_back
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import BoolArray, FloatArray, ScanInfo
 from ratcli.task import Task
+
+_Sample = TypeVar("_Sample", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -167,15 +172,14 @@ class Model:
     ) -> _PreparedPlane:
         """Map a plane to the network's values and find its regions, unless they are given."""
         task = self.settings.task
-        hidden = padding | ~np.isfinite(values).all(0)
-        # The network sees the window's low end where nothing was measured.
-        normal = task.normalise(np.where(hidden, np.float32(task.window[0]), values))
+        hidden = not_measured(values, padding)
+        normal = seen_by_network(task, values, hidden)
         began = time.perf_counter()
         regions = given or self._partitioner.partition(normal)
         seconds = time.perf_counter() - began
-        labels = regions.labels.repeat(task.scale, 0).repeat(task.scale, 1)
+        labels = _enlarged(regions.labels, task.scale)
         kept = hidden | task.outside(values)
-        return _PreparedPlane(values, kept, normal, labels, regions.count, seconds)
+        return _PreparedPlane(values, hidden, kept, normal, labels, regions.count, seconds)
 
     def _native(self, plane: _PreparedPlane, restored: FloatArray) -> FloatArray:
         """Keep what the weights ask for, blend, map back, and put back what may not change."""
@@ -189,7 +193,7 @@ class Model:
             restored = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
         native = task.denormalise(restored)
         if task.scale != 1:
-            return native
+            return _with_holes(plane, native, task.scale)
         return np.where(plane.kept, plane.values, native).astype(np.float32)
 
     def _uncertainty(
@@ -201,7 +205,8 @@ class Model:
             return None
         whole = self._calibration.uncertainty(task, variances[index], samples.means[index])
         deviation: FloatArray = (self.settings.strength * whole).astype(np.float32)
-        return deviation if task.scale != 1 else np.where(plane.kept, np.float32(0), deviation)
+        kept = plane.kept if task.scale == 1 else _enlarged(plane.hidden, task.scale)
+        return np.where(kept, np.float32(0), deviation)
 
 
 def load_partitioner(settings: RestoreSettings) -> Partitioner:
@@ -225,6 +230,7 @@ class _PreparedPlane:
 
     Attributes:
         values: `(C, H, W)` in the task's first unit.
+        hidden: `(H, W)`, true where there is no measurement.
         kept: `(C, H, W)`, true where the result is the input.
         normal: `(C, H, W)`, as the network sees it.
         labels: `(s*H, s*W)`.
@@ -233,11 +239,24 @@ class _PreparedPlane:
     """
 
     values: FloatArray
+    hidden: BoolArray
     kept: BoolArray
     normal: FloatArray
     labels: LabelArray
     regions: int
     partition_seconds: float
+
+
+def _with_holes(plane: _PreparedPlane, restored: FloatArray, scale: int) -> FloatArray:
+    """Put back what was not measured, enlarged by repeating its pixels."""
+    if not plane.hidden.any():
+        return restored
+    return np.where(_enlarged(plane.hidden, scale), _enlarged(plane.values, scale), restored)
+
+
+def _enlarged(pixels: npt.NDArray[_Sample], scale: int) -> npt.NDArray[_Sample]:
+    """Repeat the pixels of `(..., H, W)`."""
+    return pixels.repeat(scale, -2).repeat(scale, -1)
 
 
 def _entry_of(task: Task, name: str) -> WeightsEntry:

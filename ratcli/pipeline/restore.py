@@ -220,7 +220,8 @@ class _Target:
             output = np.where(values == before * self._factor, before, output)
             self._count_change(before, output, part.pane.written(part.padding))
             if self._outputs.residual is not None:
-                residual = np.where(np.isfinite(before), before - output, 0).astype(np.float32)
+                residual = np.zeros_like(before, np.float32)
+                np.subtract(before, output, out=residual, where=np.isfinite(before))
                 self._outputs.residual.write(part.plane, residual, box)
         self._outputs.restored.write(part.plane, output, box)
         if self._outputs.uncertainty is not None:
@@ -233,7 +234,7 @@ class _Target:
 
     def _count_change(self, before: FloatArray, output: FloatArray, padding: BoolArray) -> None:
         seen = ~(padding | self._task.outside(before * self._factor))
-        change = (output - before)[seen].astype(np.float64)
+        change = (output[seen] - before[seen]).astype(np.float64)
         self._pixels += change.size
         self._sum += float(change.sum())
         self._squares += float((change**2).sum())

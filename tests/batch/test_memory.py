@@ -52,7 +52,8 @@ def test_more_memory_gives_larger_panes_up_to_whole_planes() -> None:
 
 def test_small_planes_go_together_where_there_is_room() -> None:
     assert fit(1.4, SLICE) == Portion(0, 1)
-    assert fit(2, SLICE) == Portion(0, 3)
+    assert fit(2, SLICE) == Portion(0, 2)
+    assert fit(2.1, SLICE) == Portion(0, 3)
     assert fit(64, SLICE) == Portion(0, 8)
 
 

@@ -166,3 +166,17 @@ def test_changed_weights_are_refused(load: Load, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="SHA-256"):
         Model.load(RestoreSettings(task=get_task("ct-denoise"), weights=("small",)))
+
+
+def test_a_hole_does_not_show_in_the_pixels_around_it(load: Load) -> None:
+    whole = MemoryScan(np.full((1, 1, 48, 40), 40, np.float32))
+    run(load(identity=False, partition="superpixel-coarse"), whole)
+    holed = MemoryScan(whole.values.copy())
+    holed.values[0, 0, 10, 10] = np.nan
+    holed.values[0, 0, 20:32, 12:24] = np.inf
+    summary = run(load(identity=False, partition="superpixel-coarse"), holed)
+    measured = np.isfinite(holed.values)
+    assert np.array_equal(holed.written[~measured], holed.values[~measured], equal_nan=True)
+    assert np.allclose(holed.written[measured], whole.written[measured], atol=0.05)
+    changed = holed.written[measured] - holed.values[measured]
+    assert summary.mean_change == pytest.approx(float(changed.mean()), rel=1e-3)
