@@ -25,7 +25,13 @@ from ratcli.formats.tiff.metadata import (
     floating_description,
     history,
 )
-from ratcli.formats.tiff.pages import IMAGEJ_COUNTS, IMAGEJ_DATA, imagej_facts, raw_value
+from ratcli.formats.tiff.pages import (
+    IMAGEJ_COUNTS,
+    IMAGEJ_DATA,
+    imagej_facts,
+    raw_value,
+    segment_bytes,
+)
 from ratcli.formats.tiff.reader import TiffReader
 from ratcli.formats.tiff.samples import MAX_SAMPLE_VALUE, PALETTE, YCBCR, Samples, of_uncertainty
 from ratcli.scan import Derivation
@@ -164,9 +170,11 @@ class DerivedTags:
         """Append the tiles or strips of a page as they are; return its directory."""
         where = {273, 279, 324, 325, 330} | _POINTER_TAGS
         tags = {code: self._raw(page, code) for code in _codes(page) if code not in where}
+        if self._reader.pages.kind == "ome" and page is self._reader.pages.head and 270 in tags:
+            tags[270] = self.encoder.text(self._description(page))
         offsets, counts = [], []
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-            data = _read(page, int(offset), int(count))
+            data = segment_bytes(page, int(offset), int(count))
             offsets.append(file.tell() if data else 0)
             counts.append(len(data))
             file.write(data)
@@ -251,14 +259,18 @@ class DerivedTags:
             296: self.encoder.numbers(SHORT, resolution.unit),
         }
 
+    def _description(self, page: Any) -> bytes:
+        """Return a page's ImageDescription for the grid and the type that are written."""
+        kind, info = self._reader.pages.kind, self._reader.info
+        before, size = raw_value(page, 270).rstrip(b"\0"), (info.height, info.width)
+        description = finer_description(kind, before, self._derivation.scale, size)
+        if self.written is self._reader.samples:
+            return description
+        return floating_description(kind, description)
+
     def _descriptions(self, page: Any) -> dict[int, Tag]:
-        pages, info, text = self._reader.pages, self._reader.info, self.encoder.text
-        size = (info.height, info.width)
-        description = finer_description(
-            pages.kind, raw_value(page, 270).rstrip(b"\0"), self._derivation.scale, size
-        )
-        if self.written is not self._reader.samples:
-            description = floating_description(pages.kind, description)
+        pages, text = self._reader.pages, self.encoder.text
+        description = self._description(page)
         if pages.kind == "shaped" and (
             self._reader.samples.palette is not None
             or self.written.extras != self._reader.samples.extras
@@ -285,13 +297,3 @@ def _count(samples: Samples) -> int:
 
 def _is_usual(length: int) -> bool:
     return 16 <= length <= _LARGEST_TILE and length % 16 == 0
-
-
-def _read(page: Any, offset: int, count: int) -> bytes:
-    handle = page.parent.filehandle
-    if count <= 0 or offset <= 0 or offset + count > int(handle.size):
-        return b""
-    with handle.lock:
-        handle.seek(offset)
-        data: bytes = handle.read(count)
-    return data

@@ -64,28 +64,31 @@ class Resolution:
         return cls(_per_centimetre(column_mm), _per_centimetre(row_mm), _CENTIMETRE)
 
 
-def spacing_of(kind: str, description: str, resolution: Resolution | None) -> Spacing:
+def spacing_of(
+    kind: str, description: str, resolution: Resolution | None, size: tuple[int, int]
+) -> Spacing:
     """Return the distance between planes, rows and columns in mm, None if it is unknown.
 
     Args:
         kind: `svs`, `ome`, `imagej` or `plain`.
-        description: the first page's ImageDescription.
-        resolution: its resolution tags.
+        description: the ImageDescription.
+        resolution: the resolution tags of the image.
+        size: its height and width, since an OME-XML may describe several.
     """
     if kind == "svs":
         mpp = _number(r"MPP\s*=\s*([-+.\deE]+)", description)
         return None, _milli(mpp), _milli(mpp)
     if kind == "ome":
-        return tuple(_ome_length(description, axis) for axis in "ZYX")  # type: ignore[return-value]
+        return tuple(_ome_length(description, axis, size) for axis in "ZYX")  # type: ignore[return-value]
     if kind == "imagej":
         return _imagej_spacing(description, resolution)
     return resolution.spacing_mm if resolution else (None, None, None)
 
 
-def significant_bits(kind: str, description: str) -> int | None:
+def significant_bits(kind: str, description: str, size: tuple[int, int]) -> int | None:
     """Return how many bits an OME-XML says that its samples fill, or None."""
-    pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", description) if kind == "ome" else None
-    told = _attribute(pixels.group(0), "SignificantBits") if pixels else None
+    pixels = _ome_pixels(description, size) if kind == "ome" else ""
+    told = _attribute(pixels, "SignificantBits")
     return int(told) if told and told.isascii() and told.isdigit() and len(told) < 4 else None
 
 
@@ -208,14 +211,20 @@ def _imagej_spacing(description: str, resolution: Resolution | None) -> Spacing:
     )
 
 
-def _ome_length(description: str, axis: str) -> float | None:
-    pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", description)
-    if pixels is None:
-        return None
-    length = _float(_attribute(pixels.group(0), f"PhysicalSize{axis}"))
-    unit = _attribute(pixels.group(0), f"PhysicalSize{axis}Unit") or "µm"
+def _ome_length(description: str, axis: str, size: tuple[int, int]) -> float | None:
+    pixels = _ome_pixels(description, size)
+    length = _float(_attribute(pixels, f"PhysicalSize{axis}"))
+    unit = _attribute(pixels, f"PhysicalSize{axis}Unit") or "µm"
     mm = _MM_PER_OME_UNIT.get(unit.replace("&#181;", "µ").replace("μ", "µ"))
     return length * mm if length and length > 0 and mm else None
+
+
+def _ome_pixels(description: str, size: tuple[int, int]) -> str:
+    """Return the Pixels element of an image of this height and width, or else the first."""
+    found = re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", description)
+    sizes = [(_attribute(each, "SizeY"), _attribute(each, "SizeX")) for each in found]
+    wanted = (str(size[0]), str(size[1]))
+    return found[sizes.index(wanted) if wanted in sizes else 0] if found else ""
 
 
 def _attribute(element: str, name: str) -> str | None:

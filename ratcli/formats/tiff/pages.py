@@ -14,6 +14,7 @@ from typing import Any, Literal
 import tifffile
 
 from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.tiff.main_page import REDUCED, likeness, main_page
 from ratcli.formats.tiff.metadata import Resolution, ome_names_other_files
 
 Kind = Literal["svs", "ome", "imagej", "shaped", "plain"]
@@ -23,7 +24,6 @@ IMAGEJ_COUNTS, IMAGEJ_DATA = 50838, 50839
 
 _MAX_PAGES = 20_000
 _MAX_DESCRIPTION = 64 << 20
-_REDUCED = 1  # bit of NewSubfileType
 
 # Its warnings quote tags; what matters is raised as a RatError instead.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -38,7 +38,8 @@ class TiffPages:
         kind: the software that wrote it, if that changes the meaning of tags.
         planes: a page for each plane, and the offset of its data from that page's.
         levels: smaller versions of the first plane.
-        others: pages of another size (a label, a thumbnail); copied as they are.
+        others: pages of another size (a label, a thumbnail, which may come first); copied as they
+            are.
         sequence: all pages but the levels, in the order of the file.
     """
 
@@ -55,13 +56,23 @@ class TiffPages:
         return self.planes[0][0]
 
     @property
+    def head(self) -> Any:
+        """The first page of the file, which may be a thumbnail."""
+        return self.sequence[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a plane."""
+        return int(self.first.imagelength), int(self.first.imagewidth)
+
+    @property
     def has_pyramid(self) -> bool:
         """Whether the file holds smaller versions of its planes."""
         return bool(self.levels) or bool(self.first.subifds)
 
     def description(self) -> bytes:
-        """Return the first ImageDescription as it is in the file."""
-        return raw_value(self.first, 270)
+        """Return the ImageDescription as it is in the file; that of an OME-TIFF is in its head."""
+        return raw_value(self.head if self.kind == "ome" else self.first, 270)
 
     def resolution(self) -> Resolution | None:
         """Return the resolution tags of the first plane, None if they are missing."""
@@ -118,6 +129,17 @@ def raw_value(page: Any, code: int) -> bytes:
     return data
 
 
+def segment_bytes(page: Any, offset: int, count: int) -> bytes:
+    """Return the stored bytes of a tile or strip; none if they lie outside the file."""
+    handle = page.parent.filehandle
+    if count <= 0 or offset <= 0 or offset + count > int(handle.size):
+        return b""
+    with handle.lock:
+        handle.seek(offset)
+        data: bytes = handle.read(count)
+    return data
+
+
 def imagej_facts(page: Any) -> tuple[bytes, tuple[int, ...], str]:
     """Return a page's metadata of ImageJ as they are in the file, byte counts and byte order."""
     order = str(page.parent.byteorder)
@@ -146,12 +168,13 @@ def _read_pages(file: Any) -> list[Any]:
 
 
 def _sort_pages(file: Any, pages: list[Any]) -> TiffPages:
-    first, kind = pages[0], _kind(pages[0])
-    _refuse_foreign(file, first, kind)
-    levels = _levels(first, pages[1:], kind)
+    kind = _kind(pages[0])
+    _refuse_foreign(file, pages[0], kind)
+    first = pages[0] if kind in ("svs", "imagej") else main_page(pages)
+    levels = _levels(first, pages[pages.index(first) + 1 :], kind)
     smaller = {page.offset for page in levels}  # the offset in the file identifies a page
     sequence = [page for page in pages if page.offset not in smaller]
-    own = [first, *(page for page in sequence[1:] if _is_plane(first, page, kind))]
+    own = [page for page in sequence if page is first or _is_plane(first, page, kind)]
     taken = {page.offset for page in own}
     others = [page for page in sequence if page.offset not in taken]
     planes = [(page, 0) for page in own]
@@ -191,28 +214,18 @@ def _refuse_foreign(file: Any, first: Any, kind: Kind) -> None:
 
 def _is_plane(first: Any, page: Any, kind: Kind) -> bool:
     """Return whether a page is another plane like the first."""
-    if kind == "svs" or page.subfiletype & _REDUCED:
+    if kind == "svs" or page.subfiletype & REDUCED:
         return False
-    return _likeness(page) == _likeness(first)
-
-
-def _likeness(page: Any) -> tuple[Any, ...]:
-    return (
-        page.imagelength,
-        page.imagewidth,
-        page.dtype,
-        page.bitspersample,
-        page.samplesperpixel,
-        page.photometric,
-    )
+    return likeness(page) == likeness(first)
 
 
 def _levels(first: Any, pages: list[Any], kind: Kind) -> list[Any]:
     """Return smaller versions of the first page: marked so, or tiled and of its proportions."""
     levels, last = [], first
     for page in pages:
-        is_marked = bool(page.subfiletype & _REDUCED) and kind != "svs"
+        is_marked = bool(page.subfiletype & REDUCED) and kind != "svs"
         is_smaller = page.is_tiled and first.is_tiled and page.imagewidth < last.imagewidth
+        is_smaller = is_smaller and kind != "ome"  # its levels are SubIFDs, others are images
         if (is_marked or is_smaller) and _same_proportions(first, page):
             levels.append(page)
             last = page

@@ -39,7 +39,7 @@ class TiffReader(ClosingReader):
             self.samples = describe_samples(
                 pages.first,
                 is_measured=is_measured,
-                significant_bits=significant_bits(pages.kind, text),
+                significant_bits=significant_bits(pages.kind, text, pages.size),
             )
             self._pixels = [
                 PagePixels(page, number, shift=shift, max_pixels=max_pixels)
@@ -91,7 +91,7 @@ class TiffReader(ClosingReader):
 
     def _spacing(self) -> Spacing:
         description = self.pages.description().decode("utf-8", "replace")
-        return spacing_of(self.pages.kind, description, self.pages.resolution())
+        return spacing_of(self.pages.kind, description, self.pages.resolution(), self.pages.size)
 
     def _details(self) -> dict[str, str]:
         pages, first = self.pages, self.pages.first

@@ -160,6 +160,7 @@ class TiffWriter(FinishingWriter):
             smaller = self._smaller_directories(0)
             is_thumbnail = pages.kind == "svs" and bool(pages.others)
             first = 2 if is_thumbnail and not directories[1].is_tiled else 1
+            first += pages.sequence.index(pages.first)
             directories[first:first] = smaller
         return directories
 

@@ -1,0 +1,80 @@
+"""The largest image in full resolution is the scan, wherever it stands in the file."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from ratcli.errors import UnreadableInputError
+from ratcli.formats import open_scan
+from tests.formats.tiff_scans import FINER, colours, convert, enlarge
+
+LARGE = colours((96, 128, 3))
+SMALL = colours((24, 32, 3))
+
+
+def save(path, *images, **options):
+    """Write images one after another: `(pixels, NewSubfileType)`."""
+    with tifffile.TiffWriter(path, **options) as file:
+        for image, kind in images:
+            file.write(image, subfiletype=kind, photometric="rgb", metadata=None)
+    return path
+
+
+def assert_large_is_restored(path, target):
+    with open_scan(path) as reader:
+        assert (reader.info.planes, reader.info.height, reader.info.width) == (1, 96, 128)
+        np.testing.assert_allclose(reader.read(0) * 255, np.moveaxis(LARGE, -1, 0), atol=1e-3)
+    with open_scan(convert(path, target, enlarge, FINER)) as reader:
+        assert (reader.info.planes, reader.info.height, reader.info.width) == (1, 384, 512)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_small_image_that_comes_first_is_not_the_scan(tmp_path, kind, byteorder):
+    path = save(tmp_path / "a.tif", (SMALL, kind), (LARGE, 0), byteorder=byteorder)
+    assert_large_is_restored(path, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        np.testing.assert_array_equal(file.pages[0].asarray(), SMALL)
+
+
+def test_a_reduced_image_is_not_the_scan_even_if_it_is_the_largest(tmp_path):
+    path = save(tmp_path / "a.tif", (colours((200, 200, 3)), 1), (LARGE, 0))
+    assert_large_is_restored(path, tmp_path / "b.tif")
+
+
+def test_the_largest_series_of_an_ome_tiff_is_the_scan(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for image, size in ((SMALL, 4.0), (LARGE, 0.5)):
+            facts = {"axes": "YXS", "PhysicalSizeX": size, "PhysicalSizeY": size}
+            file.write(image, photometric="rgb", metadata=facts)
+    assert_large_is_restored(path, tmp_path / "b.ome.tif")
+    with open_scan(path) as reader:
+        assert reader.info.spacing_mm[1:] == pytest.approx((5e-4, 5e-4))
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        assert [series.shape for series in file.series] == [(24, 32, 3), (384, 512, 3)]
+        assert 'PhysicalSizeX="0.125"' in file.ome_metadata
+        assert 'PhysicalSizeX="4.0"' in file.ome_metadata
+
+
+def test_a_slide_behind_its_overview_keeps_its_levels(tmp_path):
+    path = tmp_path / "a.tif"  # the order of a Leica SCN
+    with tifffile.TiffWriter(path) as file:
+        for image in (SMALL, LARGE, LARGE[::2, ::2]):
+            file.write(image, tile=(16, 16), photometric="rgb", metadata=None)
+    assert_large_is_restored(path, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert file.pages[0].shape == (24, 32, 3)
+        assert [page.shape[:2] for page in file.pages[1:]] == [(384, 512), (192, 256)]
+
+
+def test_several_images_of_one_rank_are_asked_for(tmp_path):
+    path = save(tmp_path / "a.tif", (LARGE, 0), (LARGE.swapaxes(0, 1), 0))
+    with pytest.raises(UnreadableInputError, match="several images of the same number of pixels"):
+        open_scan(path)
+
+
+def test_pages_of_one_kind_are_the_planes_of_one_scan(tmp_path):
+    path = save(tmp_path / "a.tif", (SMALL, 0), (LARGE, 0), (LARGE[::-1], 0))
+    with open_scan(path) as reader:
+        assert reader.info.planes == 2
