@@ -54,7 +54,6 @@ class Attempt:
         self._scan = scan
         self._digest = digest
         self._error: Exception | None = None
-        self._notices = job.notices(scan.reader.info)
         self._started = time.monotonic()
         self._held = ExitStack()
         self._held.callback(scan.close)
@@ -93,7 +92,7 @@ class Attempt:
     def finish(self) -> Outcome:
         """Give the output its final name and return what became of the job."""
         if self._error is not None:
-            return replace(failed(self.job, self._error), notices=self._notices)
+            return replace(failed(self.job, self._error), notices=self._notices())
         with self._held:
             outcome = self._commit()
         return replace(outcome, seconds=round(time.monotonic() - self._started, 3))
@@ -112,9 +111,13 @@ class Attempt:
             output=self.job.output_text,
             input_sha256=self._scan.digest,
             output_sha256=digest,
-            notices=self._notices,
+            notices=self._notices(),
             facts=self.output.facts,
         )
+
+    def _notices(self) -> tuple[str, ...]:
+        """Return what is unusual about the scan; some of it is seen only in the pixels."""
+        return self.job.notices(self.reader.info)
 
 
 def failed(job: Job, error: Exception) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from ratcli.formats.dicom.told_unit import refuse_modality_table, told_unit
 from ratcli.formats.dicom.values import ValueMap
 from ratcli.formats.source import ScanSource
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
+
+_BY_CHANCE = (
+    "the padding value is also a measured value: scattered pixels that have it are restored"
+)
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,17 @@ class DicomReader(ClosingReader):
         return self.planes[plane].values.to_values(stored)[None]
 
     def padding(self, plane: int) -> BoolArray:
-        """Return `(H, W)`, true where a pixel is padding and holds no measurement."""
+        """Return `(H, W)`, true where a pixel is padding and holds no measurement.
+
+        If pixels measure a padding value by chance, `info` gets a notice.
+        """
         layout, values = self.layout(plane), self.planes[plane].values
         if values.padding is None:
             return np.zeros((layout.rows, layout.columns), np.bool_)
-        return values.is_padding(layout.unpack(self.frame(plane).words[..., 0]))
+        stored = layout.unpack(self.frame(plane).words[..., 0])
+        if _BY_CHANCE not in self.info.notices and values.by_chance(stored) is not None:
+            self.info = replace(self.info, notices=(*self.info.notices, _BY_CHANCE))
+        return values.is_padding(stored)
 
     def frame(self, plane: int) -> Frame:
         """Return a plane's words as they stand in the file; the last ones are cached."""

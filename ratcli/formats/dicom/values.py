@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ratcli.formats.dicom.layout import PixelLayout, StoredArray
+from ratcli.formats.dicom.padding import measured_by_chance
 from ratcli.scan import BoolArray, FloatArray
 
 
@@ -29,7 +30,19 @@ class ValueMap:
         return (stored * self.slope + self.intercept).astype(np.float32)
 
     def is_padding(self, stored: StoredArray) -> BoolArray:
-        """Return true where a stored value is padding."""
+        """Return `(H, W)`, true where a pixel of a plane is padding.
+
+        Pixels that only measure a padding value by chance are none, see `measured_by_chance`.
+        """
+        padded = self._reads_as_padding(stored)
+        by_chance = self.by_chance(stored)
+        return padded if by_chance is None else padded & ~by_chance
+
+    def by_chance(self, stored: StoredArray) -> BoolArray | None:
+        """Return where pixels of a plane measure a padding value, or None if none do."""
+        return None if self.padding is None else measured_by_chance(stored, self.padding)
+
+    def _reads_as_padding(self, stored: StoredArray) -> BoolArray:
         if self.padding is None:
             return np.zeros(stored.shape, np.bool_)
         low, high = self.padding
@@ -51,7 +64,7 @@ class ValueMap:
         stored = np.clip(np.rint(steps), *limits).astype(np.int32)
         if self.padding is None:
             return stored
-        return _step_out(stored, self.is_padding(stored), self.padding, limits)
+        return _step_out(stored, self._reads_as_padding(stored), self.padding, limits)
 
 
 def requantise(
