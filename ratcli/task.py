@@ -88,9 +88,12 @@ class Task:
             raise UnsuitableInputError(
                 f"planes have {info.channels} channels, but {self.name} takes {self.channels}"
             )
-        if info.unit is not None and info.unit not in self.units:
+        converts = "SUV" in self.units and info.suv_factor is not None
+        if info.unit is not None and info.unit not in self.units and not converts:
+            problem = f"; {info.suv_problem}" if info.suv_problem else ""
             raise UnsuitableInputError(
-                f"values are in {info.unit}, but {self.name} takes {' or '.join(self.units)}"
+                f"values are in {info.unit}, but {self.name} takes "
+                f"{' or '.join(self.units)}{problem}"
             )
 
     def unit_factor(self, info: ScanInfo) -> float:

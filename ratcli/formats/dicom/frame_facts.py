@@ -40,6 +40,21 @@ def functional(dataset: Dataset, frame: int, keyword: str) -> Dataset:
     return found[0] if found else dataset
 
 
+def with_converted(dataset: Dataset) -> Dataset:
+    """Return a header with the elements that a legacy converted image keeps in its groups.
+
+    Source: PS3.3, C.7.6.16.2.25 and .26 (unassigned converted attributes).
+    """
+    shared = functional_items(dataset, 0, "UnassignedSharedConvertedAttributesSequence")
+    of_frame = functional_items(dataset, 0, "UnassignedPerFrameConvertedAttributesSequence")
+    if not shared and not of_frame:
+        return dataset
+    joined = Dataset()
+    for part in (*of_frame, *shared, dataset):
+        joined.update(part)
+    return joined
+
+
 def value_map(dataset: Dataset, frame: int, layout: PixelLayout) -> ValueMap | None:
     """Return what the stored values of a frame mean, or None if the slope is 0."""
     group = functional(dataset, frame, "PixelValueTransformationSequence")

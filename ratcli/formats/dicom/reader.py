@@ -136,6 +136,11 @@ class DicomReader(ClosingReader):
             hint = "Take it out of the series, and the other slices are restored without it."
             raise UnreadableInputError(str(error), hint=hint) from None
 
+    def _suv_factor(self) -> tuple[float | None, str]:
+        """Return the factor to SUV; a series has one dose and weight, those of its first file."""
+        headers = [source.file.dataset for source in self.sources]
+        return find_suv_factor(headers[0], headers)
+
     def _unit(self, modality: str) -> str | None:
         """Return the unit that the headers tell.
 
@@ -160,8 +165,7 @@ class DicomReader(ClosingReader):
             known_unit = "RGB" if layout.samples > 1 else self._unit(modality or "")
             spacing = places[0].spacing_mm or (None, None)
             details = describe(first.file, layout, [plane.values for plane in self.planes])
-            # One series has one dose, weight and start of the scan: those of its first file.
-            factor, problem = find_suv_factor(dataset) if modality == "PT" else (None, "")
+            factor, problem = self._suv_factor() if modality == "PT" else (None, "")
             if modality == "PT" and known_unit == "SUV":
                 factor, problem = 1.0, ""
             written = output_syntax(first.file.syntax)

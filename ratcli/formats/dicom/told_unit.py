@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.elements import code, items, number
-from ratcli.formats.dicom.frame_facts import functional, functional_items
+from ratcli.formats.dicom.frame_facts import functional, functional_items, with_converted
 
 _UNSPECIFIED = ("", "US", "UNSPECIFIED")
 _HOUNSFIELD = ("HU", "HU_MOD", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
@@ -70,9 +70,10 @@ def _ct_unit(dataset: Dataset, group: Dataset) -> str | None:
 
 def _pet_unit(dataset: Dataset, group: Dataset) -> str | None:
     """Return the unit of a classic PET image; of an enhanced one, that of its real-world map."""
-    units = code(dataset, "Units")
+    converted = with_converted(dataset)
+    units = code(converted, "Units")
     if units == "GML":
-        kind = code(dataset, "SUVType")
+        kind = code(converted, "SUVType")
         return "SUV" if kind in ("", "BW") else f"SUV by {_printable(kind)}"
     if units:
         return "Bq/ml" if units == "BQML" else _printable(units)
