@@ -10,6 +10,8 @@ import numpy as np
 from ratcli.errors import UnsuitableInputError
 from ratcli.scan import BoolArray, FloatArray, ScanInfo
 
+_SUV_HINT = "Give the factor from the values to SUV by body weight with --suv-factor."
+
 
 @dataclass(frozen=True)
 class Task:
@@ -93,7 +95,8 @@ class Task:
             problem = f"; {info.suv_problem}" if info.suv_problem else ""
             raise UnsuitableInputError(
                 f"values are in {info.unit}, but {self.name} takes "
-                f"{' or '.join(self.units)}{problem}"
+                f"{' or '.join(self.units)}{problem}",
+                hint=_SUV_HINT if "SUV" in self.units and info.modality == "PT" else "",
             )
 
     def unit_factor(self, info: ScanInfo) -> float:
@@ -106,7 +109,7 @@ class Task:
             return 1.0
         if info.suv_factor is None:
             problem = info.suv_problem or f"the file does not say how to convert to {self.units[0]}"
-            raise UnsuitableInputError(f"values are in {info.unit}, but {problem}")
+            raise UnsuitableInputError(f"values are in {info.unit}, but {problem}", hint=_SUV_HINT)
         return info.suv_factor
 
     def check_values(self, values: FloatArray) -> None:
@@ -122,15 +125,17 @@ class Task:
         if finite.size == 0:
             raise UnsuitableInputError("the scan contains no finite value")
         lowest, highest = float(finite.min()), float(finite.max())
-        if highest > self.highest:
+        if highest > self.highest and self.channels > 1:
             raise UnsuitableInputError(
                 f"values reach {highest:g}, but {self.units[0]} reaches {self.window[1]:g}",
                 hint="Divide the values by their full scale, so that white is 1.",
             )
         least, most, span = self.plausible
-        if not (least <= lowest <= most and highest - lowest >= span):
+        in_range = least <= lowest <= most and highest <= self.highest
+        if not (in_range and highest - lowest >= span):
             raise UnsuitableInputError(
                 f"values from {lowest:g} to {highest:g} do not look like {self.units[0]}, "
                 f"and the file does not contain its unit",
-                hint=f"If they are in {self.units[0]}, give --unit {self.units[0]}.",
+                hint=f"If they are in {self.units[0]}, give --unit {self.units[0]}."
+                + (" If they are in Bq/ml, give --suv-factor." if "SUV" in self.units else ""),
             )

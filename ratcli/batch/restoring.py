@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.formats.regions import open_regions
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.pipeline import Outputs, RestoreSettings, RestoreSummary, check, restore_scan
+from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import Derivation, ScanInfo, ScanReader
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class RestoreWork:
     Attributes:
         settings: of the restoration.
         unit: unit of the values if the file does not say, or None.
+        suv_factor: factor to SUV that replaces that of the header, or None.
+        any_values: whether a scan is accepted that lies outside the task's window.
         regions: a region map to use instead of computing one, or None.
         max_pixels: most pixels to decode at once.
         cache: folder of partitions that were computed before, or None.
@@ -47,6 +50,8 @@ class RestoreWork:
 
     settings: RestoreSettings
     unit: str | None = None
+    suv_factor: float | None = None
+    any_values: bool = False
     regions: Path | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     cache: Path | None = None
@@ -55,9 +60,16 @@ class RestoreWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the task is not for; see `Work.open`."""
-        reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
+        reader = open_scan(
+            job.source,
+            max_pixels=self.max_pixels,
+            assume_unit=self.unit,
+            suv_factor=self.suv_factor,
+        )
         try:
             check(self.settings.task, reader)
+            if not self.any_values:
+                refuse_outside_window(self.settings.task, reader)
             if self.jpeg_quality is not None:
                 check_jpeg(reader)
         except BaseException:
@@ -130,6 +142,9 @@ class RestoreWorker:
         def begin(
             path: Path, derivation: Derivation, jpeg_quality: int | None = None
         ) -> WriteBehind:
+            if self._work.suv_factor is not None:
+                factor = f"suv_factor={self._work.suv_factor!r}"
+                derivation = replace(derivation, settings=(*derivation.settings, factor))
             writer = write_behind(
                 reader, path, derivation, overwrite=job.overwrite, jpeg_quality=jpeg_quality
             )

@@ -40,6 +40,7 @@ class SegmentWork:
             fits the scan.
         kind: format of the region maps; None for the scan's own.
         unit: unit of the values if the file does not say, or None.
+        suv_factor: factor to SUV that replaces that of the header, or None.
         device: where a network runs.
         threads: CPU threads; 0 for all.
         cache: folder of partitions that were computed before, or None.
@@ -53,6 +54,7 @@ class SegmentWork:
     task: str | None = None
     kind: str | None = None
     unit: str | None = None
+    suv_factor: float | None = None
     device: str = "auto"
     threads: int = 0
     cache: Path | None = None
@@ -63,7 +65,12 @@ class SegmentWork:
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that no task is for; see `Work.open`."""
-        reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
+        reader = open_scan(
+            job.source,
+            max_pixels=self.max_pixels,
+            assume_unit=self.unit,
+            suv_factor=self.suv_factor,
+        )
         try:
             check(self.task_of(reader), reader)
         except BaseException:

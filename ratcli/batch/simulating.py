@@ -19,6 +19,7 @@ from ratcli.formats import open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.physics import Degradation, prepare
 from ratcli.pipeline import check
+from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import Derivation, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 
@@ -37,6 +38,8 @@ class SimulateWork:
         task: the task that restores such scans.
         degradation: how much.
         unit: unit of the values if the file does not say, or None.
+        suv_factor: factor to SUV that replaces that of the header, or None.
+        any_values: whether a scan is accepted that lies outside the task's window.
         spacing_mm: pixel pitch if the file does not say, or None.
         max_pixels: most pixels to decode at once.
         threads: of each process; 0 for all.
@@ -45,15 +48,24 @@ class SimulateWork:
     task: Task
     degradation: Degradation
     unit: str | None = None
+    suv_factor: float | None = None
+    any_values: bool = False
     spacing_mm: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     threads: int = 0
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that cannot be degraded; see `Work.open`."""
-        reader = open_scan(job.source, max_pixels=self.max_pixels, assume_unit=self.unit)
+        reader = open_scan(
+            job.source,
+            max_pixels=self.max_pixels,
+            assume_unit=self.unit,
+            suv_factor=self.suv_factor,
+        )
         try:
             check(self.task, reader)
+            if not self.any_values:
+                refuse_outside_window(self.task, reader)
             self.pitch_mm(reader.info)
             if self.task.scale > 1 and reader.info.format != "tiff":
                 raise UnsuitableInputError(

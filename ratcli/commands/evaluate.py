@@ -87,10 +87,6 @@ class EvaluateOptions(ScanOptions, RunOptions):
         group=MEASURE,
         changes_pixels=True,
     )
-    suv_factor: float | None = option(
-        None, "Factor from Bq/ml to SUV. Without it, rat computes it from the header.",
-        least=0, metavar="F", group=MEASURE, changes_pixels=True,
-    )  # fmt: skip
     patient: Literal["scan", "folder", "header"] = option(
         "scan",
         "What counts as one patient in means and intervals over several scans: a scan, a folder, "

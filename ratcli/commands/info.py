@@ -111,7 +111,10 @@ def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: L
     damage: RatError | None = None
     try:
         with open_scan(
-            found.source, max_pixels=options.max_pixels, assume_unit=options.unit
+            found.source,
+            max_pixels=options.max_pixels,
+            assume_unit=options.unit,
+            suv_factor=options.suv_factor,
         ) as reader:
             left_out = (file.reason for file in found.source.left_out)
             notices = (*found.source.notices, *left_out, *reader.info.notices)

@@ -118,6 +118,8 @@ def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> 
     work = RestoreWork(
         settings=settings,
         unit=options.unit,
+        suv_factor=options.suv_factor,
+        any_values=options.any_values,
         regions=_absolute(options.regions),
         max_pixels=options.max_pixels,
         cache=_absolute(options.cache),

@@ -11,6 +11,7 @@ from ratcli.commands.scans import (
     CACHE_HELP,
     DEVICE_HELP,
     PARTITION_HELP,
+    SCANS,
     SPEED,
     THREADS_HELP,
     BatchOptions,
@@ -37,6 +38,12 @@ class RestoreOptions(ScanOptions, BatchOptions):
         f"What to do: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
+    any_values: bool = option(
+        False,
+        "Accept a scan of which nearly all lies outside the values that the task changes.",
+        group=SCANS,
+        changes_pixels=True,
+    )
     strength: float = option(
         RestoreSettings.strength,
         "How much of the restoration to apply, from 0 (unchanged) to 1 (full).",

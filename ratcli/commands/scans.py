@@ -55,6 +55,14 @@ class ScanOptions:
         group=SCANS,
         changes_pixels=True,
     )
+    suv_factor: float | None = option(
+        None,
+        "PET: factor from the values (Bq/ml) to SUV. Without it, rat computes it from the header.",
+        least=1e-12,
+        metavar="F",
+        group=SCANS,
+        changes_pixels=True,
+    )
     max_pixels: int = option(
         DEFAULT_MAX_PIXELS,
         "Refuse planes with more pixels than this.",

@@ -187,6 +187,7 @@ def _prepare(
         task=options.task,
         kind=options.format,
         unit=options.unit,
+        suv_factor=options.suv_factor,
         device=options.device,
         threads=options.threads or threads_each(options.jobs),
         cache=options.cache.absolute() if options.cache else None,

@@ -13,6 +13,7 @@ from ratcli.commands.batches import finish, header_of, planned, timed
 from ratcli.commands.listening import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
+    SCANS,
     SPEED,
     THREADS_HELP,
     BatchOptions,
@@ -40,6 +41,12 @@ class SimulateOptions(ScanOptions, BatchOptions):
         f"Task for which inputs are simulated: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
+    any_values: bool = option(
+        False,
+        "Accept a scan of which nearly all lies outside the values that the task changes.",
+        group=SCANS,
+        changes_pixels=True,
+    )
     dose: float = option(
         0.25,
         "CT and PET: fraction of the dose or of the counts that is kept.",
@@ -144,6 +151,8 @@ def _prepare(
             counts=options.counts,
         ),
         unit=options.unit,
+        suv_factor=options.suv_factor,
+        any_values=options.any_values,
         spacing_mm=options.spacing,
         max_pixels=options.max_pixels,
         threads=options.threads or threads_each(options.jobs),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
+from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import Box, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 
@@ -112,6 +113,7 @@ def suitability(task: Task, reader: ScanReader) -> Suitability:
         if info.unit is None:
             _check_middle(task, reader)
         conversion = _conversion(task, reader)
+        refuse_outside_window(task, reader)
     except UnsuitableInputError as error:
         return Suitability(task.name, False, f"{error}. {error.hint}".strip(" ."))
     planes = "1 plane" if info.planes == 1 else f"{info.planes} planes"

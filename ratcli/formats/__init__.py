@@ -6,6 +6,7 @@ A format is a module with three functions (`FormatModule`) and one line in `FORM
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ratcli.errors import UnreadableInputError, UsageError
@@ -33,11 +34,15 @@ __all__ = [
 ]
 
 
+_NOT_ACTIVITY = ("HU", "SUV", "RGB")
+
+
 def open_scan(
     source: ScanSource | Path,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     assume_unit: str | None = None,
+    suv_factor: float | None = None,
 ) -> ScanReader:
     """Open a scan; headers are read, pixels are not.
 
@@ -45,6 +50,8 @@ def open_scan(
         source: what `find_scans` gave, or the path of a scan.
         max_pixels: most pixels to decode at once.
         assume_unit: unit of the values if the file does not say.
+        suv_factor: SUV for each unit of a PET scan, which replaces that of the header; a scan
+            without a unit is taken as Bq/ml.
 
     Raises:
         InputNotFoundError: no such file, or no scan in the folder.
@@ -55,7 +62,13 @@ def open_scan(
     if source.problem:
         raise UnreadableInputError(source.problem)
     module = format_module(source.format)
-    return module.open_scan(source, max_pixels=max_pixels, assume_unit=assume_unit)
+    reader = module.open_scan(source, max_pixels=max_pixels, assume_unit=assume_unit)
+    info = reader.info
+    if suv_factor is not None and info.modality in (None, "PT") and info.unit not in _NOT_ACTIVITY:
+        reader.info = replace(  # type: ignore[misc]
+            info, unit=info.unit or "Bq/ml", suv_factor=suv_factor, suv_problem=""
+        )
+    return reader
 
 
 def create_scan(

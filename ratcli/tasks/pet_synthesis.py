@@ -18,4 +18,6 @@ PET_SYNTHESIS = Task(
     weights="pet-synthesis",
     method="denoise",
     label="RAT standard dose",
+    # Bladders and kidneys reach a few hundred; activities in Bq/ml begin at about a thousand.
+    highest=500.0,
 )

@@ -136,8 +136,10 @@ def test_a_series_made_anew_falls_back_to_the_acquisition() -> None:
     ("changes", "problem"),
     [
         ({"PatientWeight": "0"}, "the header has no patient weight"),
-        ({"DecayCorrection": "NONE"}, "does not say to which time decay was corrected"),
-        ({"CorrectedImage": ["ATTN"]}, "attenuation or decay was not corrected"),
+        ({"DecayCorrection": "NONE"}, "the header says that decay was not corrected"),
+        ({"CorrectedImage": ["ATTN"]}, "the header says that decay was not corrected"),
+        ({"CorrectedImage": ["DECY"]}, "the header says that attenuation was not corrected"),
+        ({"DecayCorrection": ""}, "does not say to which time decay was corrected"),
         ({"Units": "PROPCPS"}, "does not say that the values are in Bq/ml"),
         ({"RadiopharmaceuticalInformationSequence": []}, "the header has no injected dose"),
         ({"SeriesTime": "", "AcquisitionTime": ""}, "the header has no start time of the scan"),

@@ -1,0 +1,53 @@
+"""Refuses a scan of which nearly all lies outside the task's window, so that nothing would change.
+
+Such values are in another unit than the file or the user says, as counts taken for SUV.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ratcli.errors import UnsuitableInputError
+from ratcli.scan import FloatArray, ScanReader
+from ratcli.task import Task
+
+MOST_OUTSIDE = 0.95
+"""Share of the object outside the window from which on a scan is refused."""
+
+
+def refuse_outside_window(task: Task, reader: ScanReader) -> None:
+    """Refuse a gray scan if nearly all of the object in its middle plane lies outside the window.
+
+    Raises:
+        UnsuitableInputError: nothing of it would be restored.
+        UnreadableInputError: pixel data are damaged.
+    """
+    info = reader.info
+    if info.channels > 1:
+        return
+    plane = info.planes // 2
+    measured = reader.read(plane)[:, ~reader.padding(plane)]
+    values = measured[np.isfinite(measured)] * np.float32(task.unit_factor(info))
+    object_values = _object(values)
+    if object_values.size == 0:
+        return
+    outside = float(task.outside(object_values).mean())
+    if outside > MOST_OUTSIDE:
+        low, high = task.window
+        hint = "Check the unit; --any-values accepts the scan as it is."
+        if "SUV" in task.units:
+            hint = f"If they are no SUV, give --suv-factor. {hint}"
+        raise UnsuitableInputError(
+            f"{outside:.0%} of the object lies outside {low:g} to {high:g} {task.units[0]}, the "
+            f"values that {task.name} changes, so nothing would be restored",
+            hint=hint,
+        )
+
+
+def _object(values: FloatArray) -> FloatArray:
+    """Return the brighter part: values above the middle between air and the brightest tissue."""
+    if values.size == 0:
+        return values
+    dark, bright = np.percentile(values, (1, 99))
+    bright_part: FloatArray = values[values >= (dark + bright) / 2]
+    return bright_part
