@@ -57,11 +57,11 @@ def write_nifti(path: Path, planes: np.ndarray) -> None:
 def write_series(folder: Path, planes: np.ndarray, patient: str, first_mm: float = 0.0) -> None:
     """Write CT slices 3 mm apart; their file names tell nothing of their order."""
     folder.mkdir(parents=True, exist_ok=True)
-    series = generate_uid()
+    series, study = generate_uid(), generate_uid()
     for number, plane in enumerate(planes):
         ds = Dataset()
         ds.SOPClassUID, ds.SOPInstanceUID = CT, generate_uid()
-        ds.SeriesInstanceUID, ds.StudyInstanceUID = series, generate_uid()
+        ds.SeriesInstanceUID, ds.StudyInstanceUID = series, study
         ds.Modality, ds.PatientID, ds.PatientName = "CT", patient, "Doe^Jane"
         ds.PixelSpacing, ds.SliceThickness = ["2", "2"], "3"
         ds.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]

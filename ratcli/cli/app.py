@@ -92,24 +92,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `rat`; None for those of this process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    code = 0
+    code: object = 0
     try:
         with guarded_streams():
             try:
-                code = _run(words)
+                code = typer.main.get_command(app).main(
+                    words, prog_name="rat", standalone_mode=False
+                )
+                if code == INTERRUPTED:
+                    raise KeyboardInterrupt
             except (Exception, KeyboardInterrupt) as error:
                 if "--debug" in words:
                     traceback.print_exc()
                 code = _report(error)
     except OutputError as error:
         code = code or _report(error)
-    return code
-
-
-def _run(words: list[str]) -> int:
-    code = typer.main.get_command(app).main(words, prog_name="rat", standalone_mode=False)
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

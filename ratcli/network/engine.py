@@ -14,7 +14,7 @@ from ratcli.errors import DeviceError
 from ratcli.network.checkpoint import load_network
 from ratcli.network.device import choose_device, multiply_exactly
 from ratcli.network.fold import GatedConvolution, GatedTail, NormedMLP
-from ratcli.network.frame import Frame
+from ratcli.network.frame import ReflectedFrame
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.registry import WeightsEntry
 from ratcli.network.settings import EngineSettings
@@ -83,7 +83,7 @@ class Engine:
             DeviceError: too little memory, even for the smallest tile.
         """
         (_, height, width), settings = planes[0].shape, self._network.settings
-        frame = Frame(height, width, settings.scale, settings.multiple)
+        frame = ReflectedFrame(height, width, settings.scale, settings.multiple)
         extended = [frame.extended(np.asarray(plane, np.float32)) for plane in planes]
         images = torch.from_numpy(np.stack(extended))
         regions = torch.from_numpy(np.stack([frame.extended_labels(each) for each in labels]))

@@ -25,7 +25,7 @@ _IndexArray = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Frame:
+class ReflectedFrame:
     """How planes of one shape are extended.
 
     Attributes:

@@ -8,7 +8,7 @@ import torch
 from networks import SMALL, network, published_network
 
 from ratcli.network.engine import Engine, load_engine
-from ratcli.network.frame import FRAME_PX, Frame
+from ratcli.network.frame import FRAME_PX, ReflectedFrame
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.registry import find_weights
 from ratcli.network.settings import EngineSettings
@@ -21,7 +21,7 @@ CPU = EngineSettings(device="cpu", threads=1)
 def test_extended_planes_suit_the_network_and_are_cut_back(
     shape: tuple[int, int], scale: int
 ) -> None:
-    frame = Frame(*shape, scale, SMALL.multiple)
+    frame = ReflectedFrame(*shape, scale, SMALL.multiple)
     plane = np.arange(np.prod(shape), dtype=np.float32).reshape(1, *shape)
     fine = plane.repeat(scale, 1).repeat(scale, 2)
     extended = frame.extended(plane)
@@ -34,7 +34,7 @@ def test_extended_planes_suit_the_network_and_are_cut_back(
 
 def test_planes_are_reflected_on_all_sides() -> None:
     plane = np.arange(48.0, dtype=np.float32)[None, :, None].repeat(48, 2)
-    rows = Frame(48, 48, 1, 16).extended(plane)[0, :, 0]
+    rows = ReflectedFrame(48, 48, 1, 16).extended(plane)[0, :, 0]
     assert list(rows[: FRAME_PX + 2]) == [8, 7, 6, 5, 4, 3, 2, 1, 0, 1]
     assert list(rows[FRAME_PX + 46 :][:4]) == [46, 47, 46, 45]
 
@@ -46,7 +46,7 @@ def test_the_engine_restores_the_extended_plane(tile: int) -> None:
     rng = np.random.default_rng(2)
     plane = rng.normal(size=(1, 40, 56)).astype(np.float32)
     labels = rng.integers(0, 3, (40, 56)).astype(np.int32)
-    frame = Frame(40, 56, 1, SMALL.multiple)
+    frame = ReflectedFrame(40, 56, 1, SMALL.multiple)
     given = torch.from_numpy(frame.extended(plane)[None])
     expected = inner(given, torch.from_numpy(frame.extended_labels(labels)[None]))[0].numpy()
     (restored,) = engine.restore([plane], [labels])

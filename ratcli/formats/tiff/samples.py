@@ -192,11 +192,7 @@ def describe_samples(
     """
     photometric = _photometric(page)
     dtype = _check_type(page, is_palette=photometric == PALETTE and not is_measured)
-    if photometric in _OTHER_COLOURS or photometric not in (0, 1, 2, 3, 6):
-        found = _OTHER_COLOURS.get(photometric, f"colours of code {photometric}")
-        raise UnreadableInputError(f"the pixels are {found}, expected gray or RGB")
-    if photometric == YCBCR and int(page.compression) not in JPEG_COMPRESSIONS:
-        raise UnreadableInputError("YCbCr colours are read from JPEG compressed TIFF only")
+    _check_colours(page, photometric)
     channels = 3 if photometric in (RGB, YCBCR) else 1
     count = int(page.samplesperpixel)
     if count < channels or count > _MOST_SAMPLES or (channels == 1 and count > 2):
@@ -218,6 +214,14 @@ def describe_samples(
         peak=peaks[0] if is_colour else None,
         written_peak=peaks[1] if is_colour else None,
     )
+
+
+def _check_colours(page: Any, photometric: int) -> None:
+    if photometric in _OTHER_COLOURS or photometric not in (0, 1, 2, 3, 6):
+        found = _OTHER_COLOURS.get(photometric, f"colours of code {photometric}")
+        raise UnreadableInputError(f"the pixels are {found}, expected gray or RGB")
+    if photometric == YCBCR and int(page.compression) not in JPEG_COMPRESSIONS:
+        raise UnreadableInputError("YCbCr colours are read from JPEG compressed TIFF only")
 
 
 def _peaks(page: Any, bits: int, significant_bits: int | None) -> tuple[float, float]:
