@@ -5,6 +5,8 @@ Source: PS3.3, C.11.1.1.2 (rescale type), C.7.6.16.2.11 (real-world map), C.8.9.
 
 from __future__ import annotations
 
+import re
+
 from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError
@@ -12,7 +14,8 @@ from ratcli.formats.dicom.elements import code, items, number
 from ratcli.formats.dicom.frame_facts import functional, functional_items, with_converted
 
 _UNSPECIFIED = ("", "US", "UNSPECIFIED")
-_HOUNSFIELD = ("HU", "HU_MOD", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
+# Written out, the name occurs in several spellings: "Houndsfield Unit" is a real one.
+_HOUNSFIELD = re.compile(r"HU|HU_MOD|HOUN[A-Z]*FIELD( ?UNITS?)?")
 _MAPPED_UNITS = {
     "[HNSF'U]": "HU",
     "BQ/ML": "Bq/ml",
@@ -57,7 +60,7 @@ def refuse_modality_table(dataset: Dataset, name: str) -> None:
 
 def _ct_unit(dataset: Dataset, group: Dataset) -> str | None:
     kind = code(group, "RescaleType")
-    if kind not in (*_UNSPECIFIED, *_HOUNSFIELD):
+    if kind not in _UNSPECIFIED and not _HOUNSFIELD.fullmatch(kind):
         return _printable(kind)
     if kind in _UNSPECIFIED:
         mapped = _mapped_unit(dataset, group)

@@ -134,7 +134,10 @@ def test_a_told_unit_is_refused_by_name_even_if_the_user_says_otherwise(
         get_task(task).check(info)
 
 
-@pytest.mark.parametrize("kind", ["HU_MOD", "HU", "", None])
+@pytest.mark.parametrize(
+    "kind",
+    ["HU_MOD", "HU", "", None, "Hounsfield Units", "Houndsfield Unit", "HOUNSFIELD"],
+)
 def test_monoenergetic_images_are_in_hu(tmp_path: Path, kind: str | None) -> None:
     image_type = ["DERIVED", "PRIMARY", "AXIAL", "VMI"]
     dataset = dicom_dataset(ramp(), RescaleType=kind, ImageType=image_type)
