@@ -99,6 +99,10 @@ class Task:
                 hint=_SUV_HINT if "SUV" in self.units and info.modality == "PT" else "",
             )
 
+    def is_convertible(self, info: ScanInfo) -> bool:
+        """Return whether the values of a scan can be converted to the task's first unit."""
+        return info.unit in (None, self.units[0]) or info.suv_factor is not None
+
     def unit_factor(self, info: ScanInfo) -> float:
         """Return what a scan's values are multiplied by to be in the task's first unit.
 

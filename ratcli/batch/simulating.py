@@ -64,7 +64,8 @@ class SimulateWork:
         )
         try:
             check(self.task, reader)
-            if not self.any_values:
+            # Counts are thinned in activity, too; only what is known in SUV has a window.
+            if not self.any_values and self.task.is_convertible(reader.info):
                 refuse_outside_window(self.task, reader)
             self.pitch_mm(reader.info)
             if self.task.scale > 1 and reader.info.format != "tiff":
