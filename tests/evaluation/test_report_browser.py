@@ -12,7 +12,7 @@ from test_report import _scans
 
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
-from ratcli.evaluation.patients import over_patients
+from ratcli.evaluation.patients import PatientFigures, over_patients
 from ratcli.evaluation.report import IndexEntry, PageFacts, render, render_index
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def test_the_index_opens_without_script_or_request(browser: Browser, tmp_path: P
     found = evaluate(Comparison(**_scans()), EvaluationSettings(shown=1))  # type: ignore[arg-type]
     (tmp_path / "a #1.html").write_text(render(found, PageFacts("a #1", "9.9")))
     index = tmp_path / "index.html"
-    over = over_patients([("a", found), ("b", found)])
+    over = PatientFigures(over_patients([("a", found), ("b", found)]), "scan")
     index.write_text(
         render_index([IndexEntry("a #1", "a #1.html", found)], PageFacts("Reports", "9.9"), over)
     )
