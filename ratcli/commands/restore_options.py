@@ -11,11 +11,10 @@ from ratcli.commands.scans import (
     CACHE_HELP,
     DEVICE_HELP,
     PARTITION_HELP,
-    SCANS,
     SPEED,
     THREADS_HELP,
     BatchOptions,
-    ScanOptions,
+    WindowOptions,
     partition_names,
     task_names,
 )
@@ -30,7 +29,7 @@ NETWORK = "Network and regions"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreOptions(ScanOptions, BatchOptions):
+class RestoreOptions(WindowOptions, BatchOptions):
     """How `rat restore` works; its fields are the options of the command line."""
 
     task: str | None = option(
@@ -38,12 +37,6 @@ class RestoreOptions(ScanOptions, BatchOptions):
         f"What to do: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
-    any_values: bool = option(
-        False,
-        "Accept a scan of which nearly all lies outside the values that the task changes.",
-        group=SCANS,
-        changes_pixels=True,
-    )
     strength: float = option(
         RestoreSettings.strength,
         "How much of the restoration to apply, from 0 (unchanged) to 1 (full).",

@@ -117,6 +117,18 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WindowOptions(ScanOptions):
+    """Scans for a task that changes the values of its window only."""
+
+    any_values: bool = option(
+        False,
+        "Accept a scan of which nearly all lies outside the values that the task changes.",
+        group=SCANS,
+        changes_pixels=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchOptions(RunOptions, OutputOptions):
     """Where outputs go, and how many scans are worked on."""
 

@@ -13,11 +13,10 @@ from ratcli.commands.batches import finish, header_of, planned, timed
 from ratcli.commands.listening import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
-    SCANS,
     SPEED,
     THREADS_HELP,
     BatchOptions,
-    ScanOptions,
+    WindowOptions,
     batch_settings,
     selection,
     task_names,
@@ -33,7 +32,7 @@ PHYSICS = "Physics"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulateOptions(ScanOptions, BatchOptions):
+class SimulateOptions(WindowOptions, BatchOptions):
     """How `rat simulate` works; its fields are the options of the command line."""
 
     task: str | None = option(
@@ -41,12 +40,6 @@ class SimulateOptions(ScanOptions, BatchOptions):
         f"Task for which inputs are simulated: {', '.join(TASKS)}.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
-    any_values: bool = option(
-        False,
-        "Accept a scan of which nearly all lies outside the values that the task changes.",
-        group=SCANS,
-        changes_pixels=True,
-    )
     dose: float = option(
         0.25,
         "CT and PET: fraction of the dose or of the counts that is kept.",
