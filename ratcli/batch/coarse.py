@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PlaneProgress
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.closing import FinishingWriter
 from ratcli.physics import Degrader
 from ratcli.scan import Box, Derivation, ScanInfo
 
@@ -21,7 +20,7 @@ _TILE = 256
 _MARGIN = 4
 
 
-class CoarseTiff:
+class CoarseTiff(FinishingWriter):
     """A TIFF in the making; a context manager, see `ScanWriter`.
 
     Args:
@@ -69,19 +68,13 @@ class CoarseTiff:
                 )
                 progress(plane + 1, info.planes)
 
-    def __enter__(self) -> Self:
-        return self
+    def finish(self) -> None:
+        """Give the file its name."""
+        self._file.commit()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._file.commit()
-        else:
-            self._file.discard()
+    def discard(self) -> None:
+        """Remove the file if it is unfinished."""
+        self._file.discard()
 
 
 def _tiles(reader: ReadAhead, degrade: Degrader, plane: int) -> Iterator[npt.NDArray[np.uint8]]:

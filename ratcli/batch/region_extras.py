@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ratcli.batch.closing import Closing
 from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
+from ratcli.formats.closing import FinishingWriter
 from ratcli.partition.display import soft_picture
 from ratcli.partition.overlay import draw_regions
 from ratcli.regions import LabelArray
@@ -18,7 +18,7 @@ from ratcli.scan import FloatArray, ScanInfo
 _COLUMNS = ("plane", "region", "pixels", "area_mm2", "mean", "standard_deviation", "unit")
 
 
-class Previews(Closing):
+class Previews(FinishingWriter):
     """Pictures of the regions: `<stem>_preview.png`, or a folder of them for a stack.
 
     Args:
@@ -50,15 +50,16 @@ class Previews(Closing):
         with output_errors(self._partial.final):
             place.write_bytes(imagecodecs.png_encode(drawn))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Give the pictures their final names; after an error, remove them."""
-        if error is None:
-            self._partial.commit()
-        else:
-            self._partial.discard()
+    def finish(self) -> None:
+        """Give the pictures their final names."""
+        self._partial.commit()
+
+    def discard(self) -> None:
+        """Remove unfinished pictures."""
+        self._partial.discard()
 
 
-class RegionStatistics(Closing):
+class RegionStatistics(FinishingWriter):
     """Area, mean and standard deviation of every region, as CSV.
 
     Args:
@@ -90,11 +91,12 @@ class RegionStatistics(Closing):
             figures = (f"{mean:.6g}", f"{deviation:.6g}", self._unit)
             self._rows.writerow((plane + 1, int(region) + 1, pixels, area, *figures))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Write the table; after an error, remove what there is of it."""
-        if error is None:
-            with output_errors(self._partial.final):
-                self._partial.path.write_text(self._text.getvalue(), encoding="utf-8")
-            self._partial.commit()
-        else:
-            self._partial.discard()
+    def finish(self) -> None:
+        """Write the table, and give it its name."""
+        with output_errors(self._partial.final):
+            self._partial.path.write_text(self._text.getvalue(), encoding="utf-8")
+        self._partial.commit()
+
+    def discard(self) -> None:
+        """Remove the table if it is unfinished."""
+        self._partial.discard()

@@ -12,9 +12,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
-from ratcli.formats.dicom.checked_numbers import correct_decimal_commas
 from ratcli.formats.dicom.codec import JPEG_LOSSY
-from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
+from ratcli.formats.dicom.elements import correct_decimal_commas, integer, items, numbers, text, uid
 from ratcli.formats.dicom.enhanced import (
     describe_frames,
     drop_original_only,
@@ -25,13 +24,15 @@ from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
 from ratcli.formats.dicom.identity import (
     derived_uid,
+    equipment_item,
     image_place,
     instance_uid,
+    method_codes,
     series_uid,
     sop_class,
+    source_item,
 )
 from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count
-from ratcli.formats.dicom.references import equipment_item, method_codes, source_item
 from ratcli.scan import Derivation
 
 _STALE = (

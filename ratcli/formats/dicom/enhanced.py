@@ -15,8 +15,7 @@ from ratcli.formats.dicom.elements import items, numbers, text, uid
 from ratcli.formats.dicom.frame_facts import functional
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import scaled_position
-from ratcli.formats.dicom.identity import instance_uid, sop_class
-from ratcli.formats.dicom.references import method_codes, source_item
+from ratcli.formats.dicom.identity import instance_uid, method_codes, sop_class, source_item
 from ratcli.scan import Derivation
 
 _FRAME_TYPES = (

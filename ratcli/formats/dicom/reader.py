@@ -11,10 +11,9 @@ import numpy as np
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.cache import DecodedCache
 from ratcli.formats.closing import ClosingReader
-from ratcli.formats.dicom.checked_numbers import check_numbers
 from ratcli.formats.dicom.codec import JPEG_LOSSY, Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
-from ratcli.formats.dicom.elements import code, text
+from ratcli.formats.dicom.elements import check_numbers, code, text
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frame_facts import geometry, value_map
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb

@@ -1,16 +1,25 @@
-"""Restored values of a plane, turned into what is stored in the derived image."""
+"""Restored values of a plane, turned into what is stored in the derived image.
+
+Real-world value maps are adapted to a new rescale slope so that they give the same values.
+
+Source: PS3.3, C.7.6.16.2.11 (real world value mapping).
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.valuerep import format_number_as_ds
 
 from ratcli.formats.dicom.codec import Frame
+from ratcli.formats.dicom.elements import integer, items, number
+from ratcli.formats.dicom.frame_facts import functional_items
 from ratcli.formats.dicom.layout import PixelLayout, StoredArray, WordArray
 from ratcli.formats.dicom.values import ValueMap, requantise
 from ratcli.scan import BoolArray, Derivation, FloatArray
@@ -18,6 +27,7 @@ from ratcli.scan import BoolArray, Derivation, FloatArray
 _PET_TOP = 32767
 SIGNED_PADDING = -32768
 """Stored value of padding where unsigned samples got a sign; no measured value is stored so."""
+_KEYWORD = "RealWorldValueMappingSequence"
 
 
 @dataclass(frozen=True)
@@ -182,3 +192,42 @@ def _enlarge(words: WordArray, out: PixelLayout) -> WordArray:
     """Repeat each word until the plane has the size of the output."""
     scale = out.rows // words.shape[0]
     return words if scale == 1 else words.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def follow_slopes(dataset: Dataset, old: list[ValueMap], slopes: list[str | None]) -> None:
+    """Rewrite the real-world value maps of planes that have a new rescale slope and intercept 0.
+
+    Args:
+        dataset: header of the derived image; changed.
+        old: the maps that the source's frames have.
+        slopes: new slopes, None if a frame keeps its own.
+    """
+    groups = items(dataset, "PerFrameFunctionalGroupsSequence") or [dataset]
+    for frame, group in enumerate(groups):
+        found = items(group, _KEYWORD) or functional_items(dataset, frame, _KEYWORD)
+        if found:
+            signed = bool(integer(dataset, "PixelRepresentation"))
+            mapped = [_follow(item, old[frame], slopes[frame], signed) for item in found]
+            kept = [item for item in mapped if item is not None]
+            group.RealWorldValueMappingSequence = Sequence(kept)
+    for shared in items(dataset, "SharedFunctionalGroupsSequence"):
+        if _KEYWORD in shared:
+            delattr(shared, _KEYWORD)
+
+
+def _follow(item: Dataset, old: ValueMap, slope: str | None, signed: bool) -> Dataset | None:
+    """Return the map for the new slope; None for a table, which cannot be adapted."""
+    if slope is None:
+        return copy.deepcopy(item)
+    factor, offset = number(item, "RealWorldValueSlope"), number(item, "RealWorldValueIntercept")
+    if factor is None or offset is None:
+        return None
+    followed = copy.deepcopy(item)
+    followed.RealWorldValueSlope = factor * float(slope) / old.slope
+    followed.RealWorldValueIntercept = offset - factor * old.intercept / old.slope
+    first, last = "RealWorldValueFirstValueMapped", "RealWorldValueLastValueMapped"
+    for keyword, value in ((first, -32767 if signed else 0), (last, 32767)):
+        if keyword in followed:
+            delattr(followed, keyword)
+            followed.add_new(keyword, "SS" if signed else "US", value)
+    return followed

@@ -17,11 +17,9 @@ from ratcli.formats.dicom.derive import derive_header, file_meta, set_layout
 from ratcli.formats.dicom.elements import integer, items, numbers, text
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frame_facts import geometry
-from ratcli.formats.dicom.identity import derived_uid
+from ratcli.formats.dicom.identity import derived_uid, method_codes, referenced_series, source_item
 from ratcli.formats.dicom.layout import PixelLayout, WordArray
-from ratcli.formats.dicom.references import method_codes, referenced_series, source_item
-from ratcli.formats.dicom.slide import SlideGrid
-from ratcli.formats.dicom.slide_levels import STEP, TileStore, level_grids, make_levels
+from ratcli.formats.dicom.slide import STEP, SlideGrid, TileStore, level_grids, make_levels
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.uncertainty import refuse_colour
 from ratcli.formats.tiling import box_to_fill

@@ -23,10 +23,10 @@ from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
-from ratcli.formats.dicom.real_world_values import follow_slopes
 from ratcli.formats.dicom.replaced import file_names, strangers
 from ratcli.formats.dicom.restored import (
     StoredPlane,
+    follow_slopes,
     may_be_negative,
     output_layout,
     set_signed_padding,

@@ -13,8 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from ratcli.errors import InputNotFoundError, UnreadableInputError
 from ratcli.formats.limits import check_pixels
-from ratcli.formats.nifti.layout import AffineArray, anatomical
-from ratcli.formats.nifti.placement import placement_of
+from ratcli.formats.nifti.layout import AffineArray, anatomical, placement_of
 from ratcli.formats.nifti.streams import GZIP_MAGIC, open_bytes, read_exactly
 
 COMMENT_CODE = 6

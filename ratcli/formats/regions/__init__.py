@@ -6,18 +6,17 @@ written by rat has no zeros; in a map from elsewhere, the zeros are one more reg
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.formats.atomic import PartialFile
-from ratcli.formats.closing import FinishingWriter
+from ratcli.formats.closing import ClosingReader, FinishingWriter
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import Derivation, ScanInfo, ScanReader
@@ -29,13 +28,21 @@ SUFFIXES: dict[str, str] = {"dicom": ".dcm", "nifti": ".nii.gz", "tiff": ".tif"}
 """Formats of region maps, and the suffix that a new file gets."""
 
 
-class RegionReader(Protocol):
-    """An open region map on the grid of a scan; a context manager."""
+class RegionReader(ClosingReader):
+    """An open region map on the grid of a scan; a context manager.
+
+    Attributes:
+        shape: planes, rows and columns; a map of one plane is used for all planes of the scan.
+    """
+
+    shape: tuple[int, int, int]
 
     @property
     def names(self) -> Mapping[int, str]:
         """Names of labels, if the file has them."""
+        return {}
 
+    @abstractmethod
     def labels(self, plane: int) -> LabelArray:
         """Return int32 `(H, W)`: the numbers of the file, the same in every plane; 0 is none.
 
@@ -49,18 +56,7 @@ class RegionReader(Protocol):
         Raises:
             UnreadableInputError: the file is damaged.
         """
-
-    def close(self) -> None:
-        """Close the file; leaving the context does the same."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+        return Regions.from_labels(self.labels(plane))
 
 
 def open_regions(
@@ -179,7 +175,7 @@ def create_regions(
     return RegionWriter(reader.info, path, save, overwrite=overwrite)
 
 
-def _check_grid(reader: Any, info: ScanInfo) -> None:
+def _check_grid(reader: RegionReader, info: ScanInfo) -> None:
     planes, height, width = reader.shape
     if (height, width) != (info.height, info.width) or planes not in (1, info.planes):
         raise UnsuitableInputError(

@@ -1,4 +1,7 @@
-"""Region maps as labels in NIfTI and TIFF files."""
+"""Region maps as labels in NIfTI and TIFF files.
+
+NIfTI labels of a DICOM scan are matched by position in space, for any order of the axes.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.atomic import output_errors
-from ratcli.formats.closing import ClosingReader
-from ratcli.formats.regions.placed_labels import LPS_TO_RAS, PlacedLabelReader, plane_affine
-from ratcli.regions import LabelArray, Regions
+from ratcli.formats.regions import FileLabels, RegionReader
+from ratcli.regions import LabelArray
 from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
+    from ratcli.formats.dicom.geometry import PlaneGeometry
     from ratcli.formats.dicom.reader import DicomReader
     from ratcli.formats.nifti.reader import NiftiReader
-    from ratcli.formats.regions import FileLabels
 
 _LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL (nifti1.h)."""
 
+Matrix = npt.NDArray[np.float64]
 
-def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | PlacedLabelReader:
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""DICOM's axes point left and posterior, NIfTI's right and anterior."""
+
+
+def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> RegionReader:
     """Open labels for a scan; see `ratcli.formats.regions.open_regions`."""
     reader = open_scan(path, max_pixels=max_pixels)
     placed = (reader.info.format, scan.info.format) == ("nifti", "dicom")
@@ -35,7 +43,7 @@ def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> LabelReader | 
     return LabelReader(reader)
 
 
-class LabelReader(ClosingReader):
+class LabelReader(RegionReader):
     """Labels in a file of any format; see `RegionReader`.
 
     Args:
@@ -46,7 +54,6 @@ class LabelReader(ClosingReader):
         self._reader = reader
         info = reader.info
         self.shape = (info.planes, info.height, info.width)
-        self.names: dict[int, str] = {}
         self._colours = {0: 0}  # black is no region
 
     def labels(self, plane: int) -> LabelArray:
@@ -59,10 +66,6 @@ class LabelReader(ClosingReader):
             return self._numbered(_colours(values))
         labels: LabelArray = np.rint(np.nan_to_num(values[0])).astype(np.int32)
         return labels
-
-    def regions(self, plane: int) -> Regions:
-        """Return the regions of a plane; a map of one plane is used for all."""
-        return Regions.from_labels(self.labels(plane))
 
     def _numbered(self, colours: npt.NDArray[np.int64]) -> LabelArray:
         found, inverse = np.unique(colours, return_inverse=True)
@@ -138,7 +141,7 @@ def _nifti_like(reader: Any, labels: FileLabels) -> Any:
     """Labels in the voxel order of a NIfTI scan, under its own affine and codes."""
     import nibabel as nib
 
-    from ratcli.formats.nifti.placement import qfac_of
+    from ratcli.formats.nifti.layout import qfac_of
 
     source: NiftiReader = reader
     header = source.header
@@ -186,3 +189,81 @@ def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
     else:
         affine[:3, 2] *= reader.info.spacing_mm[0] or 1.0
     return affine if abs(np.linalg.det(affine)) > 1e-9 else None
+
+
+def plane_affine(place: PlaneGeometry) -> Matrix | None:
+    """Map (column, row, distance along the normal in mm) of a plane to mm, right-anterior-superior.
+
+    Source: PS3.3, C.7.6.2.1.1.
+    """
+    if place.position is None or place.orientation is None or place.spacing_mm is None:
+        return None
+    row, column = np.array(place.orientation[:3]), np.array(place.orientation[3:6])
+    affine = np.eye(4)
+    affine[:3, 0] = row * place.spacing_mm[1]
+    affine[:3, 1] = column * place.spacing_mm[0]
+    affine[:3, 2] = np.cross(row, column)
+    affine[:3, 3] = place.position[:3]
+    placed: Matrix = LPS_TO_RAS @ affine
+    return placed if abs(np.linalg.det(placed)) > 1e-9 else None
+
+
+class PlacedLabelReader(RegionReader):
+    """Labels under the pixels of a DICOM scan; see `RegionReader`.
+
+    Args:
+        labels: an open NIfTI file of labels; closed with this reader.
+        scan: the scan.
+    """
+
+    def __init__(self, labels: Any, scan: Any) -> None:
+        source: NiftiReader = labels
+        target: DicomReader = scan
+        self._labels, self._scan = source, target
+        self._volume = _volume(source)
+        self._to_voxel = np.linalg.inv(source.header.affine)
+        info = target.info
+        self.shape = (info.planes, info.height, info.width)
+
+    def labels(self, plane: int) -> LabelArray:
+        """Return int32 `(H, W)`: the label under each pixel, 0 outside the map.
+
+        Raises:
+            UnsuitableInputError: the map is at another place.
+        """
+        found = self._indices(plane)
+        inside = ((found >= 0) & (found < self._volume.shape)).all(axis=-1)
+        if not inside.mean() > 0.5:
+            raise UnsuitableInputError(
+                "the region map is at another place than the scan",
+                hint="Give the region map that was made from this scan.",
+            )
+        x, y, z = found[inside].T
+        labels: LabelArray = np.zeros(self.shape[1:], np.int32)
+        labels[inside] = self._volume[x, y, z]
+        return labels
+
+    def _indices(self, plane: int) -> npt.NDArray[np.int64]:
+        """Voxel under each pixel, `(H, W, 3)`."""
+        affine = plane_affine(self._scan.place(plane))
+        assert affine is not None
+        _, height, width = self.shape
+        pixels = np.zeros((height, width, 4))
+        pixels[..., 1], pixels[..., 0] = np.indices((height, width))
+        pixels[..., 3] = 1
+        placed = pixels @ (self._to_voxel @ affine).T
+        indices: npt.NDArray[np.int64] = np.rint(placed[..., :3]).astype(np.int64)
+        return indices
+
+    def close(self) -> None:
+        """Close the file."""
+        self._labels.close()
+
+
+def _volume(labels: NiftiReader) -> npt.NDArray[Any]:
+    """Voxels of the first volume in the order of the file's axes."""
+    volume = np.zeros(labels.header.shape[:3], labels.header.dtype.newbyteorder("="))
+    planes = labels.layout.planes(volume)
+    for index in range(labels.slices):
+        planes[index] = labels.stored(index)
+    return volume

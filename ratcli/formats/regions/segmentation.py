@@ -11,13 +11,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError, UnsuitableInputError
-from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.elements import integer, items, numbers, text, uid
 from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.geometry import normal, snapped
 from ratcli.formats.dicom.identity import sop_class
 from ratcli.formats.limits import check_pixels
-from ratcli.regions import LabelArray, Regions
+from ratcli.formats.regions import RegionReader
+from ratcli.regions import LabelArray
 from ratcli.scan import ScanReader
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def is_segmentation(path: Path) -> bool:
     return sop_class(file) in (_SEGMENTATION, _LABEL_MAP)
 
 
-class SegReader(ClosingReader):
+class SegReader(RegionReader):
     """Segments as labels, plane by plane; see `RegionReader`.
 
     If there are as many planes as in the scan, they are taken in the order of a multi-frame source,
@@ -104,10 +104,6 @@ class SegReader(ClosingReader):
                 else:
                     labels[...] = pixels
         return labels
-
-    def regions(self, plane: int) -> Regions:
-        """Return the regions of a plane."""
-        return Regions.from_labels(self.labels(plane))
 
     def _frames_of(self, plane: int) -> Sequence[_SegFrame]:
         if self._planes is not None:

@@ -9,9 +9,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from ratcli.formats.pyramid import halve
 from ratcli.formats.quantise import StoredArray
-from ratcli.formats.tiling import TileAssembly, TileGrid
+from ratcli.formats.tiling import TileAssembly, TileGrid, halve
 from ratcli.scan import Box
 
 DEFLATE_LEVEL = 6

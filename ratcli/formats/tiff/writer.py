@@ -10,7 +10,6 @@ from typing_extensions import Self
 
 from ratcli.formats.atomic import PartialFile, output_errors, refuse_input
 from ratcli.formats.closing import FinishingWriter
-from ratcli.formats.pyramid import level_sizes
 from ratcli.formats.quantise import StoredArray, keep_untouched
 from ratcli.formats.tiff.alpha import enlarged_extras, with_extras
 from ratcli.formats.tiff.derived import DerivedTags, plan_encoding, wants_pyramid
@@ -22,7 +21,7 @@ from ratcli.formats.tiff.directory import (
 )
 from ratcli.formats.tiff.levels import Level
 from ratcli.formats.tiff.reader import TiffReader
-from ratcli.formats.tiling import box_to_fill
+from ratcli.formats.tiling import box_to_fill, level_sizes
 from ratcli.scan import Box, Derivation, FloatArray
 
 

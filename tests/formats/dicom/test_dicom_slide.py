@@ -136,7 +136,7 @@ def test_a_level_is_an_image_of_its_own_in_the_series_and_in_place(tmp_path: Pat
 def test_a_real_slide_is_a_pyramid_in_openslide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ratcli.formats.dicom.slide_levels.LARGEST_LAST", 100)
+    monkeypatch.setattr("ratcli.formats.dicom.slide.LARGEST_LAST", 100)
     path = shared("formats", "dicom", "wsi", "sm_image_jpegls.dcm")
     out = restore_slide(path, tmp_path / "out" / "a.dcm", FINER, step=20)
     with open_in_openslide(out) as slide:
@@ -150,7 +150,7 @@ def test_wsidicom_opens_the_folder_as_one_pyramid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wsidicom = pytest.importorskip("wsidicom", reason="wsidicom is not installed")
-    monkeypatch.setattr("ratcli.formats.dicom.slide_levels.LARGEST_LAST", 100)
+    monkeypatch.setattr("ratcli.formats.dicom.slide.LARGEST_LAST", 100)
     path = shared("formats", "dicom", "wsi", "sm_image_jpegls.dcm")
     out = restore_slide(path, tmp_path / "out" / "a.dcm", FINER, step=20)
     with wsidicom.WsiDicom.open(out.parent) as slide:

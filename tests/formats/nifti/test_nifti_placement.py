@@ -8,7 +8,7 @@ import pytest
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats import create_scan, open_scan
-from ratcli.formats.nifti.placement import placement_of
+from ratcli.formats.nifti.layout import placement_of
 from ratcli.scan import Derivation
 
 NOTHING = Derivation("ct-denoise", "nothing was changed", "copy", version="1")

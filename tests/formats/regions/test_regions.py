@@ -327,8 +327,7 @@ def test_broken_region_maps_are_told_in_a_sentence(tmp_path, damage):
 def test_a_label_map_segmentation_is_read_too(tmp_path):
     import highdicom
 
-    from ratcli.formats.regions.segmentation_writer import _segments
-    from ratcli.formats.regions.sources import source_headers
+    from ratcli.formats.regions.segmentation_writer import _segments, source_headers
 
     with open_scan(series(tmp_path / "series")) as reader:
         maps = maps_of(reader)

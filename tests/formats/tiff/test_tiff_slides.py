@@ -161,7 +161,7 @@ def test_levels_of_an_ome_tiff_stay_beside_their_plane(tmp_path):
 
 def test_levels_are_means_and_an_odd_edge_counts_twice(tmp_path):
     image = np.array([[[0], [2], [9]], [[4], [6], [9]], [[1], [3], [5]]], np.uint8)
-    from ratcli.formats.pyramid import halve
+    from ratcli.formats.tiling import halve
 
     np.testing.assert_array_equal(halve(image)[..., 0], [[3, 9], [2, 5]])
 
