@@ -14,6 +14,29 @@ from ratcli.scan import FloatArray
 
 PlanePair = tuple[FloatArray, FloatArray]
 
+GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    "gaussian": {"sigma_px": (0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2)},
+    "nl-means": {
+        "strength": (0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0),
+        "sigma": (0.0, 0.4, 0.7, 0.9, 1.1),
+        "patch_px": (3, 5, 7, 9),
+        "distance_px": (5, 8, 11),
+    },
+    "total-variation": {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)},
+    "bm3d": {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)},
+}
+"""Values to try for each setting of a method, in rising order; the first one is its strength."""
+
+
+def start(name: str) -> dict[str, float]:
+    """Return the settings of a method before tuning: the middle of each grid."""
+    return {setting: values[len(values) // 2] for setting, values in GRIDS[name].items()}
+
+
+def strength(name: str) -> str:
+    """Return the setting of a method that is refined between its grid values at the end."""
+    return next(iter(GRIDS[name]))
+
 
 def tune(name: str, pairs: Sequence[PlanePair], window: Window) -> Baseline:
     """Find the settings with the least squared error in a window, on training scans.
@@ -35,12 +58,12 @@ def tune(name: str, pairs: Sequence[PlanePair], window: Window) -> Baseline:
         raise UsageError(f"there is no baseline '{name}'", hint=f"Known: {', '.join(BASELINES)}.")
     if not pairs:
         raise ValueError("tuning needs at least one pair of planes")
-    method = BASELINES[name]
     search = _CoordinateDescent(name, pairs, window)
-    best = search.descend(method.start, method.grid)
+    best = search.descend(start(name), GRIDS[name])
+    fine = strength(name)
     for step in (1.25, 1.1, 1.04):
-        middle = best[method.fine]
-        best = search.descend(best, {method.fine: (middle / step, middle, middle * step)})
+        middle = best[fine]
+        best = search.descend(best, {fine: (middle / step, middle, middle * step)})
     return Baseline(name, best, window)
 
 

@@ -8,13 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
-from ratcli.evaluation.baselines import BASELINES, Baseline, installed
+from ratcli.evaluation.baselines import Baseline, installed
 from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import Window
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.training.examples import TargetPlane
-from research.baseline_tuning import tune
+from research.baseline_tuning import strength, tune
 
 Method = Callable[[FloatArray], FloatArray]
 """Takes `(C, h, w)` and returns `(C, s*h, s*w)`, in the task's unit."""
@@ -115,11 +115,11 @@ def climbed(baseline: Baseline, pairs: Sequence[tuple[FloatArray, FloatArray]]) 
     def loss(one: Baseline) -> float:
         return sum(score(one(low), usual, one.window).rmse ** 2 for low, usual in pairs)
 
-    strength = BASELINES[baseline.name].fine
+    fine = strength(baseline.name)
     best, least = baseline, loss(baseline)
     for step in (1.5, 1 / 1.5, 1.15, 1 / 1.15):
         while True:
-            settings = {**best.settings, strength: best.settings[strength] * step}
+            settings = {**best.settings, fine: best.settings[fine] * step}
             trial = replace(best, settings=settings)
             found = loss(trial)
             if found > 0.999 * least:

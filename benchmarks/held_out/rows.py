@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from held_out.cases import Case, Column, Judge, Method
-from ratcli.evaluation.summary import summarise
+from ratcli.evaluation.patients import summarise
 
 
 @dataclass(frozen=True)

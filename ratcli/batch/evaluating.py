@@ -24,10 +24,10 @@ from ratcli.errors import UnreadableInputError
 from ratcli.evaluation.choices import Choices, settings_for
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
+from ratcli.evaluation.export import from_text, to_text
 from ratcli.evaluation.region_files import open_region_source
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.stored import from_text, to_text
 from ratcli.formats import open_scan
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by

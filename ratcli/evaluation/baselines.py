@@ -30,24 +30,15 @@ MethodSettings = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Method:
-    """A classical method and the settings to try.
+    """A classical method.
 
     Attributes:
         run: plane `(H, W)` float64, its noise level, settings -> `(H, W)`.
-        grid: values to try for each setting, in rising order; the middle one is where to start.
-        fine: the setting that is refined between grid values at the end.
         usual: settings by unit of the scan, for users without training scans to tune on.
     """
 
     run: Callable[[RealArray, float, MethodSettings], RealArray]
-    grid: Mapping[str, tuple[float, ...]]
-    fine: str
     usual: Mapping[str, MethodSettings]
-
-    @property
-    def start(self) -> dict[str, float]:
-        """MethodSettings before tuning."""
-        return {name: values[len(values) // 2] for name, values in self.grid.items()}
 
 
 @dataclass(frozen=True)
@@ -190,37 +181,17 @@ TUNED_OVER: dict[str, Window] = {"HU": WINDOWS["ct-soft"], "SUV": WINDOWS["pet-w
 """By unit, where the usual settings were tuned, and where they need the noise level."""
 
 BASELINES: dict[str, Method] = {
-    "gaussian": Method(
-        _gaussian,
-        {"sigma_px": (0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2)},
-        fine="sigma_px",
-        usual={"HU": {"sigma_px": 0.77}, "SUV": {"sigma_px": 1.86}},
-    ),
+    "gaussian": Method(_gaussian, usual={"HU": {"sigma_px": 0.77}, "SUV": {"sigma_px": 1.86}}),
     "nl-means": Method(
         _nl_means,
-        {
-            "strength": (0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0),
-            "sigma": (0.0, 0.4, 0.7, 0.9, 1.1),
-            "patch_px": (3, 5, 7, 9),
-            "distance_px": (5, 8, 11),
-        },
-        fine="strength",
         usual={
             "HU": {"strength": 0.77, "sigma": 0.7, "patch_px": 5, "distance_px": 11},
             "SUV": {"strength": 1.59, "sigma": 1.1, "patch_px": 9, "distance_px": 5},
         },
     ),
     "total-variation": Method(
-        _total_variation,
-        {"strength": (0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0)},
-        fine="strength",
-        usual={"HU": {"strength": 0.8}, "SUV": {"strength": 2.5}},
+        _total_variation, usual={"HU": {"strength": 0.8}, "SUV": {"strength": 2.5}}
     ),
     # Not tuned: it cannot be a dependency. Its authors' own noise level is a strength of 1.
-    "bm3d": Method(
-        _bm3d,
-        {"strength": (0.5, 0.8, 1.2, 1.8, 2.7)},
-        fine="strength",
-        usual={"HU": {"strength": 1.2}, "SUV": {"strength": 1.2}},
-    ),
+    "bm3d": Method(_bm3d, usual={"HU": {"strength": 1.2}, "SUV": {"strength": 1.2}}),
 }

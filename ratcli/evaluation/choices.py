@@ -13,9 +13,8 @@ from pathlib import Path
 from ratcli.errors import InputNotFoundError, UsageError
 from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed, usual_baseline
 from ratcli.evaluation.evaluate import EvaluationSettings
-from ratcli.evaluation.rows.fidelity import NATIVE
-from ratcli.evaluation.units import measured_unit
-from ratcli.evaluation.window import Window, parse_window, windows_of
+from ratcli.evaluation.fidelity import NATIVE
+from ratcli.evaluation.window import Window, measured_unit, parse_window, windows_of
 from ratcli.scan import ScanReader
 
 
@@ -118,7 +117,7 @@ def _tuned(path: Path) -> Baseline:
         content = json.loads(path.read_text(encoding="utf-8"))
         name, settings = str(content["name"]), dict(content["settings"])
         window = parse_window(str(content["window"]), "")
-        known = set(BASELINES[name].grid)
+        known = set(BASELINES[name].usual["HU"])
     except FileNotFoundError as error:
         raise InputNotFoundError(f"{path.name} does not exist") from error
     except (OSError, KeyError, TypeError, ValueError) as error:

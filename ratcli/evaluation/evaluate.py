@@ -12,31 +12,29 @@ import numpy as np
 
 from ratcli.errors import MeasurementError, UsageError
 from ratcli.evaluation.baselines import Baseline
-from ratcli.evaluation.body import BODY
+from ratcli.evaluation.calibration import CalibrationRows
 from ratcli.evaluation.comparison import INPUT, RESTORED, Comparison
-from ratcli.evaluation.findings import LIMITS, ResidualCheck
+from ratcli.evaluation.contrast import ContrastRows
+from ratcli.evaluation.fidelity import NATIVE, RAT_PAPER, FidelityRows
+from ratcli.evaluation.findings import LIMITS, ResidualCheck, ResidualRow
 from ratcli.evaluation.given_regions import Disc, DrawnRegions
-from ratcli.evaluation.residual import check_residual
-from ratcli.evaluation.results import Evaluation, Sample
-from ratcli.evaluation.rows.calibration import CalibrationRows
-from ratcli.evaluation.rows.contrast import ContrastRows
-from ratcli.evaluation.rows.fidelity import NATIVE, RAT_PAPER, FidelityRows
-from ratcli.evaluation.rows.noise import NoiseRows
-from ratcli.evaluation.rows.phantom import (
+from ratcli.evaluation.noise import NoiseRows
+from ratcli.evaluation.phantom import (
+    BODY,
     PhantomRow,
     inserts_of,
     linear_rows,
     phantom_edges,
     phantom_rows,
 )
-from ratcli.evaluation.rows.regions import RegionRows, agreement_of
-from ratcli.evaluation.rows.residual import ResidualRow
-from ratcli.evaluation.rows.resolution import TransferRows
-from ratcli.evaluation.rows.stain import StainRow, stain_rows
-from ratcli.evaluation.rows.uptake import UptakeRows
-from ratcli.evaluation.units import measured_unit
+from ratcli.evaluation.regions import RegionRows, agreement_of
+from ratcli.evaluation.residual import check_residual
+from ratcli.evaluation.resolution import TransferRows
+from ratcli.evaluation.results import Evaluation, Sample
+from ratcli.evaluation.stain import StainRow, stain_rows
+from ratcli.evaluation.uptake import UptakeRows
 from ratcli.evaluation.views import ComparedView, named_images, read_view, views_of
-from ratcli.evaluation.window import Window, windows_of
+from ratcli.evaluation.window import Window, measured_unit, windows_of
 from ratcli.physics.local_noise import noise_map
 from ratcli.scan import Box
 

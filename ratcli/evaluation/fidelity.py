@@ -15,13 +15,15 @@ No torch here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 from skimage.metrics import structural_similarity
 
 from ratcli.errors import MeasurementError
+from ratcli.evaluation.comparison import RESTORED
+from ratcli.evaluation.views import ComparedView
 from ratcli.evaluation.window import Window
 from ratcli.scan import BoolArray, FloatArray
 
@@ -30,6 +32,7 @@ RealArray = npt.NDArray[np.float64]
 SSIM_SETTINGS = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 _SSIM_BORDER = 5
 RAT_PAPER_WINDOW = Window("rat-paper", 0.0, 255.0, "8-bit Y")
+NATIVE, RAT_PAPER = "native", "rat-paper"
 
 
 @dataclass(frozen=True)
@@ -212,3 +215,57 @@ def _fidelity(window: Window, mean_square: float, similarity: float, pixels: int
     else:
         peak = 10.0 * math.log10(window.data_range**2 / mean_square)
     return Fidelity(window, peak, similarity, math.sqrt(mean_square), pixels)
+
+
+@dataclass(frozen=True)
+class FidelityRow:
+    """Fidelity of one image to the reference.
+
+    Attributes:
+        image: `restored`, `input`, or a baseline's name.
+        plane: which, None for all of them pooled.
+        fidelity: the figures, with their window.
+    """
+
+    image: str
+    plane: int | None
+    fidelity: Fidelity
+
+
+@dataclass
+class FidelityRows:
+    """Fidelity of every image, by plane and pooled."""
+
+    windows: tuple[Window, ...]
+    protocol: str
+    _tallies: dict[tuple[str, int | None, Window], FidelityTally] = field(default_factory=dict)
+
+    def add(self, compared: ComparedView) -> tuple[ErrorMaps, ...]:
+        """Score a view; return the restored image's maps, one for each window."""
+        if compared.reference is None:
+            return ()
+        kept = []
+        for window in self.windows:
+            for name, image in compared.images.items():
+                maps = self._maps(image, compared.reference, compared.mask, window)
+                for plane in (compared.view.plane, None):
+                    key = (name, plane, maps.window)
+                    self._tallies.setdefault(key, FidelityTally(maps.window)).add_maps(maps)
+                if name == RESTORED:
+                    kept.append(maps)
+        return tuple(kept)
+
+    def rows(self) -> tuple[FidelityRow, ...]:
+        """Return a row for each image, plane and window, and for all planes pooled."""
+        return tuple(
+            FidelityRow(name, plane, tally.result())
+            for (name, plane, _), tally in self._tallies.items()
+        )
+
+    def _maps(
+        self, image: FloatArray, reference: FloatArray, mask: BoolArray, window: Window
+    ) -> ErrorMaps:
+        if self.protocol == NATIVE:
+            return error_maps(image, reference, window, mask)
+        luma = replace(RAT_PAPER_WINDOW, name=f"rat-paper of {window}")
+        return error_maps(studio_luma(image, window), studio_luma(reference, window), luma, mask)

@@ -189,3 +189,11 @@ def _certain(bias: RegionBias, limits: Limits) -> bool:
     """Return whether a bias is further from zero than noise explains."""
     error = (bias.high - bias.low) / (2.0 * 1.96)
     return math.isfinite(error) and abs(bias.bias) > limits.bias_z * error
+
+
+@dataclass(frozen=True)
+class ResidualRow:
+    """The residual check of one plane."""
+
+    plane: int
+    check: ResidualCheck

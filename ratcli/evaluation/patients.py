@@ -9,15 +9,16 @@ from typing import Literal
 
 import numpy as np
 
+from ratcli.errors import MeasurementError
 from ratcli.evaluation.comparison import RESTORED
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.summary import Summary, summarise
 
 PatientRule = Literal["scan", "folder", "header"]
 """What counts as one patient: a scan, a folder of scans, or what the header or the name says."""
 
 WHOLE = "all"
+_DRAWS = 10_000  # bootstrap samples
 FIDELITY_FIGURES = ("psnr_db", "ssim", "rmse")
 
 
@@ -88,3 +89,45 @@ def _figures(found: Evaluation) -> Iterator[tuple[Figure, float]]:
 def _of_fidelity(image: str, region: str, fidelity: Fidelity) -> Iterator[tuple[Figure, float]]:
     for name in FIDELITY_FIGURES:
         yield Figure(image, region, str(fidelity.window), name), getattr(fidelity, name)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A figure over patients.
+
+    Attributes:
+        mean: over patients, each counted once.
+        sd: sample standard deviation; nan for fewer than two.
+        low: lower end of the bootstrap interval; nan for fewer than two.
+        high: its upper end.
+        count: number of patients.
+    """
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    count: int
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Summarise one figure a patient, with a 95 % percentile bootstrap interval of the mean.
+
+    Args:
+        values: one figure for each patient, not for each slice: slices are not independent.
+
+    Raises:
+        MeasurementError: no values.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13.
+    """
+    sample = np.asarray(values, np.float64)
+    if sample.size == 0:
+        raise MeasurementError("no figures were given to summarise")
+    if sample.size < 2:
+        return Summary(float(sample[0]), math.nan, math.nan, math.nan, 1)
+    picks = np.random.default_rng(0).integers(0, sample.size, (_DRAWS, sample.size))
+    low, high = np.quantile(sample[picks].mean(axis=1), (0.025, 0.975))
+    return Summary(
+        float(sample.mean()), float(sample.std(ddof=1)), float(low), float(high), int(sample.size)
+    )

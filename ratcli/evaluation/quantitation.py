@@ -203,23 +203,20 @@ class Uniformity:
         return max((value - self.centre for value in self.edge), key=abs)
 
 
-def uniformity(
-    plane: npt.NDArray[np.floating], body: Disc, edge_px: float, radius_px: float | None = None
-) -> Uniformity:
-    """Measure a uniform phantom in five discs.
+def uniformity(plane: npt.NDArray[np.floating], body: Disc, edge_px: float) -> Uniformity:
+    """Measure a uniform phantom in five discs of a tenth of its radius.
 
     Args:
         plane: `(H, W)` in the scan's unit.
         body: the phantom's outline.
         edge_px: from the outline to the nearest point of the outer discs (10 mm, and the wall).
-        radius_px: of the discs; a tenth of the body's radius if None.
 
     Raises:
         MeasurementError: the discs do not fit.
 
     Source: IEC 61223-3-5, uniformity of CT numbers.
     """
-    radius = body.radius / 10.0 if radius_px is None else radius_px
+    radius = body.radius / 10.0
     reach = body.radius - edge_px - radius
     if reach < 2.0 * radius or radius < 2.0:
         raise MeasurementError(f"discs of {radius:.1f} pixels do not fit into the phantom")

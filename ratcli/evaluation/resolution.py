@@ -7,17 +7,24 @@ was measured; say both beside the figure. No torch here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from ratcli.errors import MeasurementError
+from ratcli.evaluation.given_regions import Disc
+from ratcli.evaluation.views import ComparedView, named_images
+from ratcli.scan import Box, FloatArray
 
 RealArray = npt.NDArray[np.float64]
 
 _BIN_PX = 0.1
+_MARGIN_PX = 8.0  # how far to both sides of an edge values are used
 _FEWEST_FILLED = 0.6
+_MOST_REPEATS = 32
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def disc_transfer(
     spacing_mm: float,
     centre: tuple[float, float],
     radius_px: float,
-    margin_px: float = 8.0,
+    margin_px: float = _MARGIN_PX,
 ) -> Transfer:
     """Measure the transfer function at the edge of a disc.
 
@@ -94,15 +101,12 @@ def disc_transfer(
     return _transfer(-distance, stack, spacing_mm, margin_px)
 
 
-def edge_transfer(
-    planes: npt.NDArray[np.floating], spacing_mm: float, margin_px: float = 8.0
-) -> Transfer:
+def edge_transfer(planes: npt.NDArray[np.floating], spacing_mm: float) -> Transfer:
     """Measure the transfer function at one straight edge, a little tilted against the grid.
 
     Args:
         planes: `(H, W)`, or `(N, H, W)` of the same edge, which crosses the whole cut-out.
         spacing_mm: pixel pitch, the same in both directions.
-        margin_px: how far to both sides of the edge values are used.
 
     Raises:
         MeasurementError: no edge, or one so parallel to the grid that it is not oversampled.
@@ -117,7 +121,7 @@ def edge_transfer(
     slope, offset = _fit_edge(mean)
     rows, columns = np.indices(mean.shape)
     distance = (columns - (offset + slope * rows)) / math.hypot(1.0, slope)
-    return _transfer(distance, stack, spacing_mm, margin_px)
+    return _transfer(distance, stack, spacing_mm, _MARGIN_PX)
 
 
 def _fit_edge(mean: RealArray) -> tuple[float, float]:
@@ -194,3 +198,65 @@ def _middle(line: RealArray) -> float:
     near = np.arange(max(peak - 20, 0), min(peak + 21, len(line)))
     weight = np.maximum(smooth[near], 0.0)
     return float((near * weight).sum() / weight.sum())
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """A task transfer function of one image at one edge."""
+
+    image: str
+    edge: str
+    transfer: Transfer
+
+
+@dataclass
+class TransferRows:
+    """Transfer functions at round and straight edges, averaged over planes.
+
+    Attributes:
+        edges: discs and boxes by name.
+        spacing_mm: pixel pitch.
+    """
+
+    edges: Mapping[str, Disc | Box]
+    spacing_mm: float
+    _stacks: dict[tuple[str, str], list[FloatArray]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def add(self, compared: ComparedView) -> None:
+        """Keep the surroundings of each edge."""
+        for image_name, image in named_images(compared).items():
+            for edge_name, edge in self.edges.items():
+                stack = self._stacks[image_name, edge_name]
+                if len(stack) < _MOST_REPEATS:
+                    stack.append(image[0][_around(edge, image.shape[-2:]).slices])
+
+    def rows(self) -> tuple[tuple[TransferRow, ...], tuple[str, ...]]:
+        """Return the transfer functions, and notes on those that could not be measured."""
+        rows, notes = [], []
+        for (image, name), stack in self._stacks.items():
+            edge, planes = self.edges[name], np.stack(stack)
+            try:
+                if isinstance(edge, Box):
+                    transfer = edge_transfer(planes, self.spacing_mm)
+                else:
+                    box = _around(edge, (1 << 30, 1 << 30))
+                    centre = (edge.row - box.top, edge.column - box.left)
+                    margin = min(_MARGIN_PX, edge.radius)
+                    transfer = disc_transfer(planes, self.spacing_mm, centre, edge.radius, margin)
+                rows.append(TransferRow(image, name, transfer))
+            except MeasurementError as error:
+                notes.append(f"No transfer function of {image} at {name}: {error}.")
+        return tuple(rows), tuple(notes)
+
+
+def _around(edge: Disc | Box, shape: tuple[int, ...]) -> Box:
+    """Return a box that holds an edge and its margin."""
+    if isinstance(edge, Box):
+        return edge
+    reach = edge.radius + min(_MARGIN_PX, edge.radius) + 1.0
+    top, left = max(math.floor(edge.row - reach), 0), max(math.floor(edge.column - reach), 0)
+    bottom = min(math.ceil(edge.row + reach) + 1, shape[0])
+    right = min(math.ceil(edge.column + reach) + 1, shape[1])
+    return Box(top, left, bottom - top, right - left)

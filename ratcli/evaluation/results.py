@@ -1,5 +1,8 @@
 """What an evaluation finds: plain values, which the terminal, JSON, CSV and the report show.
 
+Each kind of figure has a row, a frozen dataclass, and a class that gathers such rows view by view:
+`add` takes a view, `rows` returns what was found. What cannot be measured becomes a note.
+
 No torch here.
 """
 
@@ -8,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ratcli.evaluation.agreement import Agreement
-from ratcli.evaluation.findings import Place, ResidualCheck
-from ratcli.evaluation.rows.calibration import CalibrationRow
-from ratcli.evaluation.rows.contrast import ContrastRow
-from ratcli.evaluation.rows.fidelity import FidelityRow
-from ratcli.evaluation.rows.noise import NoiseRow
-from ratcli.evaluation.rows.phantom import PhantomRow
-from ratcli.evaluation.rows.regions import RegionRow
-from ratcli.evaluation.rows.residual import ResidualRow
-from ratcli.evaluation.rows.resolution import TransferRow
-from ratcli.evaluation.rows.stain import StainRow
-from ratcli.evaluation.rows.uptake import UptakeRow
+from ratcli.evaluation.calibration import CalibrationRow
+from ratcli.evaluation.contrast import ContrastRow
+from ratcli.evaluation.fidelity import FidelityRow
+from ratcli.evaluation.findings import Place, ResidualCheck, ResidualRow
+from ratcli.evaluation.noise import NoiseRow
+from ratcli.evaluation.phantom import PhantomRow
+from ratcli.evaluation.regions import Agreement, RegionRow
+from ratcli.evaluation.resolution import TransferRow
+from ratcli.evaluation.stain import StainRow
+from ratcli.evaluation.uptake import UptakeRow
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, FloatArray
 

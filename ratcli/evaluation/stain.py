@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from ratcli.errors import MeasurementError
+from ratcli.evaluation.views import ComparedView
 from ratcli.scan import FloatArray
 
 RealArray = npt.NDArray[np.float64]
@@ -117,16 +118,15 @@ def colour_difference(image: FloatArray, reference: FloatArray) -> ColourDiffere
     return ColourDifference(float(difference.mean()), float(np.percentile(difference, 95)))
 
 
-def sharpness(image: FloatArray, reference: FloatArray, sigma_px: float = 1.0) -> float:
+def sharpness(image: FloatArray, reference: FloatArray) -> float:
     """Return the image's fine detail over the reference's: 1 as sharp, below 1 smoother.
 
-    Detail is the standard deviation of luma minus its Gaussian mean. Noise counts as detail:
-    more than 1 may be noise.
+    Detail is the standard deviation of luma minus its Gaussian mean over a pixel. Noise counts as
+    detail: more than 1 may be noise.
 
     Args:
         image: RGB `(3, H, W)` from 0 to 1.
         reference: the same.
-        sigma_px: of the Gaussian.
 
     Raises:
         MeasurementError: the reference has no detail.
@@ -134,7 +134,7 @@ def sharpness(image: FloatArray, reference: FloatArray, sigma_px: float = 1.0) -
     """
     _check_rgb(image, reference)
     one, two = (
-        _detail(np.einsum("chw,c->hw", rgb.astype(np.float64), np.asarray(_LUMA)), sigma_px)
+        _detail(np.einsum("chw,c->hw", rgb.astype(np.float64), np.asarray(_LUMA)))
         for rgb in (image, reference)
     )
     if two == 0.0:
@@ -142,8 +142,8 @@ def sharpness(image: FloatArray, reference: FloatArray, sigma_px: float = 1.0) -
     return one / two
 
 
-def _detail(luma: RealArray, sigma_px: float) -> float:
-    return math.sqrt(float(((luma - gaussian_filter(luma, sigma_px)) ** 2).mean()))
+def _detail(luma: RealArray) -> float:
+    return math.sqrt(float(((luma - gaussian_filter(luma, 1.0)) ** 2).mean()))
 
 
 def _unmix(density: RealArray) -> RealArray:
@@ -163,3 +163,30 @@ def _triple(values: RealArray) -> tuple[float, float, float]:
 def _check_rgb(image: FloatArray, reference: FloatArray) -> None:
     if image.shape != reference.shape or image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"both must be (3, H, W), not {image.shape} and {reference.shape}")
+
+
+@dataclass(frozen=True)
+class StainRow:
+    """H&E figures of one image in one view."""
+
+    image: str
+    plane: int
+    stain: StainShift
+    colour: ColourDifference
+    sharpness: float
+
+
+def stain_rows(compared: ComparedView) -> tuple[StainRow, ...]:
+    """Return H&E figures of every image of a view against the reference."""
+    reference = compared.reference
+    if reference is None:
+        return ()
+    rows = []
+    for name, image in compared.images.items():
+        try:
+            stain = stain_shift(image, reference)
+        except MeasurementError:
+            continue
+        colour, sharp = colour_difference(image, reference), sharpness(image, reference)
+        rows.append(StainRow(name, compared.view.plane, stain, colour, sharp))
+    return tuple(rows)

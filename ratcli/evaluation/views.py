@@ -1,6 +1,6 @@
 """A view of a comparison: the same plane, or part of a plane, of all its scans, with its regions.
 
-No torch here.
+Regions are found in a plane where the user gives none. No torch here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from ratcli.evaluation.baselines import Baseline, bicubic
-from ratcli.evaluation.body import body_mask
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
-from ratcli.evaluation.found_regions import automatic_regions
-from ratcli.evaluation.units import MeasuredUnit
+from ratcli.evaluation.window import MeasuredUnit
+from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
+from ratcli.tasks import TASKS
 
 _LARGEST_PX = 4096 * 4096
 _TILE_PX = 1024
@@ -26,6 +28,7 @@ _TILES = 20
 # Scanners clip CT values here; noise that is clipped on one side shifts the mean.
 _LOWEST_HU = -1024.0
 _AIR_HU, _AIR_SHARE = -600.0, 0.05
+_SMALLEST_REGION_PX = 64
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,25 @@ class ComparedView:
             air = _AIR_SHARE * float(np.percentile(restored[self.mask], 98))
             return self.mask & body_mask(restored, air)
         return self.mask
+
+
+def body_mask(plane: npt.NDArray[np.floating], above: float) -> BoolArray:
+    """Return `(H, W)`: the largest object above a value, with the cavities inside it.
+
+    Args:
+        plane: `(H, W)` in any unit.
+        above: in that unit; lower is air.
+
+    Returns:
+        False everywhere if there is no such object.
+    """
+    dense = ndimage.binary_opening(plane > above, iterations=2)
+    labels, count = ndimage.label(dense)
+    if count == 0:
+        return np.zeros(plane.shape, np.bool_)
+    sizes = np.bincount(labels.ravel())[1:]
+    body: BoolArray = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(sizes)))
+    return body
 
 
 def views_of(info: ScanInfo) -> tuple[View, ...]:
@@ -188,3 +210,38 @@ def _spread(size: int, count: int) -> list[int]:
     free = size - _TILE_PX
     starts = [free // 2] if count == 1 else [free * part // (count - 1) for part in range(count)]
     return [start // 4 * 4 for start in starts]
+
+
+def automatic_regions(plane: FloatArray, unit: str | None) -> LabelArray:
+    """Find regions in a plane and leave out their borders and those that are small.
+
+    Args:
+        plane: `(C, H, W)` in the unit.
+        unit: of the values.
+
+    Returns:
+        `(H, W)`; -1 on the borders, where partial volumes have no value of their own.
+    """
+    task = next((task for task in TASKS.values() if task.units[0] == unit), None)
+    if task is not None:
+        values = task.normalise(plane)
+    else:
+        low, high = np.percentile(plane, (1.0, 99.5))
+        values = ((plane - low) / max(high - low, 1e-12)).astype(np.float32)
+    labels = get_partitioner("superpixel").partition(values).labels
+    return _interiors(labels)
+
+
+def _interiors(labels: LabelArray) -> LabelArray:
+    """Return labels without the pixels that touch another region, and without small remains."""
+    same = np.ones(labels.shape, np.bool_)
+    for axis in (0, 1):
+        step = np.diff(labels, axis=axis) == 0
+        first, second = [slice(None)] * 2, [slice(None)] * 2
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        same[tuple(first)] &= step
+        same[tuple(second)] &= step
+    inner = np.where(same, labels, -1).astype(np.int32)
+    counts = np.bincount(inner[inner >= 0], minlength=int(labels.max()) + 1)
+    inner[(inner >= 0) & (counts[inner] < _SMALLEST_REGION_PX)] = -1
+    return inner

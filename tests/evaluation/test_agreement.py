@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.agreement import bland_altman
+from ratcli.evaluation.regions import bland_altman
 
 
 def test_agreement_has_bias_and_limits() -> None:

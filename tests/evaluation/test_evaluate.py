@@ -11,7 +11,7 @@ from arrays import ArrayReader
 from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import UnsuitableInputError, UsageError
-from ratcli.evaluation.baselines import BASELINES, Baseline
+from ratcli.evaluation.baselines import Baseline
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import as_dict, as_rows
@@ -65,7 +65,7 @@ def _comparison(**changes: object) -> Comparison:
 
 @pytest.fixture(scope="module")
 def found() -> Evaluation:
-    baseline = Baseline("gaussian", BASELINES["gaussian"].start, WINDOWS["ct-soft"])
+    baseline = Baseline("gaussian", {"sigma_px": 0.9}, WINDOWS["ct-soft"])
     settings = EvaluationSettings(baselines=(baseline,), phantom=True, shown=2)
     return evaluate(_comparison(regions=DRAWN), settings)
 

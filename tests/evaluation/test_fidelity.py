@@ -15,7 +15,7 @@ from ratcli.evaluation.fidelity import (
     score,
     studio_luma,
 )
-from ratcli.evaluation.summary import summarise
+from ratcli.evaluation.patients import summarise
 from ratcli.evaluation.window import WINDOWS, Window, parse_window, windows_of
 
 SOFT = WINDOWS["ct-soft"]

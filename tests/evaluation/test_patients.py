@@ -4,12 +4,11 @@ import math
 
 import pytest
 
-from ratcli.evaluation.fidelity import Fidelity
+from ratcli.evaluation.fidelity import Fidelity, FidelityRow
 from ratcli.evaluation.patients import Figure, over_patients
 from ratcli.evaluation.quantitation import RegionBias
+from ratcli.evaluation.regions import RegionRow
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.rows.fidelity import FidelityRow
-from ratcli.evaluation.rows.regions import RegionRow
 from ratcli.evaluation.window import WINDOWS
 
 SOFT = WINDOWS["ct-soft"]

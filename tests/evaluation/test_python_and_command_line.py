@@ -92,7 +92,7 @@ def test_one_scan_takes_no_option_for_many(tmp_path: Path) -> None:
 
 
 def test_the_factor_that_a_user_gives_goes_before_that_of_the_header(tmp_path: Path) -> None:
-    from ratcli.evaluation.units import measured_unit
+    from ratcli.evaluation.window import measured_unit
     from ratcli.formats import open_scan
 
     with open_scan(write_pet(tmp_path / "pet", _volume(0.0))) as reader:

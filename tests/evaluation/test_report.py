@@ -17,7 +17,7 @@ from ratcli.evaluation.report.cards import cards
 from ratcli.evaluation.report.pictures import make_gallery
 from ratcli.evaluation.report.plots import Plot, Rule, Trace, colours, draw, ticks
 from ratcli.evaluation.results import Evaluation, Sample
-from ratcli.evaluation.tables.texts import interval, number, signed
+from ratcli.evaluation.tables.table import interval, number, signed
 
 SIDE = 128
 

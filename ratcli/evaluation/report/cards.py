@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from ratcli.evaluation.comparison import INPUT, RESTORED
 from ratcli.evaluation.findings import LIMITS
+from ratcli.evaluation.regions import RegionRow
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.rows.regions import RegionRow
-from ratcli.evaluation.tables.texts import digits_of, in_plane, interval, number, signed, unit_of
+from ratcli.evaluation.tables.table import digits_of, in_plane, interval, number, signed, unit_of
 
 GOOD, LOOK, NEUTRAL = "good", "look", "neutral"
 # Of the order of SUV's repeatability between two scans of a patient (QIBA FDG-PET/CT profile).

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
+from ratcli.evaluation.noise import NoiseRow
 from ratcli.evaluation.report.plots import Plot, Rule, Trace
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.rows.noise import NoiseRow
-from ratcli.evaluation.tables.texts import digits_of, signed, unit_of
+from ratcli.evaluation.tables.table import digits_of, signed, unit_of
 
 
 def plots(found: Evaluation) -> list[Plot]:

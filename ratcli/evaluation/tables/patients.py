@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ratcli.evaluation.patients import WHOLE, Figure, PatientFigures
-from ratcli.evaluation.summary import Summary
+from ratcli.evaluation.patients import WHOLE, Figure, PatientFigures, Summary
 from ratcli.evaluation.tables.reference import FIDELITY_DIGITS
-from ratcli.evaluation.tables.table import Column, FigureTable
-from ratcli.evaluation.tables.texts import interval, number
+from ratcli.evaluation.tables.table import Column, FigureTable, interval, number
 
 _COUNTED = {"scan": "scans", "folder": "folders", "header": "by header or name"}
 

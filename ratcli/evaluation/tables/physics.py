@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.tables.table import Column, FigureTable
-from ratcli.evaluation.tables.texts import digits_of, number, signed, unit_of
+from ratcli.evaluation.tables.table import Column, FigureTable, digits_of, number, signed, unit_of
 
 
 def residual_table(found: Evaluation) -> FigureTable:

@@ -9,12 +9,18 @@ import numpy as np
 
 from ratcli.evaluation.comparison import INPUT, RESTORED
 from ratcli.evaluation.fidelity import Fidelity
+from ratcli.evaluation.regions import RegionRow
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.rows.regions import RegionRow
-from ratcli.evaluation.rows.uptake import UptakeRow
-from ratcli.evaluation.tables.table import Column, FigureTable
-from ratcli.evaluation.tables.texts import digits_of, interval, number, signed, unit_of
-from ratcli.evaluation.uptake import Uptake
+from ratcli.evaluation.tables.table import (
+    Column,
+    FigureTable,
+    digits_of,
+    interval,
+    number,
+    signed,
+    unit_of,
+)
+from ratcli.evaluation.uptake import Uptake, UptakeRow
 
 FIDELITY_DIGITS = {"psnr_db": 2, "ssim": 4, "rmse": 3}
 """Digits after the point of each figure of fidelity."""

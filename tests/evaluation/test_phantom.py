@@ -5,8 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.body import body_mask, phantom_body, phantom_inserts
 from ratcli.evaluation.given_regions import Disc
+from ratcli.evaluation.phantom import phantom_body, phantom_inserts
+from ratcli.evaluation.views import body_mask
 
 BODY = Disc(100.4, 98.2, 80.0)
 

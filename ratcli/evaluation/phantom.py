@@ -1,8 +1,10 @@
-"""The body in a plane, a phantom's outline, and its inserts. No torch here."""
+"""A phantom: its round body and inserts, their edges, uniformity and linearity. No torch here."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,33 +12,19 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from ratcli.errors import MeasurementError
+from ratcli.evaluation.comparison import RESTORED
 from ratcli.evaluation.given_regions import Disc
+from ratcli.evaluation.quantitation import Linearity, RegionBias, Uniformity, linearity, uniformity
+from ratcli.evaluation.regions import RegionRow
+from ratcli.evaluation.views import ComparedView, cleanest, named_images
 from ratcli.physics.local_noise import MAD_TO_SD
-from ratcli.scan import BoolArray
+from ratcli.scan import BoolArray, Box, FloatArray
 
 BODY = "body"
 """Name of the edge of a phantom's body."""
 _ROUNDEST_MISFIT = 0.06
 _SMALLEST_RADIUS_PX = 3.0
-
-
-def body_mask(plane: npt.NDArray[np.floating], above: float) -> BoolArray:
-    """Return `(H, W)`: the largest object above a value, with the cavities inside it.
-
-    Args:
-        plane: `(H, W)` in any unit.
-        above: in that unit; lower is air.
-
-    Returns:
-        False everywhere if there is no such object.
-    """
-    dense = ndimage.binary_opening(plane > above, iterations=2)
-    labels, count = ndimage.label(dense)
-    if count == 0:
-        return np.zeros(plane.shape, np.bool_)
-    sizes = np.bincount(labels.ravel())[1:]
-    body: BoolArray = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(sizes)))
-    return body
+_WALL_MM = 20.0
 
 
 def phantom_body(plane: npt.NDArray[np.floating]) -> Disc:
@@ -93,3 +81,57 @@ def _fitted_disc(shape: BoolArray) -> Disc:
     """Return the disc with the centroid and the area of a shape."""
     row, column = ndimage.center_of_mass(shape)
     return Disc(float(row), float(column), math.sqrt(float(shape.sum()) / math.pi))
+
+
+@dataclass(frozen=True)
+class PhantomRow:
+    """Figures of a phantom in one image."""
+
+    image: str
+    uniformity: Uniformity | None
+    linearity: Linearity | None
+
+
+def phantom_edges(compared: ComparedView) -> dict[str, Disc | Box]:
+    """Return the round edges of a phantom: its body and its inserts.
+
+    Raises:
+        MeasurementError: the view shows no round body.
+    """
+    plane = _without_padding(cleanest(compared)[0], compared)
+    body = phantom_body(plane)
+    inserts = phantom_inserts(plane, body)
+    named: dict[str, Disc | Box] = {BODY: body}
+    return named | {f"insert {index + 1}": disc for index, disc in enumerate(inserts)}
+
+
+def phantom_rows(compared: ComparedView, body: Disc, spacing_mm: float) -> tuple[PhantomRow, ...]:
+    """Return the uniformity of every image of a view, 20 mm inside the body's outline.
+
+    Raises:
+        MeasurementError: the discs do not fit into the body.
+    """
+    return tuple(
+        PhantomRow(name, uniformity(image[0], body, _WALL_MM / spacing_mm), None)
+        for name, image in named_images(compared).items()
+    )
+
+
+def inserts_of(edges: Mapping[str, Disc | Box]) -> dict[str, Disc]:
+    """Return the inserts among a phantom's round edges."""
+    return {name: edge for name, edge in edges.items() if name != BODY and isinstance(edge, Disc)}
+
+
+def linear_rows(regions: tuple[RegionRow, ...]) -> tuple[PhantomRow, ...]:
+    """Fit measured against nominal means, where three or more differ."""
+    rows: list[RegionBias] = [row.bias for row in regions if row.against == "nominal"]
+    try:
+        fit = linearity([row.other_mean for row in rows], [row.mean for row in rows])
+    except MeasurementError:
+        return ()
+    return (PhantomRow(RESTORED, None, fit),)
+
+
+def _without_padding(plane: FloatArray, compared: ComparedView) -> FloatArray:
+    """Return the plane with padding raised to the lowest measured value."""
+    return np.where(compared.mask, plane, plane[compared.mask].min()).astype(np.float32)

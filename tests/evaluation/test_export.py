@@ -11,11 +11,10 @@ from arrays import ArrayReader
 
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
-from ratcli.evaluation.export import as_dict, as_rows
+from ratcli.evaluation.export import as_dict, as_rows, from_text, to_text
 from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.stored import from_text, to_text
 
 SIDE = 128
 
