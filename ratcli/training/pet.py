@@ -1,4 +1,9 @@
-"""Examples for PET synthesis: real and procedural planes with the noise of fewer counts."""
+"""Examples for PET synthesis: real and procedural planes with the noise of fewer counts.
+
+A real plane x already has noise. As for CT (`ratcli/training/ct.py`), the network sees `x + e` and
+learns to return `x - c e`, where c is the variance of the noise in x over that of e, so that input
+and target do not share noise. Both variances are measured in the same warm tissue.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.physics.anatomy.pet import PetPlane, pet_slice
+from ratcli.physics.local_noise import noise_map
 from ratcli.physics.pet import expected_image, low_count_noise
 from ratcli.physics.pet_counts import PetCounts, sample_counts
 from ratcli.scan import FloatArray
@@ -31,6 +38,13 @@ _TRUNK_SUV_MM2 = 50_000.0
 # Scans cut out around a lesion are mirrored to the size of a thigh, since tissue outside the cut
 # attenuates, too.
 _LEAST_SIDE = 68
+# Noise is measured in tissue with at least this share of the plane's 95th percentile. The flattest
+# quarter of it shows little but noise.
+_WARM_SHARE = 0.2
+_LOCAL_PX = 5
+_FLATTEST = 25
+# The added noise is at least this share of the noise in the plane: it bounds c.
+_LEAST_ADDED = 0.7
 
 
 class PetExamples:
@@ -55,10 +69,12 @@ class PetExamples:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         if is_procedural:
             plane, noise = self._procedural(rng, generator)
+            target = plane
         else:
-            plane, noise = self._real(rng, generator)
+            plane, noise, weight = self._real(rng, generator)
+            target = replace(plane, values=plane.values - np.float32(weight) * noise)
         degraded = np.maximum(plane.values + noise, np.minimum(plane.values, 0))
-        return make_example(self._task, self._partitioner, degraded, plane)
+        return make_example(self._task, self._partitioner, degraded, target)
 
     def _procedural(
         self, rng: np.random.Generator, generator: torch.Generator
@@ -75,8 +91,8 @@ class PetExamples:
 
     def _real(
         self, rng: np.random.Generator, generator: torch.Generator
-    ) -> tuple[TargetPlane, FloatArray]:
-        """Choose a real plane; return it, and the noise `(1, H, W)` that fewer counts would add."""
+    ) -> tuple[TargetPlane, FloatArray, float]:
+        """Choose a real plane; return it, the noise `(1, H, W)` of fewer counts, and c."""
         plane = self._patients.draw_by_size(rng)
         values = plane.values * np.float32(rng.uniform(0.7, 1.4))
         plane = replace(plane, values=values)
@@ -84,7 +100,10 @@ class PetExamples:
         counts = self._counts(rng, whole, plane.spacing_mm, original=1.0)
         noise = low_count_noise(torch.from_numpy(whole), plane.spacing_mm, counts, generator)
         height, width = values.shape[1:]
-        return plane, noise.numpy()[None, :height, :width]
+        added = noise.numpy()[:height, :width]
+        share = _own_share(values[0], added)
+        stronger = max(1.0, _LEAST_ADDED * share)
+        return plane, np.float32(stronger) * added[None], (share / stronger) ** 2
 
     def _counts(
         self, rng: np.random.Generator, suv: FloatArray, spacing_mm: float, original: float | None
@@ -96,6 +115,18 @@ class PetExamples:
         share = min(1.0, max(0.1, uptake / _TRUNK_SUV_MM2)) ** rng.uniform(0, 1)
         drawn = sample_counts(rng, original)
         return replace(drawn, counts=drawn.counts * share, fraction=fraction)
+
+
+def _own_share(plane: FloatArray, added: FloatArray) -> float:
+    """Return the noise that a plane `(H, W)` has over the noise that is added to it."""
+    warm = uniform_filter(plane, _LOCAL_PX) > _WARM_SHARE * np.percentile(plane, 95)
+    if not warm.any():
+        return 0.0
+    own, new = (
+        float(np.percentile(noise_map(values, _LOCAL_PX)[warm], _FLATTEST))
+        for values in (plane, added)
+    )
+    return own / new if new > 0 else 0.0
 
 
 def _draw(rng: np.random.Generator) -> tuple[PetPlane, float]:
