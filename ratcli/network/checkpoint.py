@@ -41,6 +41,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "mlp_ratio": (0.125, 16),
     "scale": (1, 8),
     "max_region_tokens": (0, 1 << 31),
+    "context": (0, 2),
 }
 _LISTS = ("encoder_blocks", "decoder_blocks", "groups")
 _MOST_ENTRIES = 16
@@ -83,6 +84,8 @@ def settings_from(table: Mapping[str, Any]) -> NetworkSettings:
     settings = NetworkSettings(**values)
     if len(settings.encoder_blocks) != len(settings.decoder_blocks):
         raise WeightsError("encoder_blocks and decoder_blocks of a network must be equally long")
+    if settings.context and settings.scale != 1:
+        raise WeightsError("a network that makes a finer grid cannot use neighbouring planes")
     if settings.width * settings.stride % settings.heads:
         raise WeightsError(
             f"{settings.width * settings.stride} channels of a network cannot be divided between "

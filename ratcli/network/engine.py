@@ -16,6 +16,7 @@ from ratcli.network.device import choose_device, multiply_exactly
 from ratcli.network.fold import GatedConvolution, GatedTail, NormedMLP
 from ratcli.network.frame import ReflectedFrame
 from ratcli.network.inference import InferenceRAT
+from ratcli.network.neighbours import Neighbours, with_neighbours
 from ratcli.network.registry import WeightsEntry
 from ratcli.network.settings import EngineSettings
 from ratcli.regions import LabelArray
@@ -59,6 +60,11 @@ class Engine:
         """Planes that go through the network together."""
         return self._batch
 
+    @property
+    def context(self) -> int:
+        """Neighbouring planes on each side that the network uses."""
+        return self._network.settings.context
+
     def with_batch(self, most: int) -> Engine:
         """Return an engine of the same network that takes at most so many planes at once."""
         settings = replace(self._settings, batch=min(most, self._batch))
@@ -73,7 +79,7 @@ class Engine:
         is halved until it is one, then the tile; later calls keep that.
 
         Args:
-            planes: `(C, H, W)` each, normalised.
+            planes: what `seen` returns, each.
             labels: `(s*H, s*W)` each.
 
         Returns:
@@ -97,6 +103,10 @@ class Engine:
                 return done
             except torch.OutOfMemoryError as error:
                 self._take_less(self._tile or max(labels[0].shape), error)
+
+    def seen(self, plane: FloatArray, neighbours: Neighbours) -> FloatArray:
+        """Return a normalised plane `(C, H, W)` with those neighbours that the network uses."""
+        return with_neighbours(plane, neighbours, self.context)
 
     def enlarge(self, plane: FloatArray) -> FloatArray:
         """Return the plane on the output's grid, bilinear; the plane itself if the grid stays."""
@@ -151,7 +161,7 @@ def compile_blocks(network: InferenceRAT) -> None:
     parts = [part for part in network.modules() if isinstance(part, kinds)]
     for part in parts:
         part.compile(dynamic=True)
-    side, channels = network.settings.multiple, network.settings.channels
+    side, channels = network.settings.multiple, network.settings.input_channels
     try:
         fine = side * network.settings.scale
         network(torch.zeros(1, channels, side, side), torch.zeros(1, fine, fine, dtype=torch.int32))

@@ -161,7 +161,7 @@ class InferenceRAT(nn.Module):
         """Restore planes.
 
         Args:
-            image: float32 `(B, C, H, W)` on the host, normalised.
+            image: float32 `(B, input_channels, H, W)` on the host, normalised.
             labels: integers `(B, s*H, s*W)` on the host, the region of each output pixel.
             tile: side in output pixels of the tiles that go to the device one after the other; 0
                 for whole planes. It changes the result by rounding alone.
@@ -180,7 +180,7 @@ class InferenceRAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        typical = typical_value(image) if settings.equivariant else None
+        typical = typical_value(image, settings) if settings.equivariant else None
         image, labels = pad_to_multiple(
             image if typical is None else image / typical, labels, settings.multiple
         )
@@ -192,10 +192,10 @@ class InferenceRAT(nn.Module):
             pixels = image.permute(0, 2, 3, 1).to(tiles.store)
             restored = self._restore(pixels.contiguous(), plan, tiles)
             restored = restored[:, :height, :width].permute(0, 3, 1, 2).cpu()
-        return restored if typical is None else restored * typical
+        return restored if typical is None else restored * typical[:, :1]
 
     def _restore(self, image: Tensor, plan: RegionPlan, tiles: Tiles) -> Tensor:
-        """Map `(B, H, W, C)` to the same shape, on the device that stores whole maps."""
+        """Map `(B, H, W, input_channels)` to `(B, H, W, C)`, on the device of whole maps."""
         x = _convolve(self.intro, image, tiles)
         skips = []
         encoders, downs = each(self.encoders, nn.ModuleList), each(self.downs, nn.Conv2d)
@@ -207,7 +207,7 @@ class InferenceRAT(nn.Module):
         for up, decoder in zip(ups, decoders, strict=True):
             x = _through(decoder, _enlarge(up, x, skips.pop(), tiles), tiles)
         restored = _convolve(self.ending, x, tiles)
-        restored += image
+        restored += image[..., : self.settings.channels]
         return restored
 
     def _trunk(self, x: Tensor, plan: RegionPlan) -> Tensor:

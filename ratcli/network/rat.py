@@ -15,6 +15,7 @@ from ratcli.network.attention import (
     to_windows,
 )
 from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
+from ratcli.network.neighbours import input_channels
 from ratcli.network.plan import RegionPlan, make_plan
 
 _LEAST_VALUE = 1e-9
@@ -39,6 +40,8 @@ class NetworkSettings:
             and dynamic range (PET).
         max_region_tokens: regions larger than this on the latent grid are split along a grid; 0
             never splits. The default leaves every plane of up to 1024 x 1024 pixels whole.
+        context: neighbouring planes on each side that the network sees, see
+            `ratcli.network.neighbours`; only for networks that keep the grid.
     """
 
     channels: int = 1
@@ -52,6 +55,12 @@ class NetworkSettings:
     scale: int = 1
     max_region_tokens: int = 65536
     equivariant: bool = False
+    context: int = 0
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the input: the plane's own and those of its neighbours."""
+        return input_channels(self.channels, self.context)
 
     @property
     def stride(self) -> int:
@@ -137,7 +146,7 @@ class RAT(nn.Module):
         self.settings = settings
         levels = len(settings.encoder_blocks)
         widths = [settings.width * 2**level for level in range(levels + 1)]
-        self.intro = nn.Conv2d(settings.channels, widths[0], 3, padding=1)
+        self.intro = nn.Conv2d(settings.input_channels, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(
             nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
             for level, count in enumerate(settings.encoder_blocks)
@@ -163,7 +172,7 @@ class RAT(nn.Module):
         """Restore planes.
 
         Args:
-            image: `(B, C, H, W)`, normalised.
+            image: `(B, C, H, W)`, normalised; with `context`, `(B, input_channels, H, W)`.
             labels: integers `(B, s*H, s*W)`, the region of each output pixel.
 
         Returns:
@@ -178,7 +187,7 @@ class RAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        typical = typical_value(image) if self.settings.equivariant else None
+        typical = typical_value(image, self.settings) if self.settings.equivariant else None
         image, labels = pad_to_multiple(image, labels, self.settings.multiple)
         stride = self.settings.stride
         plan = make_plan(
@@ -186,13 +195,14 @@ class RAT(nn.Module):
         )
         restored = self.restore(image if typical is None else image / typical, plan)
         restored = restored[..., :height, :width]
-        return restored if typical is None else restored.float() * typical
+        return restored if typical is None else restored.float() * typical[:, :1]
 
     def restore(self, image: Tensor, plan: RegionPlan) -> Tensor:
         """Restore planes that need no padding, with a plan made before.
 
         Args:
-            image: `(B, C, H, W)` at the output's size; H and W multiples of `settings.multiple`.
+            image: `(B, input_channels, H, W)` at the output's size; H and W are multiples of
+                `settings.multiple`.
             plan: regions on the latent grid.
         """
         x = self.intro(image.contiguous(memory_format=torch.channels_last))
@@ -208,22 +218,32 @@ class RAT(nn.Module):
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             x = F.pixel_shuffle(up(x), 2) + skips.pop()
             x = decoder(x.contiguous(memory_format=torch.channels_last))
-        return image + self.ending(x)
+        return image[:, : self.settings.channels] + self.ending(x)
 
 
-def typical_value(image: Tensor) -> Tensor:
-    """Return `(sum |x| / sum sqrt|x|)^2` of each plane, `(B, 1, 1, 1)`, above 0.
+def typical_value(image: Tensor, settings: NetworkSettings) -> Tensor:
+    """Return what the channels of an equivariant network are divided by, `(B, channels, 1, 1)`.
 
-    Empty surroundings do not change it, and a few hot spots change it little, because values are
-    weighted by their square roots.
+    For values it is `(sum |x| / sum sqrt|x|)^2` of each plane, above 0. Empty surroundings do not
+    change it, and a few hot spots change it little, because values are weighted by their square
+    roots. Channels that hold no values but the nearness of neighbours are divided by 1.
 
     Args:
-        image: `(B, C, H, W)`.
+        image: `(B, input_channels, H, W)`.
+        settings: of the network.
     """
-    size = image.float().abs()
+    size = image[:, : settings.channels].float().abs()
     total, roots = size.sum((1, 2, 3), keepdim=True), size.sqrt().sum((1, 2, 3), keepdim=True)
     value = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
-    return value.clamp_min(_LEAST_VALUE)
+    typical = value.clamp_min(_LEAST_VALUE)
+    if not settings.context:
+        return typical
+    values = settings.channels * (1 + 2 * settings.context)
+    parts = (
+        typical.expand(-1, values, 1, 1),
+        torch.ones_like(typical).expand(-1, 2 * settings.context, 1, 1),
+    )
+    return torch.cat(parts, 1)
 
 
 def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:

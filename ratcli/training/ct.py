@@ -7,6 +7,10 @@ e. Then the noise of the input and the noise of the target are uncorrelated, and
 on average. If c would be large, a stronger e is drawn. The kernel of e is chosen so that its
 correlation length is about that of the noise in x.
 
+The neighbours of a slice get noise of their own. Where slices overlap, the noise of x is also in
+its neighbours, so their added noise correlates with e as the noise of x with theirs. The same
+argument then holds for each neighbour: its noise and that of the target are uncorrelated.
+
 Source: Pang et al., Recorrupted-to-Recorrupted, CVPR 2021 (recorrupted pairs).
 """
 
@@ -18,12 +22,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ratcli.network.neighbours import Neighbour, Neighbours
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.physics.anatomy.ct import ct_slice
 from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise, sample_dose
 from ratcli.physics.kernels import Kernel
 from ratcli.scan import FloatArray
 from ratcli.task import Task
+from ratcli.training.drawn_neighbours import draw_neighbours
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.own_noise import FlatPatches, find_flat_patches, kernels_like
 from ratcli.training.recipe import Recipe
@@ -34,6 +40,17 @@ _PROCEDURAL_SIZE = 384
 # The added noise is at least this share of the noise in the slice: it bounds c.
 _LEAST_ADDED = 0.7
 _HIGHEST_WEIGHT = 2.0
+# How often a drawn slice has neighbours, and how often those of any slice are left out: all, or
+# each by itself.
+_DRAWN_IN_SERIES = 0.6
+_ALL_ABSENT = 0.15
+_ONE_ABSENT = 0.1
+# How often a slice is drawn among those that have neighbours, if the network uses them.
+_FROM_SERIES = 0.6
+# Correlation of the noise of neighbours: of drawn ones, of unmeasured ones, and at most.
+_DRAWN_CORRELATION = (0.0, 0.6)
+_USUAL_CORRELATION = 0.3
+_HIGHEST_CORRELATION = 0.85
 
 
 @dataclass(frozen=True)
@@ -43,10 +60,12 @@ class _OwnNoise:
     Attributes:
         patches: the flat patches in which it is measured.
         kernels: kernels whose noise has about the same correlation length.
+        along: correlation with the noise of each neighbour; 0 where there is none.
     """
 
     patches: FlatPatches
     kernels: list[Kernel]
+    along: tuple[float, ...]
 
 
 class CtExamples:
@@ -66,27 +85,41 @@ class CtExamples:
         self._own = {id(plane): _own_noise(plane) for plane in planes}
         measured = [plane for plane in planes if self._own[id(plane)] is not None]
         self._patients = PatientPlanes(measured or planes)
+        self._series = PatientPlanes([p for p in measured or planes if any(p.neighbours)])
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
         rng = np.random.default_rng((self._recipe.seed, index))
         if not self._patients or rng.random() < self._recipe.procedural:
-            noisy, target = self._procedural(rng)
+            noisy, target, near = self._procedural(rng)
         else:
-            noisy, target = self._real(rng)
-        return make_example(self._task, self._partitioner, noisy[None], target)
+            noisy, target, near = self._real(rng)
+        context = self._recipe.network.context
+        return make_example(self._task, self._partitioner, noisy[None], target, near, context)
 
-    def _procedural(self, rng: np.random.Generator) -> tuple[FloatArray, TargetPlane]:
-        """Draw a procedural slice; return it with noise `(H, W)`, and as the target."""
+    def _procedural(
+        self, rng: np.random.Generator
+    ) -> tuple[FloatArray, TargetPlane, list[Neighbour | None]]:
+        """Draw a procedural slice; return it with noise `(H, W)`, as the target, and neighbours."""
         spacing = float(rng.uniform(0.6, 1.0)) * 512 / _PROCEDURAL_SIZE
         hu, _ = ct_slice(rng, size=_PROCEDURAL_SIZE, spacing_mm=spacing)
         dose = sample_dose(rng, self._recipe.noise_hu)
-        plane = _as_reconstructed(TargetPlane("procedural", hu[None], spacing), dose)
-        return _stored(rng, plane.values[0], _noise(rng, plane, dose)), plane
+        drawn = TargetPlane("procedural", hu[None], spacing)
+        near: Neighbours = ()
+        if self._recipe.network.context and rng.random() < _DRAWN_IN_SERIES:
+            near = draw_neighbours(rng, drawn, dose.kernel)
+        plane = replace(_as_reconstructed(drawn, dose), neighbours=near)
+        along = float(rng.uniform(*_DRAWN_CORRELATION))
+        noise, beside = self._noises(rng, plane, dose, [along] * len(near))
+        return _stored(rng, plane.values[0], noise), plane, beside
 
-    def _real(self, rng: np.random.Generator) -> tuple[FloatArray, TargetPlane]:
-        """Choose a scanned slice; return it with added noise `(H, W)`, and its target."""
-        plane = self._patients.draw_evenly(rng)
+    def _real(
+        self, rng: np.random.Generator
+    ) -> tuple[FloatArray, TargetPlane, list[Neighbour | None]]:
+        """Choose a scanned slice; return it with added noise `(H, W)`, its target, neighbours."""
+        is_in_series = self._recipe.network.context and rng.random() < _FROM_SERIES
+        patients = self._series if is_in_series and self._series else self._patients
+        plane = patients.draw_evenly(rng)
         own = self._own[id(plane)]
         low, high = self._recipe.noise_hu
         if own is not None:
@@ -94,17 +127,45 @@ class CtExamples:
         dose = sample_dose(rng, (low, max(high, 1.5 * low)))
         if own is not None:
             dose = replace(dose, kernel=own.kernels[int(rng.integers(len(own.kernels)))])
-        noise = _noise(rng, plane, dose)
+        along = [_USUAL_CORRELATION] * len(plane.neighbours) if own is None else own.along
+        noise, beside = self._noises(rng, plane, dose, along)
         weight = _target_weight(own, noise)
         target = replace(plane, values=plane.values - np.float32(weight) * noise[None])
-        return _stored(rng, plane.values[0], noise), target
+        return _stored(rng, plane.values[0], noise), target, beside
+
+    def _noises(
+        self, rng: np.random.Generator, plane: TargetPlane, dose: CtDose, along: Sequence[float]
+    ) -> tuple[FloatArray, list[Neighbour | None]]:
+        """Return noise `(H, W)` for a slice, and its neighbours with noise that correlates."""
+        near: Neighbours = plane.neighbours if self._recipe.network.context else ()
+        if near and rng.random() < _ALL_ABSENT:
+            near = ()
+        near = [None if rng.random() < _ONE_ABSENT else each for each in near]
+        noise, *others = _noise(rng, plane, dose, 1 + sum(each is not None for each in near))
+        beside: list[Neighbour | None] = []
+        for each, share in zip(near, along, strict=False):
+            if each is None:
+                beside.append(None)
+                continue
+            mixed = np.float32(share) * noise + np.float32((1 - share**2) ** 0.5) * others.pop()
+            stored = _stored(rng, each.values[0], mixed)[None]
+            beside.append(replace(each, values=stored))
+        return noise, beside
 
 
 def _own_noise(plane: TargetPlane) -> _OwnNoise | None:
     patches = find_flat_patches(plane.values[0])
     if patches is None:
         return None
-    return _OwnNoise(patches, kernels_like(patches.lag_one, plane.spacing_mm))
+    along = tuple(
+        float(
+            np.clip(patches.correlation(plane.values[0], each.values[0]), 0, _HIGHEST_CORRELATION)
+        )
+        if each is not None
+        else 0.0
+        for each in plane.neighbours
+    )
+    return _OwnNoise(patches, kernels_like(patches.lag_one, plane.spacing_mm), along)
 
 
 def _target_weight(own: _OwnNoise | None, noise: FloatArray) -> float:
@@ -115,11 +176,13 @@ def _target_weight(own: _OwnNoise | None, noise: FloatArray) -> float:
     return min(_HIGHEST_WEIGHT, (own.patches.noise_hu / added) ** 2) if added > 0 else 0.0
 
 
-def _noise(rng: np.random.Generator, plane: TargetPlane, dose: CtDose) -> FloatArray:
+def _noise(
+    rng: np.random.Generator, plane: TargetPlane, dose: CtDose, count: int
+) -> list[FloatArray]:
+    """Draw the noise of a slice several times, `(H, W)` each."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    noise = low_dose_noise(torch.from_numpy(plane.values[0]), plane.spacing_mm, dose, generator)
-    array: FloatArray = noise.numpy()
-    return array
+    planes = torch.from_numpy(plane.values).expand(count, -1, -1)
+    return list(low_dose_noise(planes, plane.spacing_mm, dose, generator).numpy())
 
 
 def _stored(rng: np.random.Generator, hu: FloatArray, noise: FloatArray) -> FloatArray:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ratcli.adjacent import adjacent_planes
 from ratcli.errors import InputNotFoundError, UnsuitableInputError
 from ratcli.formats import ScanSource, find_scans, open_scan, split_name
 from ratcli.formats.patients import patient_of
+from ratcli.network.neighbours import Neighbour
 from ratcli.scan import FloatArray, ScanReader
 from ratcli.task import Task
 from ratcli.training.examples import TargetPlane
@@ -72,11 +74,21 @@ def read_scans(scans: Sequence[FoundScan], task: Task) -> list[TargetPlane]:
         UnsuitableInputError: a scan does not fit the task, or has no pixel spacing.
     """
     store = PlaneStore()
-    return [
-        replace(read.plane, values=store.keep(read.plane.values))
-        for scan in scans
-        for read in read_scan(scan, task)
-    ]
+    return [plane for scan in scans for plane in _read_whole(scan, task, store)]
+
+
+def _read_whole(scan: FoundScan, task: Task, store: PlaneStore) -> Iterator[TargetPlane]:
+    """Read the planes of a scan, each with its neighbours."""
+    placed = list(_stored(read_scan(scan, task), store))
+    beside = adjacent_planes([each.position_mm for each in placed], 1)
+    for each, found in zip(placed, beside, strict=True):
+        near = [at and Neighbour(placed[at.plane].plane.values, at.gap_mm) for at in found]
+        yield replace(each.plane, neighbours=tuple(near))
+
+
+def _stored(planes: Iterator[PlacedPlane], store: PlaneStore) -> Iterator[PlacedPlane]:
+    for each in planes:
+        yield replace(each, plane=replace(each.plane, values=store.keep(each.plane.values)))
 
 
 def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[FoundScan]:

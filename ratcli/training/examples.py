@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+from ratcli.network.neighbours import Neighbours, with_neighbours
 from ratcli.partition import Partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
@@ -23,11 +24,14 @@ class TargetPlane:
             a folder or a file, never the name of a person.
         values: float32 `(C, H, W)` in the task's unit.
         spacing_mm: pixel pitch.
+        neighbours: the planes before and after it in the same scan, None where there is none;
+            their values are in the task's unit, too.
     """
 
     patient: str
     values: FloatArray
     spacing_mm: float
+    neighbours: Neighbours = ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Example:
     """One plane to learn from, in the network's units.
 
     Attributes:
-        degraded: float32 `(C, H, W)`, what the network sees.
+        degraded: float32 `(C, H, W)`, what the network sees, with the channels of neighbours
+            behind its own if the network uses them.
         target: float32 `(C, s*H, s*W)`, what it should return; s is the task's scale.
         labels: int32 `(s*H, s*W)`, regions of the degraded plane.
         name: where it comes from, for logs; never a patient's name.
@@ -90,7 +95,12 @@ class PatientPlanes:
 
 
 def make_example(
-    task: Task, partitioner: Partitioner, degraded: FloatArray, target: TargetPlane
+    task: Task,
+    partitioner: Partitioner,
+    degraded: FloatArray,
+    target: TargetPlane,
+    neighbours: Neighbours = (),
+    context: int = 0,
 ) -> Example:
     """Put a degraded plane beside its target, with regions found as when restoring.
 
@@ -99,9 +109,13 @@ def make_example(
         partitioner: sees the degraded plane.
         degraded: `(C, H, W)` in the task's unit.
         target: `(C, s*H, s*W)`, s the task's scale.
+        neighbours: degraded planes beside it, in the task's unit.
+        context: neighbouring planes on each side that the network uses.
     """
     seen = task.normalise(degraded)
     labels = partitioner.partition(seen).labels
     if task.scale != 1:
         labels = labels.repeat(task.scale, 0).repeat(task.scale, 1)
-    return Example(seen, task.normalise(target.values), labels, target.patient)
+    beside = [each and replace(each, values=task.normalise(each.values)) for each in neighbours]
+    degraded = with_neighbours(seen, beside, context)
+    return Example(degraded, task.normalise(target.values), labels, target.patient)

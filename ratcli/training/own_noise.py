@@ -55,6 +55,12 @@ class FlatPatches:
         """Return the standard deviation of another plane `(H, W)` in the same patches."""
         return _deviation(_residuals(plane, self.corners))
 
+    def correlation(self, plane: FloatArray, other: FloatArray) -> float:
+        """Return the correlation of the noise of two planes `(H, W)` in the patches."""
+        mine, theirs = (_residuals(each, self.corners) for each in (plane, other))
+        power = float((mine**2).mean() * (theirs**2).mean()) ** 0.5
+        return float((mine * theirs).mean()) / power if power > 0 else 0.0
+
 
 def find_flat_patches(hu: FloatArray) -> FlatPatches | None:
     """Return the flattest patches of soft tissue in a slice `(H, W)` in HU, or None if few."""

@@ -73,7 +73,8 @@ def _cut(
     for _ in range(_TRIES):
         top, left = (int(rng.integers(n - side + 1)) for n in (height, width))
         place = (slice(top, top + side), slice(left, left + side))
-        if _inside(example.degraded, place).std() > _LEAST_DEVIATION:
+        own = example.degraded[: len(example.target)]
+        if _inside(own, place).std() > _LEAST_DEVIATION:
             break
     on_target = (_scaled(place[0], scale), _scaled(place[1], scale))
     turn = _Symmetry(rng)

@@ -74,7 +74,8 @@ class PetExamples:
             plane, noise, weight = self._real(rng, generator)
             target = replace(plane, values=plane.values - np.float32(weight) * noise)
         degraded = np.maximum(plane.values + noise, np.minimum(plane.values, 0))
-        return make_example(self._task, self._partitioner, degraded, target)
+        context = self._recipe.network.context
+        return make_example(self._task, self._partitioner, degraded, target, (), context)
 
     def _procedural(
         self, rng: np.random.Generator, generator: torch.Generator

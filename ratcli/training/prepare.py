@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from ratcli.errors import InputNotFoundError, UnsuitableInputError, UsageError, WeightsError
 from ratcli.network.checkpoint import read_state, settings_from
@@ -89,9 +90,13 @@ def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
     if entry.task != recipe.task:
         raise WeightsError(f"the weights '{name}' are for {entry.task}, not for {recipe.task}")
     network = settings_from(entry.network)
-    if is_network_given and network != recipe.network:
+    if not is_network_given:
+        return replace(recipe, network=network, tuned_from=name)
+    wanted = recipe.network
+    alike = replace(network, context=wanted.context, max_region_tokens=wanted.max_region_tokens)
+    if alike != wanted or network.context not in (0, wanted.context):
         raise WeightsError(f"the weights '{name}' do not fit the network of the recipe")
-    return replace(recipe, network=network, tuned_from=name)
+    return replace(recipe, tuned_from=name)
 
 
 def begin_from(trainer: RestorationTrainer, name: str) -> None:
@@ -103,9 +108,22 @@ def begin_from(trainer: RestorationTrainer, name: str) -> None:
     entry = find_weights(name)
     verify_weights(entry)
     try:
-        trainer.initialise({key: value.float() for key, value in read_state(entry.file).items()})
+        state = {key: value.float() for key, value in read_state(entry.file).items()}
+        trainer.initialise(_widened(state, trainer.network.state_dict()))
     except RuntimeError as error:
         raise WeightsError(f"the weights '{name}' do not fit the network of the run") from error
+
+
+def _widened(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Let parameters of a network that sees single planes begin one that sees neighbours, too.
+
+    The kernels for the new channels are zero, so that the network begins by ignoring them.
+    """
+    first, shape = state["intro.weight"], wanted["intro.weight"].shape
+    if first.shape[1] < shape[1]:
+        state["intro.weight"] = first.new_zeros(shape)
+        state["intro.weight"][:, : first.shape[1]] = first
+    return state
 
 
 def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:

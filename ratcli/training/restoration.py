@@ -105,7 +105,8 @@ class RestorationObjective:
         """Return the focal region loss, balanced between examples as the recipe says."""
         recipe, target = self.recipe, batch.target
         if recipe.balance:
-            size = degradation_size(batch.degraded, target) ** recipe.balance
+            own = batch.degraded[:, : target.shape[1]]
+            size = degradation_size(own, target) ** recipe.balance
             output, target = output / size, target / size
         return focal_region_loss(output, target, batch.labels, recipe.beta, recipe.epsilon)
 
