@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 # Planes farther apart than so many usual distances have a gap between them.
 _WIDEST = 1.5
@@ -21,33 +22,32 @@ class Adjacent(NamedTuple):
 
 
 def adjacent_planes(
-    positions_mm: Sequence[float | None] | None, reach: int
+    positions_mm: Sequence[float | None], reach: int
 ) -> list[tuple[Adjacent | None, ...]]:
     """Return the neighbours of each plane, nearest first, the lower side before the upper one.
 
     Planes are neighbours by position. If several planes have the same position, as those of
-    several phases, only planes that also follow each other in the file are neighbours. There are
-    none across a gap, and none where the planes turn back.
+    several phases, only planes that also follow each other in the file are neighbours, and none
+    are if phases alternate. There are none across a gap, and none where the planes turn back.
 
     Args:
-        positions_mm: of each plane along the normal; None if unknown.
+        positions_mm: of each plane along the normal; None where unknown.
         reach: neighbours on each side.
 
     Returns:
         For each plane `2 * reach` neighbours: before and after it, then the second ones; None
         where there is no such plane.
     """
-    if positions_mm is None or len(positions_mm) < 2 or any(at is None for at in positions_mm):
-        count = 0 if positions_mm is None else len(positions_mm)
-        return [(None,) * (2 * reach)] * count
-    places = np.array(positions_mm, np.float64)
+    known = [at for at in positions_mm if at is not None]
+    if len(known) < max(2, len(positions_mm)):
+        return [(None,) * (2 * reach)] * len(positions_mm)
+    places = np.array(known, np.float64)
     is_distinct = len(set(places.tolist())) == len(places)
     order = np.argsort(places) if is_distinct else np.arange(len(places))
     steps = np.diff(places[order])
-    moved = np.abs(steps[steps != 0])
-    widest = min(_WIDEST * float(np.median(moved)), _FARTHEST_MM) if len(moved) else 0.0
-    direction = np.sign(np.median(steps[steps != 0])) if len(moved) else 1.0
-    joined = (steps * direction > 0) & (np.abs(steps) <= widest)
+    widest = min(_WIDEST * float(np.median(np.abs(steps))), _FARTHEST_MM)
+    joined = (steps * np.sign(np.median(steps)) > 0) & (np.abs(steps) <= widest)
+    joined &= bool(steps.all())
     found: list[tuple[Adjacent | None, ...]] = [()] * len(places)
     for rank, plane in enumerate(order):
         found[int(plane)] = tuple(
@@ -59,7 +59,11 @@ def adjacent_planes(
 
 
 def _at(
-    order: np.ndarray, places: np.ndarray, joined: np.ndarray, rank: int, step: int
+    order: npt.NDArray[np.intp],
+    places: npt.NDArray[np.float64],
+    joined: npt.NDArray[np.bool_],
+    rank: int,
+    step: int,
 ) -> Adjacent | None:
     """Return the plane `step` places further in the order, if no gap lies between."""
     other = rank + step

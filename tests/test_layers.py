@@ -20,6 +20,7 @@ LAYERS: dict[str, float] = {
     "task": 1,
     "weightfiles": 1.5,
     "holes": 1.5,
+    "adjacent": 1.5,
     "formats": 2,
     "tasks": 2,
     "partition": 2,
@@ -37,10 +38,20 @@ PURE = {0: set(), 1: {"numpy", "typing_extensions"}}
 ONLY_CLI = {"typer", "rich"}
 WITHOUT_TORCH = (
     "formats", "tasks", "cli", "commands", "batch", "evaluation", "regions", "scan", "task",
-    "holes", "weightfiles",
+    "holes", "adjacent", "weightfiles",
 )  # fmt: skip
 TORCH_INSIDE = ("torch", "torchvision", "segment_anything")
-WITHOUT_PATHS = ("errors", "scan", "regions", "task", "tasks", "holes", "physics", "pipeline")
+WITHOUT_PATHS = (
+    "errors",
+    "scan",
+    "regions",
+    "task",
+    "tasks",
+    "holes",
+    "adjacent",
+    "physics",
+    "pipeline",
+)
 MAY_MEET = ({"scan", "regions"}, {"scan", "task"})
 
 

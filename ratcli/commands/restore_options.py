@@ -21,7 +21,7 @@ from ratcli.commands.scans import (
 from ratcli.errors import UsageError
 from ratcli.network.settings import EngineSettings, Precision
 from ratcli.pipeline import RestoreSettings
-from ratcli.pipeline.settings import VIEWS
+from ratcli.pipeline.settings import VIEWS, Context
 from ratcli.tasks import TASKS, get_task
 
 OUTPUTS = "What is written"
@@ -94,6 +94,12 @@ class RestoreOptions(WindowOptions, BatchOptions):
         "which is more accurate and takes 8 times as long. Without it, 1; with --uncertainty, 8.",
         metavar="N", group=NETWORK,
     )  # fmt: skip
+    context: Context = option(
+        RestoreSettings.context,
+        "Neighbouring planes of a series that help to restore each plane: auto uses as many as "
+        "the weights have learned to use, none restores each plane alone.",
+        group=NETWORK, changes_pixels=True,
+    )  # fmt: skip
     threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
     precision: Precision = option(
         EngineSettings.precision,
@@ -143,6 +149,7 @@ def restore_settings(options: RestoreOptions) -> RestoreSettings:
         strength=options.strength,
         views=options.views or (VIEWS if options.uncertainty else 1),
         pane_overlap=options.pane_overlap,
+        context=options.context,
         engine=EngineSettings(
             device=options.device,
             threads=options.threads or threads_each(options.jobs),

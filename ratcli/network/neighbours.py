@@ -7,7 +7,7 @@ neighbour is. Both are zero where there is no neighbour: at the ends of a series
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Neighbour:
     values: FloatArray
     gap_mm: float
     known: BoolArray | None = None
+
+    def scaled(self, factor: np.float32) -> Neighbour:
+        """Return the neighbour with its values multiplied by a factor."""
+        return replace(self, values=self.values * factor)
 
 
 Neighbours = Sequence[Neighbour | None]

@@ -13,22 +13,23 @@ from itertools import product
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from ratcli.adjacent import Adjacent, adjacent_planes
 from ratcli.errors import WeightsError
-from ratcli.holes import not_measured, seen_by_network
 from ratcli.network.device import choose_device
 from ratcli.network.engine import Engine, load_engine
+from ratcli.network.neighbours import Neighbours
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.pipeline.cutting import Cut
 from ratcli.pipeline.kept_mean import keep_mean
 from ratcli.pipeline.kept_residual import keep_residual
+from ratcli.pipeline.prepared import PreparedPlane, enlarged, prepare, with_holes
 from ratcli.pipeline.provenance import RestoreProvenance
 from ratcli.pipeline.settings import RestoreSettings
 from ratcli.pipeline.uncertainty import Calibration
 from ratcli.pipeline.views import RunningMean, turn, turn_back
-from ratcli.regions import LabelArray, Regions
+from ratcli.regions import Regions
 from ratcli.scan import BoolArray, FloatArray, ScanInfo
 from ratcli.task import Task
 
@@ -106,6 +107,12 @@ class Model:
         """Planes or panes that go through a network together."""
         return self._engines[0].batch
 
+    def adjacent(self, info: ScanInfo) -> list[tuple[Adjacent | None, ...]]:
+        """Return for each plane of a scan the neighbours from which it is restored, too."""
+        unused = self.settings.context == "none"
+        reach = 0 if unused else max(engine.context for engine in self._engines)
+        return adjacent_planes(info.positions_mm or [None] * info.planes, reach)
+
     def within(self, pane: int, batch: int) -> Model:
         """Return a model of the same networks that takes less memory.
 
@@ -124,13 +131,17 @@ class Model:
 
     def provenance(self, info: ScanInfo) -> RestoreProvenance:
         """Return what the writers of a scan record."""
-        return RestoreProvenance(self.settings, self._entries, self._partitioner, self.cut(info))
+        seen = max(1 + sum(map(bool, near)) for near in self.adjacent(info))
+        return RestoreProvenance(
+            self.settings, self._entries, self._partitioner, self.cut(info), seen
+        )
 
     def restore(
         self,
         values: Sequence[FloatArray],
         padding: Sequence[BoolArray],
         regions: Sequence[Regions | None] | None = None,
+        neighbours: Sequence[Neighbours] | None = None,
     ) -> list[RestoredPlane]:
         """Restore planes, or panes of planes, in the task's first unit.
 
@@ -138,6 +149,7 @@ class Model:
             values: `(C, H, W)` each, of one shape.
             padding: `(H, W)` each, true where there is no measurement.
             regions: of each, or None to compute them.
+            neighbours: planes beside each, in the task's first unit; None if there are none.
 
         Returns:
             The restored planes. Padding and what is outside the task's window are unchanged.
@@ -145,43 +157,35 @@ class Model:
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
-        given = regions or [None] * len(values)
-        planes = [self._prepared(*each) for each in zip(values, padding, given, strict=True)]
+        given, near = regions or [None] * len(values), neighbours or [()] * len(values)
+        task, partitioner = self.settings.task, self._partitioner
+        planes = [
+            prepare(task, partitioner, *each)
+            for each in zip(values, padding, given, near, strict=True)
+        ]
         began = time.perf_counter()
         samples = RunningMean()
         for view, engine in product(range(self.settings.views), self._engines):
             restored = engine.restore(
-                [turn(plane.normal, view) for plane in planes],
+                [turn(engine.seen(plane.normal, plane.neighbours), view) for plane in planes],
                 [turn(plane.labels, view) for plane in planes],
             )
             samples.add([turn_back(plane, view) for plane in restored])
         seconds = (time.perf_counter() - began) / len(planes)
-        return [
-            RestoredPlane(
-                self._native(plane, samples.means[index]),
-                plane.regions,
-                plane.partition_seconds,
-                seconds,
-                self._uncertainty(plane, samples, index),
-            )
-            for index, plane in enumerate(planes)
-        ]
+        return [self._finished(plane, samples, n, seconds) for n, plane in enumerate(planes)]
 
-    def _prepared(
-        self, values: FloatArray, padding: BoolArray, given: Regions | None
-    ) -> _PreparedPlane:
-        """Map a plane to the network's values and find its regions, unless they are given."""
-        task = self.settings.task
-        hidden = not_measured(values, padding)
-        normal = seen_by_network(task, values, hidden)
-        began = time.perf_counter()
-        regions = given or self._partitioner.partition(normal)
-        seconds = time.perf_counter() - began
-        labels = _enlarged(regions.labels, task.scale)
-        kept = hidden | task.outside(values)
-        return _PreparedPlane(values, hidden, kept, normal, labels, regions.count, seconds)
+    def _finished(
+        self, plane: PreparedPlane, samples: RunningMean, index: int, seconds: float
+    ) -> RestoredPlane:
+        return RestoredPlane(
+            self._native(plane, samples.means[index]),
+            plane.regions,
+            plane.partition_seconds,
+            seconds,
+            self._uncertainty(plane, samples, index),
+        )
 
-    def _native(self, plane: _PreparedPlane, restored: FloatArray) -> FloatArray:
+    def _native(self, plane: PreparedPlane, restored: FloatArray) -> FloatArray:
         """Keep what the weights ask for, blend, map back, and put back what may not change."""
         task, entry, normal = self.settings.task, self._entries[0], plane.normal
         if entry.mean_kept_px:
@@ -193,11 +197,11 @@ class Model:
             restored = enlarged + np.float32(self.settings.strength) * (restored - enlarged)
         native = task.denormalise(restored)
         if task.scale != 1:
-            return _with_holes(plane, native, task.scale)
+            return with_holes(plane, native, task.scale)
         return np.where(plane.kept, plane.values, native).astype(np.float32)
 
     def _uncertainty(
-        self, plane: _PreparedPlane, samples: RunningMean, index: int
+        self, plane: PreparedPlane, samples: RunningMean, index: int
     ) -> FloatArray | None:
         """Return standard deviations in the task's first unit; 0 where nothing changes."""
         task, variances = self.settings.task, samples.variances
@@ -205,7 +209,7 @@ class Model:
             return None
         whole = self._calibration.uncertainty(task, variances[index], samples.means[index])
         deviation: FloatArray = (self.settings.strength * whole).astype(np.float32)
-        kept = plane.kept if task.scale == 1 else _enlarged(plane.hidden, task.scale)
+        kept = plane.kept if task.scale == 1 else enlarged(plane.hidden, task.scale)
         return np.where(kept, np.float32(0), deviation)
 
 
@@ -222,41 +226,6 @@ def load_partitioner(settings: RestoreSettings) -> Partitioner:
         return get_partitioner(name)
     device = choose_device(settings.engine.device, settings.engine.threads)
     return get_partitioner(name, device=str(device))
-
-
-@dataclass(frozen=True)
-class _PreparedPlane:
-    """A plane before it goes through the network.
-
-    Attributes:
-        values: `(C, H, W)` in the task's first unit.
-        hidden: `(H, W)`, true where there is no measurement.
-        kept: `(C, H, W)`, true where the result is the input.
-        normal: `(C, H, W)`, as the network sees it.
-        labels: `(s*H, s*W)`.
-        regions: number of regions.
-        partition_seconds: time in the partitioner.
-    """
-
-    values: FloatArray
-    hidden: BoolArray
-    kept: BoolArray
-    normal: FloatArray
-    labels: LabelArray
-    regions: int
-    partition_seconds: float
-
-
-def _with_holes(plane: _PreparedPlane, restored: FloatArray, scale: int) -> FloatArray:
-    """Put back what was not measured, enlarged by repeating its pixels."""
-    if not plane.hidden.any():
-        return restored
-    return np.where(_enlarged(plane.hidden, scale), _enlarged(plane.values, scale), restored)
-
-
-def _enlarged(pixels: npt.NDArray[_Sample], scale: int) -> npt.NDArray[_Sample]:
-    """Repeat the pixels of `(..., H, W)`."""
-    return pixels.repeat(scale, -2).repeat(scale, -1)
 
 
 def _entry_of(task: Task, name: str) -> WeightsEntry:

@@ -23,16 +23,19 @@ class RestoreProvenance:
         entries: the weights.
         partitioner: labels planes.
         cut: how planes are cut.
+        planes_seen: planes of the scan from which each plane is restored, itself included; fewer
+            at the ends of a series and beside gaps.
     """
 
     settings: RestoreSettings
     entries: Sequence[WeightsEntry]
     partitioner: Partitioner
     cut: Cut
+    planes_seen: int = 1
 
     def restored(self) -> Derivation:
         """Return what the writer of the restored scan records."""
-        task, views = self.settings.task, self.settings.views
+        task, views, seen = self.settings.task, self.settings.views, self.planes_seen
         weights = " and ".join(f"{entry.name} (SHA-256 {entry.sha256})" for entry in self.entries)
         return Derivation(
             task=task.name,
@@ -40,6 +43,7 @@ class RestoreProvenance:
                 f"rat {__version__}, {task.name}, weights {weights}, "
                 f"strength {self.settings.strength:g}, regions by {self.partitioner.name}"
                 f"{f', mean of {views} views' if views > 1 else ''}"
+                f"{f', each from {seen} neighbouring planes' if seen > 1 else ''}"
             ),
             label=task.label,
             method=task.method,
@@ -88,6 +92,8 @@ class RestoreProvenance:
         if settings.engine.tile:
             listed.append(f"tile={settings.engine.tile}")
         listed += self.cut.recorded
+        if self.planes_seen > 1:
+            listed.append(f"planes={self.planes_seen}")
         if settings.views > 1:
             listed.append(f"views={settings.views}")
         if first.mean_kept_px:

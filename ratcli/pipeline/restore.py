@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ratcli.adjacent import Adjacent
+from ratcli.network.neighbours import Neighbour, Neighbours
 from ratcli.pipeline.cutting import Blending, Cut, Pane
 from ratcli.regions import Regions
 from ratcli.scan import BoolArray, FloatArray, ScanReader, ScanWriter
@@ -102,19 +104,19 @@ def restore_scan(
         UnreadableInputError: pixel data are damaged.
         OutputError: the output cannot be written.
         DeviceError: too little memory, even for the smallest tile.
-        ValueError: an uncertainty is wanted of a plane that is restored only once.
     """
-    if outputs.uncertainty is not None and model.settings.samples == 1:
-        raise ValueError("an uncertainty needs several views or weights")
+    assert outputs.uncertainty is None or model.settings.samples > 1
     task, cut, began = model.settings.task, model.cut(reader.info), time.perf_counter()
     check(task, reader)
     factor = np.float32(task.unit_factor(reader.info))
-    source, target = _Source(reader, cut, regions), _Target(outputs, cut, task, factor)
+    source = _Source(reader, cut, regions, model.adjacent(reader.info))
+    target = _Target(outputs, cut, task, factor)
     for parts in source.groups(model.batch):
         restored = model.restore(
             [part.values * factor for part in parts],
             [part.padding for part in parts],
             [part.regions for part in parts],
+            [part.scaled_neighbours(factor) for part in parts],
         )
         target.write(parts, restored)
         if progress is not None:
@@ -124,25 +126,41 @@ def restore_scan(
 
 @dataclass(frozen=True)
 class _Part:
-    """A pane that was read: values `(C, H, W)` in the scan's unit, padding `(H, W)`, regions."""
+    """A pane that was read: values `(C, H, W)` in the scan's unit, padding `(H, W)`, regions.
+
+    `neighbours` are the same pane of the planes beside it.
+    """
 
     plane: int
     pane: Pane
     values: FloatArray
     padding: BoolArray
     regions: Regions | None
+    neighbours: Neighbours
+
+    def scaled_neighbours(self, factor: np.float32) -> Neighbours:
+        return [each and each.scaled(factor) for each in self.neighbours]
 
 
 class _Source:
     """Reads panes; a plane that is not too large is read once."""
 
-    def __init__(self, reader: ScanReader, cut: Cut, regions: RegionsOf | None) -> None:
+    def __init__(
+        self,
+        reader: ScanReader,
+        cut: Cut,
+        regions: RegionsOf | None,
+        adjacent: Sequence[tuple[Adjacent | None, ...]],
+    ) -> None:
         self._reader = reader
         self._panes = cut.panes()
         self._regions = regions
+        self._adjacent = adjacent
+        self._held: dict[int, tuple[FloatArray, BoolArray]] = {}
         info = reader.info
-        self._holds = 4 * info.channels * info.height * info.width <= HELD_BYTES
-        self._held: tuple[int, FloatArray] | None = None
+        self._holds = min(
+            1 + len(adjacent[0]), HELD_BYTES // (4 * info.channels * info.height * info.width)
+        )
 
     @property
     def total(self) -> int:
@@ -160,23 +178,30 @@ class _Source:
         yield group
 
     def _read(self, plane: int, pane: Pane) -> _Part:
-        values = self._values(plane, pane)
-        padding = self._reader.padding(plane)
+        values, padding = self._values(plane, pane)
         regions = None if self._regions is None else self._regions(plane)
-        if pane.read is not None:
-            padding = padding[pane.read.slices]
-            if regions is not None:
-                regions = Regions.from_labels(regions.crop(pane.read))
-        return _Part(plane, pane, values, padding, regions)
+        if pane.read is not None and regions is not None:
+            regions = Regions.from_labels(regions.crop(pane.read))
+        neighbours = [at and self._neighbour(at, pane) for at in self._adjacent[plane]]
+        return _Part(plane, pane, values, padding, regions, neighbours)
 
-    def _values(self, plane: int, pane: Pane) -> FloatArray:
-        if pane.read is None or not self._holds:
-            return self._reader.read(plane, pane.read)
-        if self._held is None or self._held[0] != plane:
-            self._held = None  # frees the last plane before the next one is read
-            self._held = (plane, self._reader.read(plane))
+    def _neighbour(self, at: Adjacent, pane: Pane) -> Neighbour:
+        values, padding = self._values(at.plane, pane)
+        return Neighbour(values, at.gap_mm, ~padding)
+
+    def _values(self, plane: int, pane: Pane) -> tuple[FloatArray, BoolArray]:
+        """Return the values and the padding of a pane."""
+        if plane not in self._held and (pane.read is None or self._holds):
+            while self._held and len(self._held) >= self._holds:
+                self._held.pop(next(iter(self._held)))  # before the next plane is read
+            self._held[plane] = (self._reader.read(plane), self._reader.padding(plane))
+        if pane.read is None:
+            return self._held[plane]
         rows, columns = pane.read.slices
-        return self._held[1][:, rows, columns]
+        if plane in self._held:
+            values, padding = self._held[plane]
+            return values[:, rows, columns], padding[rows, columns]
+        return self._reader.read(plane, pane.read), self._reader.padding(plane)[rows, columns]
 
 
 class _Target:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from ratcli.errors import UsageError
 from ratcli.network.settings import EngineSettings
 from ratcli.task import Task
+
+Context = Literal["auto", "none"]
 
 VIEWS = 8
 """Ways to turn and mirror a plane."""
@@ -25,6 +28,8 @@ class RestoreSettings:
         pane: side in pixels, on the output's grid, of the panes that planes are cut into; 0 to
             cut only planes that are too large (see `ratcli.pipeline.cutting`).
         pane_overlap: pixels of the input by which a pane reaches into its neighbours.
+        context: `auto` for as many neighbouring planes of a series as the weights use; `none` to
+            restore each plane alone.
         engine: how the network is run.
 
     Raises:
@@ -38,6 +43,7 @@ class RestoreSettings:
     views: int = 1
     pane: int = 0
     pane_overlap: int = 64
+    context: Context = "auto"
     engine: EngineSettings = field(default_factory=EngineSettings)
 
     @property
@@ -60,6 +66,8 @@ class RestoreSettings:
             raise UsageError(f"strength must be from 0 to 1, not {self.strength:g}")
         if self.views not in (1, VIEWS):
             raise UsageError(f"views must be 1 or {VIEWS}, not {self.views}")
+        if self.context not in get_args(Context):
+            raise UsageError(f"context must be auto or none, not '{self.context}'")
         if self.pane < 0 or self.pane_overlap < 0:
             raise UsageError("the side and the overlap of panes must be 0 or more pixels")
         if len(set(self.weights_names)) < len(self.weights_names):

@@ -109,13 +109,13 @@ def begin_from(trainer: RestorationTrainer, name: str) -> None:
     verify_weights(entry)
     try:
         state = {key: value.float() for key, value in read_state(entry.file).items()}
-        trainer.initialise(_widened(state, trainer.network.state_dict()))
+        trainer.initialise(widened(state, trainer.network.state_dict()))
     except RuntimeError as error:
         raise WeightsError(f"the weights '{name}' do not fit the network of the run") from error
 
 
-def _widened(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Let parameters of a network that sees single planes begin one that sees neighbours, too.
+def widened(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return parameters of a network of single planes for one that sees neighbours, too.
 
     The kernels for the new channels are zero, so that the network begins by ignoring them.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -36,10 +36,12 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Model
         uncertainty: tuple[float, ...] = (1.0, 0.0, 0.0),
         kept: dict[str, float] | None = KEPT,
         mean_kept_px: float = 0.0,
+        planes_beside: int = 0,
         **settings: object,
     ) -> Model:
         torch.manual_seed(5)
-        network = RAT(SMALL)
+        small = replace(SMALL, context=planes_beside)
+        network = RAT(small)
         for name, value in network.named_parameters():
             if name.endswith(("beta", "gamma", "gate")):
                 torch.nn.init.normal_(value, 0, 0.3)
@@ -50,7 +52,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Model
         save_state(path, network.state_dict(), torch.float32)
         entry = {
             "task": "ct-denoise", "file": path.name, "sha256": hash_file(path), "summary": "",
-            "licence": "Apache-2.0", "data": [], "network": asdict(SMALL),
+            "licence": "Apache-2.0", "data": [], "network": asdict(small),
             **dict(zip(CALIBRATION, uncertainty, strict=False)),
             "mean_kept_px": mean_kept_px,
             **({} if kept is None else {"residual_kept": kept}),

@@ -18,17 +18,21 @@ class MemoryScan:
         modality: str | None = "CT",
         unit: str | None = "HU",
         padding: BoolArray | None = None,
+        positions_mm: tuple[float, ...] | None = None,
     ) -> None:
+        self.reads: list[int] = []
         planes, channels, height, width = values.shape
         self.values = values
         self.written = np.full_like(values, np.nan)
         self.boxes: list[Box | None] = []
         self._padding = padding
         self.info = ScanInfo(
-            planes, channels, height, width, (None, 1.0, 1.0), modality, unit, 16, "memory"
-        )
+            planes, channels, height, width, (None, 1.0, 1.0), modality, unit, 16, "memory",
+            positions_mm=positions_mm,
+        )  # fmt: skip
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        self.reads.append(plane)
         values = self.values[plane]
         return values if box is None else values[:, box.slices[0], box.slices[1]]
 

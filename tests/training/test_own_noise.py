@@ -68,3 +68,12 @@ def test_the_target_shares_no_noise_with_the_input() -> None:
         shared.append(float(np.corrcoef(given, wanted)[0, 1]))
     # With the slice itself as target it is above 0.4; each draw is sure to about 0.03.
     assert np.mean(shared) == pytest.approx(0, abs=0.05)
+
+
+def test_the_correlation_of_two_planes_is_that_of_their_noise() -> None:
+    mine, other = noise(1), noise(2)
+    patches = find_flat_patches(disc() + mine)
+    assert patches is not None
+    shared = disc() + 0.6 * mine + 0.8 * other
+    assert patches.correlation(disc() + mine, shared) == pytest.approx(0.6, abs=0.08)
+    assert patches.correlation(disc() + mine, disc() + other) == pytest.approx(0, abs=0.08)

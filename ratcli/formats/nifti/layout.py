@@ -59,6 +59,25 @@ class PlaneAxes:
         cuts[self.axes[0]] = shape[self.axes[0]] - 1 - plane if self.flips[0] else plane
         return tuple(cuts)
 
+    def positions_mm(self, affine: AffineArray, count: int) -> tuple[float, ...] | None:
+        """Return the place of each plane of a volume along the axis on which planes are counted.
+
+        Distances count in the direction in which the affine's largest entry grows (for axial
+        planes upwards); None if the affine gives no distance.
+
+        Args:
+            affine: voxels to mm.
+            count: planes of the volume.
+        """
+        step = affine[:3, self.axes[0]]
+        length = float(np.linalg.norm(step))
+        if not np.isfinite(affine).all() or length == 0:
+            return None
+        direction = step / length * np.sign(step[np.argmax(np.abs(step))])
+        indices = np.arange(count)[:: -1 if self.flips[0] else 1]
+        places = direction @ (affine[:3, 3, None] + step[:, None] * indices)
+        return tuple(places.tolist())
+
     @property
     def is_swapped(self) -> bool:
         """Whether columns come before rows in the voxel array."""

@@ -114,7 +114,13 @@ class NiftiReader(ClosingReader):
             format="nifti",
             details=_details(self.header, self._packed),
             notices=tuple(_notices(self)),
+            positions_mm=self._positions(),
         )
+
+    def _positions(self) -> tuple[float, ...] | None:
+        """Return the place of each plane; those of further volumes have the same places."""
+        places = self.layout.positions_mm(self.header.affine, self.slices)
+        return None if places is None else places * self.header.shape[3]
 
     def _spacing(self) -> tuple[float | None, float | None, float | None]:
         lengths = np.linalg.norm(self.header.affine[:3, :3], axis=0)

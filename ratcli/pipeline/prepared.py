@@ -1,0 +1,93 @@
+"""A plane before it goes through a network: in the network's values, with its regions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ratcli.holes import not_measured, seen_by_network
+from ratcli.network.neighbours import Neighbour, Neighbours
+from ratcli.partition import Partitioner
+from ratcli.regions import LabelArray, Regions
+from ratcli.scan import BoolArray, FloatArray
+from ratcli.task import Task
+
+_Sample = TypeVar("_Sample", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class PreparedPlane:
+    """A plane before it goes through the network.
+
+    Attributes:
+        values: `(C, H, W)` in the task's first unit.
+        hidden: `(H, W)`, true where there is no measurement.
+        kept: `(C, H, W)`, true where the result is the input.
+        normal: `(C, H, W)`, as the network sees it.
+        labels: `(s*H, s*W)`.
+        regions: number of regions.
+        partition_seconds: time in the partitioner.
+        neighbours: planes beside it, as the network sees them.
+    """
+
+    values: FloatArray
+    hidden: BoolArray
+    kept: BoolArray
+    normal: FloatArray
+    labels: LabelArray
+    regions: int
+    partition_seconds: float
+    neighbours: Neighbours
+
+
+def prepare(
+    task: Task,
+    partitioner: Partitioner,
+    values: FloatArray,
+    padding: BoolArray,
+    given: Regions | None,
+    neighbours: Neighbours,
+) -> PreparedPlane:
+    """Map a plane to the network's values and find its regions, unless they are given.
+
+    Args:
+        task: whose network.
+        partitioner: labels planes.
+        values: `(C, H, W)` in the task's first unit.
+        padding: `(H, W)`, true where there is no measurement.
+        given: its regions, or None to find them.
+        neighbours: planes beside it, in the same unit.
+    """
+    hidden = not_measured(values, padding)
+    normal = seen_by_network(task, values, hidden)
+    began = time.perf_counter()
+    regions = given or partitioner.partition(normal)
+    seconds = time.perf_counter() - began
+    labels = enlarged(regions.labels, task.scale)
+    kept = hidden | task.outside(values)
+    near = [each and _normal(task, each) for each in neighbours]
+    return PreparedPlane(values, hidden, kept, normal, labels, regions.count, seconds, near)
+
+
+def _normal(task: Task, neighbour: Neighbour) -> Neighbour:
+    """Map a neighbour to the network's values."""
+    values, known = neighbour.values, neighbour.known
+    missing = np.zeros(values.shape[1:], np.bool_) if known is None else ~known
+    hidden = not_measured(values, missing)
+    return replace(neighbour, values=seen_by_network(task, values, hidden), known=~hidden)
+
+
+def with_holes(plane: PreparedPlane, restored: FloatArray, scale: int) -> FloatArray:
+    """Put back what was not measured, enlarged by repeating its pixels."""
+    if not plane.hidden.any():
+        return restored
+    return np.where(enlarged(plane.hidden, scale), enlarged(plane.values, scale), restored)
+
+
+def enlarged(pixels: npt.NDArray[_Sample], scale: int) -> npt.NDArray[_Sample]:
+    """Repeat the pixels of `(..., H, W)`."""
+    return pixels.repeat(scale, -2).repeat(scale, -1)
