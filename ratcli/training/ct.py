@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise, sample_d
 from ratcli.physics.kernels import Kernel
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.drawn_neighbours import draw_neighbours
+from ratcli.training.beside import draw_neighbours, some_absent, with_noise
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.own_noise import FlatPatches, find_flat_patches, kernels_like
 from ratcli.training.recipe import Recipe
@@ -40,11 +41,9 @@ _PROCEDURAL_SIZE = 384
 # The added noise is at least this share of the noise in the slice: it bounds c.
 _LEAST_ADDED = 0.7
 _HIGHEST_WEIGHT = 2.0
-# How often a drawn slice has neighbours, and how often those of any slice are left out: all, or
-# each by itself.
+# How often a drawn slice has neighbours, and their distance in mm.
 _DRAWN_IN_SERIES = 0.6
-_ALL_ABSENT = 0.15
-_ONE_ABSENT = 0.1
+_DRAWN_GAP_MM = (0.7, 8.0)
 # How often a slice is drawn among those that have neighbours, if the network uses them.
 _FROM_SERIES = 0.6
 # Correlation of the noise of neighbours: of drawn ones, of unmeasured ones, and at most.
@@ -104,11 +103,15 @@ class CtExamples:
         spacing = float(rng.uniform(0.6, 1.0)) * 512 / _PROCEDURAL_SIZE
         hu, _ = ct_slice(rng, size=_PROCEDURAL_SIZE, spacing_mm=spacing)
         dose = sample_dose(rng, self._recipe.noise_hu)
-        drawn = TargetPlane("procedural", hu[None], spacing)
         near: Neighbours = ()
         if self._recipe.network.context and rng.random() < _DRAWN_IN_SERIES:
-            near = draw_neighbours(rng, drawn, dose.kernel)
-        plane = replace(_as_reconstructed(drawn, dose), neighbours=near)
+            gap_mm = float(np.exp(rng.uniform(*np.log(_DRAWN_GAP_MM))))
+            near = [
+                replace(each, values=_blurred(each.values, spacing, dose.kernel))
+                for each in draw_neighbours(rng, hu, spacing, gap_mm)
+            ]
+        values = _blurred(hu[None], spacing, dose.kernel)
+        plane = TargetPlane("procedural", values, spacing, near)
         along = float(rng.uniform(*_DRAWN_CORRELATION))
         noise, beside = self._noises(rng, plane, dose, [along] * len(near))
         return _stored(rng, plane.values[0], noise), plane, beside
@@ -137,20 +140,10 @@ class CtExamples:
         self, rng: np.random.Generator, plane: TargetPlane, dose: CtDose, along: Sequence[float]
     ) -> tuple[FloatArray, list[Neighbour | None]]:
         """Return noise `(H, W)` for a slice, and its neighbours with noise that correlates."""
-        near: Neighbours = plane.neighbours if self._recipe.network.context else ()
-        if near and rng.random() < _ALL_ABSENT:
-            near = ()
-        near = [None if rng.random() < _ONE_ABSENT else each for each in near]
-        noise, *others = _noise(rng, plane, dose, 1 + sum(each is not None for each in near))
-        beside: list[Neighbour | None] = []
-        for each, share in zip(near, along, strict=False):
-            if each is None:
-                beside.append(None)
-                continue
-            mixed = np.float32(share) * noise + np.float32((1 - share**2) ** 0.5) * others.pop()
-            stored = _stored(rng, each.values[0], mixed)[None]
-            beside.append(replace(each, values=stored))
-        return noise, beside
+        context = self._recipe.network.context
+        near = some_absent(rng, plane.neighbours) if context else []
+        noise, *others = _noise(rng, plane, dose, 1 + len(near))
+        return noise, with_noise(near, along, noise, others, partial(_stored, rng))
 
 
 def _own_noise(plane: TargetPlane) -> _OwnNoise | None:
@@ -193,7 +186,7 @@ def _stored(rng: np.random.Generator, hu: FloatArray, noise: FloatArray) -> Floa
     return noisy
 
 
-def _as_reconstructed(plane: TargetPlane, dose: CtDose) -> TargetPlane:
-    """Blur a procedural plane with the kernel that its noise will have."""
-    hu = torch.from_numpy(plane.values)
-    return replace(plane, values=blur_with_kernel(hu, plane.spacing_mm, dose.kernel).numpy())
+def _blurred(hu: FloatArray, spacing_mm: float, kernel: Kernel) -> FloatArray:
+    """Blur procedural slices `(1, H, W)` with the kernel that their noise will have."""
+    blurred: FloatArray = blur_with_kernel(torch.from_numpy(hu), spacing_mm, kernel).numpy()
+    return blurred

@@ -10,10 +10,9 @@ import torch
 
 from ratcli.network.neighbours import Neighbour
 from ratcli.network.rat import RAT, NetworkSettings
-from ratcli.physics.kernels import Kernel
 from ratcli.tasks import get_task
+from ratcli.training.beside import draw_neighbours
 from ratcli.training.ct import CtExamples
-from ratcli.training.drawn_neighbours import draw_neighbours
 from ratcli.training.examples import Example, TargetPlane
 from ratcli.training.prepare import widened
 from ratcli.training.recipe import Recipe
@@ -65,15 +64,15 @@ def test_the_noise_of_the_neighbours_is_not_that_of_the_target() -> None:
 
 
 def test_drawn_neighbours_differ_more_the_farther_they_are() -> None:
-    drawn = TargetPlane("procedural", plane(0), 0.8)
-    found = [
-        draw_neighbours(np.random.default_rng(seed), drawn, Kernel("gaussian", 0.3))
-        for seed in range(12)
-    ]
-    gaps = [before.gap_mm for before, _ in found]
-    changes = [float(np.abs(before.values - after.values).mean()) for before, after in found]
-    assert all(before.gap_mm == after.gap_mm for before, after in found)
-    assert np.corrcoef(gaps, changes)[0, 1] > 0.3
+    changes = []
+    for gap_mm in (1.0, 3.0, 8.0):
+        pairs = [
+            draw_neighbours(np.random.default_rng(seed), plane(0)[0], 0.8, gap_mm)
+            for seed in range(8)
+        ]
+        assert all(each.gap_mm == gap_mm for pair in pairs for each in pair)
+        changes.append(np.mean([np.abs(a.values - b.values).mean() for a, b in pairs]))
+    assert changes[0] < changes[1] < changes[2]
 
 
 def test_a_widened_network_begins_as_the_one_of_single_planes() -> None:
