@@ -20,7 +20,7 @@ import torch
 from held_out.cases import spread
 from held_out.ct import SOFT, Pair, lower_dose
 
-from ratcli.batch.arrays import ArrayReader
+from ratcli.commands.arrays import ArrayReader
 from ratcli.evaluation.fidelity import score
 from ratcli.network.checkpoint import build_network, read_state, settings_from
 from ratcli.network.device import choose_device

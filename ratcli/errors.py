@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -72,6 +74,12 @@ class PartialFailureError(RatError):
     """Some inputs of a batch failed and the others are done."""
 
     exit_code = 8
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a hint with the one of some names that is nearest, or another hint if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"Did you mean {near[0]}?" if near else otherwise
 
 
 def sentence(message: str, hint: str = "") -> str:

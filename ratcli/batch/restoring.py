@@ -12,10 +12,9 @@ from ratcli.batch.memory import Budget, Portion
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
-from ratcli.batch.work import PendingOutput, PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress, ScanWork
 from ratcli.errors import UsageError
-from ratcli.formats import check_jpeg, open_scan
-from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.formats import check_jpeg
 from ratcli.formats.regions import open_regions
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.pipeline import Outputs, RestoreSettings, RestoreSummary, check, restore_scan
@@ -33,49 +32,32 @@ JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreWork:
+class RestoreWork(ScanWork):
     """Restore scans.
 
     Attributes:
         settings: of the restoration.
-        unit: unit of the values if the file does not say, or None.
-        suv_factor: factor to SUV that replaces that of the header, or None.
         any_values: whether a scan is accepted that lies outside the task's window.
         regions: a region map to use instead of computing one, or None.
-        max_pixels: most pixels to decode at once.
         cache: folder of partitions that were computed before, or None.
         memory_bytes: budget that pane and batch have to fit into; 0 for none.
         jpeg_quality: 1 to 100 to write TIFF in 8-bit RGB as JPEG, or None.
     """
 
     settings: RestoreSettings
-    unit: str | None = None
-    suv_factor: float | None = None
     any_values: bool = False
     regions: Path | None = None
-    max_pixels: int = DEFAULT_MAX_PIXELS
     cache: Path | None = None
     memory_bytes: int = 0
     jpeg_quality: int | None = None
 
-    def open(self, job: Job) -> ScanReader:
-        """Open a scan and refuse one that the task is not for; see `Work.open`."""
-        reader = open_scan(
-            job.source,
-            max_pixels=self.max_pixels,
-            assume_unit=self.unit,
-            suv_factor=self.suv_factor,
-        )
-        try:
-            check(self.settings.task, reader)
-            if not self.any_values:
-                refuse_outside_window(self.settings.task, reader)
-            if self.jpeg_quality is not None:
-                check_jpeg(reader)
-        except BaseException:
-            reader.__exit__(None, None, None)
-            raise
-        return reader
+    def check(self, reader: ScanReader) -> None:
+        """Refuse a scan that the task is not for; see `ScanWork.check`."""
+        check(self.settings.task, reader)
+        if not self.any_values:
+            refuse_outside_window(self.settings.task, reader)
+        if self.jpeg_quality is not None:
+            check_jpeg(reader)
 
     def load(self) -> RestoreWorker:
         """Load the network; see `Work.load`."""

@@ -15,10 +15,9 @@ from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.region_extras import Previews, RegionStatistics
 from ratcli.batch.stream import ReadAhead
-from ratcli.batch.work import PendingOutput, PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress, ScanWork
 from ratcli.errors import UnsuitableInputError
-from ratcli.formats import open_scan, split_name
-from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.formats import split_name
 from ratcli.formats.regions import create_regions
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.partition.cache import CachedPartitioner
@@ -30,8 +29,8 @@ from ratcli.task import Task
 from ratcli.tasks import TASKS, get_task
 
 
-@dataclass(frozen=True)
-class SegmentWork:
+@dataclass(frozen=True, kw_only=True)
+class SegmentWork(ScanWork):
     """Find the regions of scans.
 
     Attributes:
@@ -39,44 +38,27 @@ class SegmentWork:
         task: name of the task that maps the values for the partitioner; None for the one that
             fits the scan.
         kind: format of the region maps; None for the scan's own.
-        unit: unit of the values if the file does not say, or None.
-        suv_factor: factor to SUV that replaces that of the header, or None.
         device: where a network runs.
         threads: CPU threads; 0 for all.
         cache: folder of partitions that were computed before, or None.
         propagate: whether a region keeps its number from plane to plane.
         preview: whether pictures are drawn beside the output.
         table: whether a table is written beside the output.
-        max_pixels: most pixels to decode at once.
     """
 
     partition: str = "superpixel"
     task: str | None = None
     kind: str | None = None
-    unit: str | None = None
-    suv_factor: float | None = None
     device: str = "auto"
     threads: int = 0
     cache: Path | None = None
     propagate: bool = False
     preview: bool = False
     table: bool = False
-    max_pixels: int = DEFAULT_MAX_PIXELS
 
-    def open(self, job: Job) -> ScanReader:
-        """Open a scan and refuse one that no task is for; see `Work.open`."""
-        reader = open_scan(
-            job.source,
-            max_pixels=self.max_pixels,
-            assume_unit=self.unit,
-            suv_factor=self.suv_factor,
-        )
-        try:
-            check(self.task_of(reader), reader)
-        except BaseException:
-            reader.__exit__(None, None, None)
-            raise
-        return reader
+    def check(self, reader: ScanReader) -> None:
+        """Refuse a scan that no task is for; see `ScanWork.check`."""
+        check(self.task_of(reader), reader)
 
     def task_of(self, reader: ScanReader) -> Task:
         """Return the task that maps the values of a scan for the partitioner.

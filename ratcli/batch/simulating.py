@@ -1,26 +1,31 @@
-"""Simulating a lower dose as a kind of work for a batch."""
+"""Simulating a lower dose as a kind of work for a batch.
+
+Coarser slides are written as tiled TIFF, tile by tile: memory does not grow with the slide.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ratcli import __version__
-from ratcli.batch.coarse import CoarseTiff
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, write_behind
-from ratcli.batch.work import PendingOutput, PlaneProgress
+from ratcli.batch.work import PendingOutput, PlaneProgress, ScanWork
 from ratcli.errors import UnsuitableInputError
-from ratcli.formats import open_scan
-from ratcli.formats.limits import DEFAULT_MAX_PIXELS
-from ratcli.physics import Degradation, prepare
+from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.formats.closing import FinishingWriter
+from ratcli.physics import Degradation, Degrader, prepare
 from ratcli.pipeline import check
 from ratcli.pipeline.object_window import refuse_outside_window
-from ratcli.scan import Derivation, FloatArray, ScanInfo, ScanReader
+from ratcli.scan import Box, Derivation, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 
 if TYPE_CHECKING:
@@ -28,54 +33,39 @@ if TYPE_CHECKING:
 
 _SAMPLES = 5
 _SKEW = 0.02
+_TILE = 256
+_MARGIN = 4
 
 
-@dataclass(frozen=True)
-class SimulateWork:
+@dataclass(frozen=True, kw_only=True)
+class SimulateWork(ScanWork):
     """Degrade scans as the scanner of a task would have.
 
     Attributes:
         task: the task that restores such scans.
         degradation: how much.
-        unit: unit of the values if the file does not say, or None.
-        suv_factor: factor to SUV that replaces that of the header, or None.
         any_values: whether a scan is accepted that lies outside the task's window.
         spacing_mm: pixel pitch if the file does not say, or None.
-        max_pixels: most pixels to decode at once.
         threads: of each process; 0 for all.
     """
 
     task: Task
     degradation: Degradation
-    unit: str | None = None
-    suv_factor: float | None = None
     any_values: bool = False
     spacing_mm: float | None = None
-    max_pixels: int = DEFAULT_MAX_PIXELS
     threads: int = 0
 
-    def open(self, job: Job) -> ScanReader:
-        """Open a scan and refuse one that cannot be degraded; see `Work.open`."""
-        reader = open_scan(
-            job.source,
-            max_pixels=self.max_pixels,
-            assume_unit=self.unit,
-            suv_factor=self.suv_factor,
-        )
-        try:
-            check(self.task, reader)
-            # Counts are thinned in activity, too; only what is known in SUV has a window.
-            if not self.any_values and self.task.is_convertible(reader.info):
-                refuse_outside_window(self.task, reader)
-            self.pitch_mm(reader.info)
-            if self.task.scale > 1 and reader.info.format != "tiff":
-                raise UnsuitableInputError(
-                    f"coarser slides are written as TIFF, but this is {reader.info.format.upper()}"
-                )
-        except BaseException:
-            reader.__exit__(None, None, None)
-            raise
-        return reader
+    def check(self, reader: ScanReader) -> None:
+        """Refuse a scan that cannot be degraded; see `ScanWork.check`."""
+        check(self.task, reader)
+        # Counts are thinned in activity, too; only what is known in SUV has a window.
+        if not self.any_values and self.task.is_convertible(reader.info):
+            refuse_outside_window(self.task, reader)
+        self.pitch_mm(reader.info)
+        if self.task.scale > 1 and reader.info.format != "tiff":
+            raise UnsuitableInputError(
+                f"coarser slides are written as TIFF, but this is {reader.info.format.upper()}"
+            )
 
     def load(self) -> SimulateWorker:
         """Set the threads; see `Work.load`."""
@@ -172,3 +162,86 @@ def _derivation(work: SimulateWork, facts: dict[str, float]) -> Derivation:
         version=__version__,
         settings=("simulate", *(f"{name}={value!r}" for name, value in asdict(how).items())),
     )
+
+
+class CoarseTiff(FinishingWriter):
+    """A TIFF in the making; a context manager, see `ScanWriter`.
+
+    Args:
+        path: the file.
+        derivation: what was done.
+        overwrite: whether a file of that name may be replaced.
+    """
+
+    def __init__(self, path: Path, derivation: Derivation, *, overwrite: bool) -> None:
+        self._derivation = derivation
+        self._file = PartialFile(path, overwrite=overwrite)
+
+    def write(self, reader: ReadAhead, degrade: Degrader, progress: PlaneProgress) -> None:
+        """Write all planes, one page each, 8 bits a sample, without loss.
+
+        Raises:
+            UnsuitableInputError: the slide is too small to be made coarser.
+            OutputError: it cannot be written.
+        """
+        import tifffile
+
+        info, shrinks = reader.info, degrade.shrinks
+        height, width = info.height // shrinks, info.width // shrinks
+        if not height or not width:
+            raise UnsuitableInputError(
+                f"the slide is {info.height} x {info.width} pixels, too small to be made coarser"
+            )
+        with (
+            output_errors(self._file.final),
+            tifffile.TiffWriter(self._file.path, bigtiff=height * width > 1 << 29) as tiff,
+        ):
+            for plane in range(info.planes):
+                tiff.write(
+                    _tiles(reader, degrade, plane),
+                    shape=(height, width, 3),
+                    dtype=np.uint8,
+                    tile=(_TILE, _TILE),
+                    photometric="rgb",
+                    compression="adobe_deflate",
+                    predictor=True,
+                    software=f"rat {self._derivation.version}",
+                    description=self._derivation.description,
+                    metadata=None,
+                    **_resolution(info, shrinks),
+                )
+                progress(plane + 1, info.planes)
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self._file.commit()
+
+    def discard(self) -> None:
+        """Remove the file if it is unfinished."""
+        self._file.discard()
+
+
+def _tiles(reader: ReadAhead, degrade: Degrader, plane: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield tiles row by row, padded at the right and lower edge with their last pixels."""
+    info, shrinks = reader.info, degrade.shrinks
+    height, width = info.height // shrinks, info.width // shrinks
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            low = (max(0, top - _MARGIN), max(0, left - _MARGIN))
+            high = (min(height, top + _TILE + _MARGIN), min(width, left + _TILE + _MARGIN))
+            box = Box(*low, high[0] - low[0], high[1] - low[1]).scaled(shrinks)
+            values = reader.read(plane, box)
+            small = degrade(values, np.zeros(values.shape[1:], np.bool_), plane)
+            rows, columns = top - low[0], left - low[1]
+            tile = small[:, rows : rows + _TILE, columns : columns + _TILE]
+            samples = np.rint(tile * 255).astype(np.uint8).transpose(1, 2, 0)
+            missing = [(0, _TILE - length) for length in samples.shape[:2]]
+            yield np.pad(samples, [*missing, (0, 0)], mode="edge")
+
+
+def _resolution(info: ScanInfo, shrinks: int) -> dict[str, object]:
+    rows, columns = info.spacing_mm[1:]
+    if not rows or not columns:
+        return {}
+    per_cm = (10 / (columns * shrinks), 10 / (rows * shrinks))
+    return {"resolution": per_cm, "resolutionunit": "CENTIMETER"}

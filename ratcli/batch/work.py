@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Protocol
 
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
+from ratcli.formats import open_scan
+from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.scan import ScanReader
 
 PlaneProgress = Callable[[int, int], None]
@@ -63,4 +66,41 @@ class Work(Hashable, Protocol):
         Raises:
             WeightsError: the weights are missing or damaged.
             DeviceError: the device is missing.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanWork:
+    """Work on the scan of each job, read as the user says; see `Work`.
+
+    Attributes:
+        unit: unit of the values if the file does not say, or None.
+        suv_factor: factor to SUV that replaces that of the header, or None.
+        max_pixels: most pixels to decode at once.
+    """
+
+    unit: str | None = None
+    suv_factor: float | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def open(self, job: Job) -> ScanReader:
+        """Open a scan and refuse one that the work is not for; see `Work.open`."""
+        reader = open_scan(
+            job.source,
+            max_pixels=self.max_pixels,
+            assume_unit=self.unit,
+            suv_factor=self.suv_factor,
+        )
+        try:
+            self.check(reader)
+        except BaseException:
+            reader.__exit__(None, None, None)
+            raise
+        return reader
+
+    def check(self, reader: ScanReader) -> None:
+        """Refuse a scan that the work is not for.
+
+        Raises:
+            RatError: it is not.
         """

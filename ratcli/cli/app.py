@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from typer.core import TyperGroup
 
 from ratcli import __version__
 from ratcli.cli.streams import guarded_streams, printable
-from ratcli.errors import OutputError, RatError, UsageError, sentence
+from ratcli.errors import OutputError, RatError, UsageError, nearest, sentence
 
 # A command is a module with an `app`; it is imported when it is called or listed.
 COMMANDS: dict[str, str] = {
@@ -156,9 +155,8 @@ def _options(context: Any) -> list[str]:
     return [name for parameter in context.command.params for name in parameter.opts]
 
 
-def _nearest(word: str, known: Sequence[str] | dict[str, str], path: str = "rat") -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"Did you mean {near[0]}?" if near else f"`{path} --help` lists what there is"
+def _nearest(word: str, known: Iterable[str], path: str = "rat") -> str:
+    return nearest(word, known, f"`{path} --help` lists what there is")
 
 
 if __name__ == "__main__":

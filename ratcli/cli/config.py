@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from ratcli.cli.console import MESSAGES, ConsoleOptions
 from ratcli.commands.options import check_value, described
-from ratcli.errors import InputNotFoundError, UsageError
+from ratcli.errors import InputNotFoundError, UsageError, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,8 +75,7 @@ def by_parameter(settings: dict[str, Any], options: type, path: Path) -> dict[st
     for name, value in settings.items():
         each = known.get(name.replace("_", "-"))
         if each is None:
-            near = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "Write options without leading dashes."
+            hint = nearest(name.replace("_", "-"), known, "Write options without leading dashes.")
             raise UsageError(f"{path.name} sets '{name}', which is not an option", hint=hint)
         try:
             checked = check_value(each, value)

@@ -1,16 +1,23 @@
-"""What the terminal shows of an evaluation: the figures of each scan, and those over patients."""
+"""What the terminal shows of an evaluation: tables on stderr, since stdout is data."""
 
 from __future__ import annotations
 
 import json
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from ratcli.batch.evaluating import MeasuredScan
 from ratcli.batch.outcome import Outcome
 from ratcli.cli.console import say
-from ratcli.cli.figures import print_scan, print_summary
 from ratcli.cli.listener import ConsoleListener
 from ratcli.evaluation.export import as_dict, summary_rows
 from ratcli.evaluation.patients import PatientFigures
+from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.tables import tables
+from ratcli.evaluation.tables.patients import patients_table
+from ratcli.evaluation.tables.table import FigureTable
 
 
 class FigureListener(ConsoleListener):
@@ -41,3 +48,29 @@ class FigureListener(ConsoleListener):
             say(json.dumps({"summary": summary_rows(over.figures)}))
         if over.figures and not self.options.quiet:
             print_summary(over)
+
+
+def print_scan(name: str, found: Evaluation) -> None:
+    """Print the figures of one scan."""
+    console = Console(stderr=True)
+    console.print(f"\n[bold]{escape(name)}[/bold]", highlight=False)
+    for table in tables(found):
+        if (narrow := table.narrow()).rows:
+            console.print(_rich(narrow))
+    console.print(found.verdict, markup=False, highlight=False)
+    for note in found.notes:
+        console.print(note, style="dim", markup=False, highlight=False)
+
+
+def print_summary(over: PatientFigures) -> None:
+    """Print figures over patients, with their 95 % bootstrap intervals."""
+    Console(stderr=True).print(_rich(patients_table(over).narrow()))
+
+
+def _rich(table: FigureTable) -> Table:
+    shown = Table(title=escape(table.title))
+    for place, heading in enumerate(table.header):
+        shown.add_column(escape(heading), justify="left" if place == 0 else "right")
+    for row in table.rows:
+        shown.add_row(*map(escape, row))
+    return shown

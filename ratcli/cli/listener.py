@@ -13,7 +13,7 @@ from typing import Any
 from ratcli.batch.interrupt import Interrupt
 from ratcli.batch.outcome import Outcome
 from ratcli.cli.console import LOG, ConsoleOptions, Progress, say
-from ratcli.commands.listening import Listener
+from ratcli.commands.batches import Listener
 from ratcli.errors import sentence
 
 

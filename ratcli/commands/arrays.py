@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ratcli.batch.arrays import AnyArray, ArrayReader, ArrayWriter
+from ratcli.batch.closing import Closing
 from ratcli.commands.options import settle
 from ratcli.formats import open_scan
 from ratcli.regions import LabelArray, Regions
-from ratcli.scan import FloatArray, ScanInfo, ScanReader
+from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
-    import os
-
     from ratcli.commands.restore_options import RestoreOptions
+    from ratcli.commands.scans import StrPath
     from ratcli.commands.segment import SegmentOptions
     from ratcli.pipeline import RestoreSettings
     from ratcli.pipeline.model import Model
@@ -32,6 +32,7 @@ _FOR_ARRAYS = frozenset(
         *("precision", "tile", "pane_overlap", "memory", "compile"),
     }
 )
+AnyArray = npt.NDArray[Any]
 
 
 def restore_array(
@@ -66,7 +67,7 @@ def restore_array(
     return writer.result(values)
 
 
-def regions_of(scan: AnyArray | str | os.PathLike[str], options: SegmentOptions) -> LabelArray:
+def regions_of(scan: AnyArray | StrPath, options: SegmentOptions) -> LabelArray:
     """Find the regions of an array or of one scan; see `ratcli.commands.segment.find_regions`."""
     from ratcli.batch.segmenting import labelled_planes
     from ratcli.commands.segment import partition_of
@@ -93,9 +94,7 @@ def regions_of(scan: AnyArray | str | os.PathLike[str], options: SegmentOptions)
     return planes[0] if len(planes) == 1 else np.stack(planes)
 
 
-def open_scan_or_array(
-    scan: AnyArray | str | os.PathLike[str], task: Task | None, unit: str | None
-) -> ScanReader:
+def open_scan_or_array(scan: AnyArray | StrPath, task: Task | None, unit: str | None) -> ScanReader:
     """Open one scan on disk, or an array.
 
     Raises:
@@ -130,3 +129,74 @@ def _model(settings: RestoreSettings) -> Model:
     from ratcli.pipeline.model import Model
 
     return Model.load(settings)
+
+
+class ArrayReader(Closing):
+    """Reads planes of an array, as `ScanReader` does.
+
+    Args:
+        values: gray `(H, W)` or `(N, H, W)`, RGB `(H, W, 3)` or `(N, H, W, 3)`, in the task's
+            first unit; RGB of 8 bits is taken as 0 to 255. NaN is padding.
+        task: the task it is read for.
+
+    Raises:
+        ValueError: the array has other axes.
+    """
+
+    def __init__(self, values: AnyArray, task: Task) -> None:
+        axes = 2 if task.channels == 1 else 3
+        if values.ndim not in (axes, axes + 1) or values.size == 0:
+            shapes = "(H, W) or (N, H, W)" if axes == 2 else "(H, W, 3) or (N, H, W, 3)"
+            raise ValueError(f"{task.name} takes arrays {shapes}, not {values.shape}")
+        planes = values if values.ndim == axes + 1 else values[None]
+        self._planes = planes[:, None] if axes == 2 else np.moveaxis(planes, -1, 1)
+        self._gain = np.float32(1 / 255 if axes == 3 and values.dtype == np.uint8 else 1)
+        count, channels, height, width = self._planes.shape
+        self.info = ScanInfo(
+            planes=count,
+            channels=channels,
+            height=height,
+            width=width,
+            spacing_mm=(None, None, None),
+            modality=None,
+            unit=task.units[0],
+            bits=8 * values.dtype.itemsize,
+            format="array",
+        )
+
+    def read(self, plane: int, box: Box | None = None) -> FloatArray:
+        """Read a plane or a box; see `ScanReader.read`."""
+        values: FloatArray = self._planes[plane].astype(np.float32) * self._gain
+        if box is None:
+            return values
+        rows, columns = box.slices
+        return values[:, rows, columns]
+
+    def padding(self, plane: int) -> BoolArray:
+        """Return where a plane is NaN, `(H, W)`."""
+        missing: BoolArray = np.isnan(self._planes[plane].astype(np.float32)).any(0)
+        return missing
+
+
+class ArrayWriter(Closing):
+    """Writes planes into an array, as `ScanWriter` does into a file.
+
+    Args:
+        info: facts about the scan that was read.
+        scale: output pixels for each input pixel and axis.
+    """
+
+    def __init__(self, info: ScanInfo, scale: int) -> None:
+        shape = (info.planes, info.channels, info.height * scale, info.width * scale)
+        self._planes = np.zeros(shape, np.float32)
+
+    def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
+        """Write a plane or a box; see `ScanWriter.write`."""
+        rows, columns = (slice(None), slice(None)) if box is None else box.slices
+        self._planes[plane, :, rows, columns] = values
+
+    def result(self, like: AnyArray) -> FloatArray:
+        """Return what was written, with the axes of the array that was read."""
+        gray = self._planes.shape[1] == 1
+        planes = self._planes[:, 0] if gray else np.moveaxis(self._planes, 1, -1)
+        return planes if planes.ndim == like.ndim else planes[0]

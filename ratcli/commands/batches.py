@@ -1,24 +1,29 @@
-"""Runs the batch of a command: its plan, its outcomes, and the error at the end."""
+"""Runs the batch of a command: its plan, its listener, its outcomes, and the error at the end.
+
+A listener is called as a command proceeds. The default in Python does nothing.
+"""
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ratcli import __version__
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact, Outcome, failure_of
-from ratcli.commands.listening import Listener
 from ratcli.commands.options import recorded
 from ratcli.errors import RatError
 
 if TYPE_CHECKING:
     from ratcli.batch.session import Batch
     from ratcli.batch.work import Work
+
+LOG = logging.getLogger("ratcli.commands")
 
 
 @contextmanager
@@ -66,6 +71,20 @@ def finish(outcomes: Sequence[Outcome], late: RatError | None = None) -> list[Ou
     return list(outcomes)
 
 
+def run_batch(batch: Batch, work: Work, listener: Listener, *, dry_run: bool) -> list[Outcome]:
+    """Run a batch, or only show what it would do.
+
+    Raises:
+        RatError: something failed; see `failure_of`.
+    """
+    if dry_run:
+        return planned(batch, work, listener)
+    with timed(listener, batch) as seconds:
+        outcomes = batch.run(work, listener)
+    listener.ended(outcomes, seconds())
+    return finish(outcomes)
+
+
 def header_of(
     command: str, options: Any, resolved: Mapping[str, Fact], libraries: Mapping[str, Fact]
 ) -> Header:
@@ -86,3 +105,36 @@ def header_of(
     python = platform.python_version()
     recorded_facts = {"command": command, "rat": __version__, "python": python, **versions}
     return Header({**recorded(options), **resolved}, recorded_facts)
+
+
+class Listener:
+    """Is called as a command proceeds. Override the methods that you need."""
+
+    def working(self, scans: int, *, elsewhere: bool = False) -> AbstractContextManager[object]:
+        """Return a context manager that is entered while the scans are worked on.
+
+        Args:
+            scans: how many.
+            elsewhere: whether a cluster does the work, so that this process can end at any time.
+        """
+        return nullcontext()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt to end the work; called where it can be interrupted."""
+
+    def planes(self, name: str, done: int, total: int) -> None:
+        """Some planes of a scan are done."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """One scan is finished, skipped or failed."""
+        if outcome.status == "failed":
+            LOG.error("%s", outcome.error)
+
+    def result(self, result: object) -> None:
+        """The figures or facts of one scan are known (`rat evaluate`, `rat info`)."""
+
+    def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """All scans are finished."""
+
+
+SILENT = Listener()

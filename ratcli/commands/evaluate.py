@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ratcli.batch.arrays import AnyArray
-from ratcli.commands.arrays import open_scan_or_array
-from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.arrays import AnyArray, open_scan_or_array
+from ratcli.commands.batches import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
-from ratcli.commands.scans import RunOptions, ScanOptions
+from ratcli.commands.scans import RunOptions, ScanOptions, StrPath
 from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from ratcli.evaluation.choices import Choices
     from ratcli.evaluation.results import Evaluation
     from ratcli.scan import ScanReader
-
-StrPath = str | os.PathLike[str]
 
 MEASURE = "What is measured"
 

@@ -16,9 +16,8 @@ from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.pages import Pages, plan_pages, versions, write_index, write_text
 from ratcli.batch.plan import Job
 from ratcli.batch.session import Batch
-from ratcli.commands.batches import finish, header_of, planned, timed
+from ratcli.commands.batches import Listener, finish, header_of, planned, timed
 from ratcli.commands.evaluate import EvaluateOptions, choices_of
-from ratcli.commands.listening import Listener
 from ratcli.commands.scans import batch_settings
 from ratcli.evaluation.export import csv_text
 from ratcli.evaluation.patients import PatientFigures, over_patients

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ratcli.batch.outcome import Outcome
-from ratcli.commands.batches import finish
-from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.batches import SILENT, Listener, finish
 from ratcli.commands.options import option, settle, takes
-from ratcli.commands.scans import ScanOptions
+from ratcli.commands.scans import ScanOptions, Scans, paths_of
 from ratcli.errors import RatError
 from ratcli.scan import ScanInfo, ScanReader
 from ratcli.tasks import TASKS
@@ -58,7 +54,7 @@ class ScanFacts:
 
 
 def info(
-    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    scans: Scans,
     options: InfoOptions | None = None,
     *,
     listener: Listener = SILENT,
@@ -79,11 +75,8 @@ def info(
     from ratcli.batch.plan import find_inputs
 
     settled = settle(InfoOptions, options, changes)
-    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
     found, outcomes = find_inputs(
-        [Path(path) for path in paths],
-        recursive=settled.recursive,
-        series_uid=settled.series_uid,
+        paths_of(scans), recursive=settled.recursive, series_uid=settled.series_uid
     )
     outcomes = [outcome for outcome in outcomes if not outcome.is_left_out]  # told as notices
     facts: list[ScanFacts] = []

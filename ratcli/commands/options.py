@@ -7,7 +7,6 @@ documentation are all made from these descriptions. A new option is one field.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import os
 import types
@@ -17,7 +16,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from ratcli.errors import UsageError
+from ratcli.errors import UsageError, nearest
 
 MAIN = ""
 """The group of the options that most people need; it is shown first."""
@@ -117,9 +116,8 @@ def settle(options: type[_Options], given: _Options | None, changes: Mapping[str
     """
     known = {each.name: each for each in described(options)}
     if unknown := [name for name in changes if name not in known]:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f", did you mean {near[0]}" if near else ""
-        raise TypeError(f"there is no option '{unknown[0]}'{hint}")
+        hint = nearest(unknown[0], known)
+        raise TypeError(f"there is no option '{unknown[0]}'. {hint}".strip(". "))
     values = {name: check_value(known[name], value) for name, value in changes.items()}
     start = options() if given is None else given
     settled: _Options = dataclasses.replace(start, **values)  # type: ignore[type-var]
@@ -168,8 +166,7 @@ def check_name(what: str, name: str, names: Sequence[str]) -> None:
         UsageError: the name does not exist; the hint has the nearest one, or all.
     """
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}."
+        hint = nearest(name, names, f"There are {', '.join(names)}.")
         raise UsageError(f"there is no {what} '{name}'", hint=hint)
 
 

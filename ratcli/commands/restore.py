@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from ratcli.batch.arrays import AnyArray
 from ratcli.batch.outcome import Outcome
-from ratcli.commands.batches import finish, header_of, planned, timed
-from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.arrays import AnyArray
+from ratcli.commands.batches import SILENT, Listener, finish, header_of, planned, timed
 from ratcli.commands.options import settle, takes
 from ratcli.commands.restore_options import RestoreOptions, restore_settings
-from ratcli.commands.scans import batch_settings, selection
+from ratcli.commands.scans import Scans, batch_settings, paths_of, selection
 from ratcli.errors import UsageError
 from ratcli.scan import FloatArray
 
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from ratcli.batch.session import Batch
     from ratcli.commands.restore_report import RestoreReports
     from ratcli.pipeline import RestoreSettings
-
-StrPath = str | os.PathLike[str]
 
 
 class Restoration(NamedTuple):
@@ -49,7 +44,7 @@ def restore(
 
 @overload
 def restore(
-    scans: StrPath | Sequence[StrPath],
+    scans: Scans,
     options: RestoreOptions | None = None,
     *,
     listener: Listener = SILENT,
@@ -58,7 +53,7 @@ def restore(
 
 
 def restore(
-    scans: AnyArray | StrPath | Sequence[StrPath],
+    scans: AnyArray | Scans,
     options: RestoreOptions | None = None,
     *,
     listener: Listener = SILENT,
@@ -102,7 +97,7 @@ def restore(
 takes(RestoreOptions)(restore)
 
 
-def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> Restoration:
+def restoration(scans: Scans, options: RestoreOptions) -> Restoration:
     """Plan what a batch reads, does and writes; nothing is computed yet.
 
     Raises:
@@ -126,7 +121,6 @@ def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> 
         memory_bytes=parse_bytes(options.memory) if options.memory else 0,
         jpeg_quality=jpeg_quality(options.compression, options.quality),
     )
-    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
     place = selection(
         options,
         options,
@@ -135,7 +129,7 @@ def restoration(scans: StrPath | Sequence[StrPath], options: RestoreOptions) -> 
         uncertainty=options.uncertainty,
     )
     place = replace(place, levels=settings.task.scale > 1)
-    plan = find_jobs([Path(path) for path in paths], place)
+    plan = find_jobs(paths_of(scans), place)
     return Restoration(Batch(plan, _header(options, work), batch_settings(options)), work)
 
 

@@ -16,7 +16,7 @@ from ratcli.batch.outcome import Outcome, failure_of
 from ratcli.batch.pages import plan_pages, versions, write_index
 from ratcli.batch.plan import Plan
 from ratcli.batch.session import Batch, BatchSettings
-from ratcli.commands.listening import Listener
+from ratcli.commands.batches import Listener
 from ratcli.errors import PartialFailureError, RatError, sentence
 from ratcli.evaluation.choices import Choices
 from ratcli.evaluation.report import IndexEntry

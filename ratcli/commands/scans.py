@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +13,10 @@ from ratcli.batch.session import BatchSettings
 from ratcli.commands.options import option
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.tasks import TASKS
+
+StrPath = str | os.PathLike[str]
+Scans = StrPath | Sequence[StrPath]
+"""One path or several, of files, folders and archives."""
 
 SCANS = "Which scans"
 BATCH = "Batches"
@@ -26,6 +32,12 @@ DEVICE_HELP = (
 )
 THREADS_HELP = "Number of processor threads; 0, the default, uses all."
 CACHE_HELP = "Folder that keeps partitions, so that none is computed twice."
+
+
+def paths_of(scans: Scans) -> list[Path]:
+    """Return one path or several as a list."""
+    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
+    return [Path(path) for path in paths]
 
 
 def task_names() -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ratcli.batch.arrays import AnyArray
 from ratcli.batch.outcome import Outcome
-from ratcli.commands.batches import finish, header_of, planned, timed
-from ratcli.commands.listening import SILENT, Listener
+from ratcli.batch.plan import Job, Plan, Selection, find_jobs
+from ratcli.commands.arrays import AnyArray
+from ratcli.commands.batches import SILENT, Listener, header_of, run_batch
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
     CACHE_HELP,
@@ -22,11 +21,16 @@ from ratcli.commands.scans import (
     THREADS_HELP,
     BatchOptions,
     ScanOptions,
+    Scans,
+    StrPath,
     batch_settings,
     partition_names,
+    paths_of,
     selection,
     task_names,
 )
+from ratcli.errors import UsageError
+from ratcli.formats import split_name
 from ratcli.regions import LabelArray
 from ratcli.tasks import TASKS, get_task
 
@@ -92,7 +96,7 @@ def segment(
 
 @overload
 def segment(
-    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    scans: Scans,
     options: SegmentOptions | None = None,
     *,
     listener: Listener = SILENT,
@@ -101,7 +105,7 @@ def segment(
 
 
 def segment(
-    scans: AnyArray | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    scans: AnyArray | Scans,
     options: SegmentOptions | None = None,
     *,
     listener: Listener = SILENT,
@@ -130,16 +134,11 @@ def segment(
     if isinstance(scans, np.ndarray):
         return find_regions(scans, settled)
     batch, work = _prepare(scans, settled)
-    if settled.dry_run:
-        return planned(batch, work, listener)
-    with timed(listener, batch) as seconds:
-        outcomes = batch.run(work, listener)
-    listener.ended(outcomes, seconds())
-    return finish(outcomes)
+    return run_batch(batch, work, listener, dry_run=settled.dry_run)
 
 
 def find_regions(
-    scan: AnyArray | str | os.PathLike[str],
+    scan: AnyArray | StrPath,
     options: SegmentOptions | None = None,
     **changes: Any,
 ) -> LabelArray:
@@ -174,13 +173,11 @@ def partition_of(options: SegmentOptions) -> str:
     )
 
 
-def _prepare(
-    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: SegmentOptions
-) -> tuple[Batch, SegmentWork]:
+def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]:
     from ratcli.batch.pool import threads_each
     from ratcli.batch.segmenting import SegmentWork
     from ratcli.batch.session import Batch
-    from ratcli.commands.region_outputs import find_region_jobs
+    from ratcli.commands.segment import find_region_jobs
 
     work = SegmentWork(
         partition=partition_of(options),
@@ -196,9 +193,8 @@ def _prepare(
         table=options.table,
         max_pixels=options.max_pixels,
     )
-    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
     plan = find_region_jobs(
-        [Path(path) for path in paths],
+        paths_of(scans),
         selection(options, options, "_regions"),
         options.format,
         work.beside,
@@ -206,3 +202,58 @@ def _prepare(
     libraries = {"numpy": None, "scikit-image": None}
     header = header_of("segment", options, {"partition": work.partition}, libraries)
     return Batch(plan, header, batch_settings(options)), work
+
+
+def find_region_jobs(
+    inputs: Sequence[Path],
+    place: Selection,
+    kind: str | None,
+    beside: Callable[[Path], tuple[Path, ...]] = lambda output: (),
+) -> Plan:
+    """List the scans in the inputs, and a file for the region map of each.
+
+    Args:
+        inputs: files and folders that were named.
+        place: which scans are wanted, and where outputs go.
+        kind: format of the region maps; None for that of each scan.
+        beside: returns the other files that are written with a region map.
+
+    Raises:
+        UsageError: the output's suffix is that of another format.
+        OutputError: two inputs would have the same output.
+        InputNotFoundError: the only input does not exist, or contains no scan.
+    """
+    from ratcli.formats.regions import SUFFIXES
+
+    wanted = place.output
+    suffix = split_name(wanted)[1].lower() if wanted and not wanted.is_dir() else ""
+    if suffix and wanted is not None:
+        plan = find_jobs(inputs, replace(place, output=None))
+        job = _named(plan.jobs, wanted, suffix, kind)
+        job = replace(job, beside=beside(job.output), is_folder=False)
+        return Plan((job,), plan.outcomes)
+
+    def regions_of(job: Job) -> Job:
+        stem = job.output.name if job.source.is_folder else split_name(job.output)[0]
+        stem = stem if stem.endswith("_regions") else f"{stem}_regions"
+        output = job.output.with_name(stem + SUFFIXES[kind or job.source.format])
+        return replace(job, output=output, beside=beside(output), is_folder=False, reserved=())
+
+    return find_jobs(inputs, place, regions_of)
+
+
+def _named(jobs: Sequence[Job], wanted: Path, suffix: str, kind: str | None) -> Job:
+    """Return the only job, with the output that was named."""
+    if len(jobs) != 1:
+        raise UsageError(
+            f"{wanted.name} is one file, but there are {len(jobs)} scans",
+            hint="Name a folder with -o.",
+        )
+    kind = kind or jobs[0].source.format
+    fitting = {"dicom": (".dcm",), "nifti": (".nii.gz",), "tiff": (".tif", ".tiff")}[kind]
+    if suffix not in fitting:
+        raise UsageError(
+            f"{wanted.name} ends in {suffix}, but the region map is {kind}",
+            hint=f"Name it {wanted.name[: -len(suffix)]}{fitting[0]}, or choose another --format.",
+        )
+    return replace(jobs[0], output=wanted.absolute())

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ratcli.batch.outcome import Outcome
-from ratcli.commands.batches import finish, header_of, planned, timed
-from ratcli.commands.listening import SILENT, Listener
+from ratcli.commands.batches import SILENT, Listener, header_of, run_batch
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
     SPEED,
     THREADS_HELP,
     BatchOptions,
+    Scans,
     WindowOptions,
     batch_settings,
+    paths_of,
     selection,
     task_names,
 )
@@ -82,7 +80,7 @@ class SimulateOptions(WindowOptions, BatchOptions):
 
 
 def simulate(
-    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    scans: Scans,
     options: SimulateOptions | None = None,
     *,
     listener: Listener = SILENT,
@@ -108,20 +106,13 @@ def simulate(
     """
     settled = settle(SimulateOptions, options, changes)
     batch, work = _prepare(scans, settled)
-    if settled.dry_run:
-        return planned(batch, work, listener)
-    with timed(listener, batch) as seconds:
-        outcomes = batch.run(work, listener)
-    listener.ended(outcomes, seconds())
-    return finish(outcomes)
+    return run_batch(batch, work, listener, dry_run=settled.dry_run)
 
 
 takes(SimulateOptions)(simulate)
 
 
-def _prepare(
-    scans: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: SimulateOptions
-) -> tuple[Batch, SimulateWork]:
+def _prepare(scans: Scans, options: SimulateOptions) -> tuple[Batch, SimulateWork]:
     from ratcli.batch.plan import find_jobs
     from ratcli.batch.pool import threads_each
     from ratcli.batch.session import Batch
@@ -131,11 +122,10 @@ def _prepare(
     if options.task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
     task = get_task(options.task)
-    paths = [scans] if isinstance(scans, (str, os.PathLike)) else scans
-    plan = find_jobs([Path(path) for path in paths], selection(options, options, "_simulated"))
+    plan = find_jobs(paths_of(scans), selection(options, options, "_simulated"))
     work = SimulateWork(
-        task,
-        Degradation(
+        task=task,
+        degradation=Degradation(
             dose=options.dose,
             seed=options.seed,
             noise_hu=options.scan_noise,

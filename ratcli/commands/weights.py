@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from ratcli.commands.options import option
 from ratcli.commands.scans import task_names
-from ratcli.errors import UsageError, WeightsError
+from ratcli.errors import UsageError, WeightsError, nearest
 from ratcli.tasks import TASKS
 
 
@@ -106,8 +105,7 @@ def find_known(name: str, among: Collection[str] | None = None) -> KnownWeights:
     known = {each.name: each for each in known_weights() if among is None or each.name in among}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
+    hint = nearest(name, known, f"There are {', '.join(known)}.")
     raise WeightsError(f"there are no weights named '{name}'", hint=hint)
 
 

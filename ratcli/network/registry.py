@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ratcli.errors import WeightsError
+from ratcli.errors import WeightsError, nearest
 from ratcli.weightfiles import REGISTRY, hash_file, is_there, read_registry, weights_folders
 
 
@@ -96,8 +95,7 @@ def find_weights(name: str) -> WeightsEntry:
     """
     entries = {entry.name: entry for entry in list_weights()}
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}?" if near else "`rat weights list` shows what is installed."
+        hint = nearest(name, entries, "`rat weights list` shows what is installed.")
         raise WeightsError(f"no weights named '{name}' are installed", hint=hint)
     entry = entries[name]
     if not entry.file.is_file():

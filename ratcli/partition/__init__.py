@@ -7,11 +7,10 @@ every run that does not need it.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import Protocol, cast
 
-from ratcli.errors import UsageError
+from ratcli.errors import UsageError, nearest
 from ratcli.regions import Regions
 from ratcli.scan import FloatArray
 
@@ -58,8 +57,7 @@ def get_partitioner(name: str, **options: object) -> Partitioner:
         UsageError: there is none of that name; the message suggests the nearest.
     """
     if name not in PARTITIONS:
-        near = difflib.get_close_matches(name, PARTITIONS, n=1, cutoff=0.4)
-        hint = f"Did you mean {near[0]}?" if near else f"Partitions: {', '.join(PARTITIONS)}."
+        hint = nearest(name, PARTITIONS, f"Partitions: {', '.join(PARTITIONS)}.")
         raise UsageError(f"there is no partition '{name}'", hint=hint)
     module = importlib.import_module(PARTITIONS[name])
     return cast(Partitioner, module.make(name, **options))

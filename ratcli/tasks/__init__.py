@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from ratcli.errors import UsageError
+from ratcli.errors import UsageError, nearest
 from ratcli.task import Task
 from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.tasks.pathology_sr import PATHOLOGY_SR
@@ -21,6 +19,5 @@ def get_task(name: str) -> Task:
     """
     if name in TASKS:
         return TASKS[name]
-    near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else f"Tasks: {', '.join(TASKS)}."
+    hint = nearest(name, TASKS, f"Tasks: {', '.join(TASKS)}.")
     raise UsageError(f"there is no task '{name}'", hint=hint)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from ratcli.errors import UsageError
+from ratcli.errors import UsageError, nearest
 from ratcli.network.checkpoint import settings_from
 from ratcli.network.rat import NetworkSettings
 from ratcli.task import Task
@@ -127,10 +126,9 @@ def recipe_from(table: dict[str, Any], name: str) -> Recipe:
     """
     known = {item.name for item in dataclasses.fields(Recipe)}
     if unknown := sorted(set(table) - known):
-        near = difflib.get_close_matches(unknown[0], known, n=1)
         raise UsageError(
             f"the recipe {name} has unknown settings: {', '.join(unknown)}",
-            hint=f"Did you mean {near[0]}?" if near else "",
+            hint=nearest(unknown[0], known),
         )
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in table.items()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ratcli.errors import OutputError, UsageError
+from ratcli.errors import OutputError, UsageError, nearest
 from ratcli.training.recipe import Recipe, recipe_from
 
 if sys.version_info >= (3, 11):
@@ -41,8 +40,7 @@ def find_recipe(name: str) -> Path:
         return shipped[name]
     if Path(name).is_file() or Path(name).suffix:
         return Path(name)
-    near = difflib.get_close_matches(name, shipped, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else f"Give a file, or one of {', '.join(shipped)}."
+    hint = nearest(name, shipped, f"Give a file, or one of {', '.join(shipped)}.")
     raise UsageError(f"there is no recipe '{name}'", hint=hint)
 
 

@@ -20,7 +20,7 @@ from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Plan, Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.cli.app import main
-from ratcli.commands.region_outputs import find_region_jobs
+from ratcli.commands.segment import find_region_jobs
 from ratcli.errors import OutputError
 from tests.formats.dicom_scans import dicom_dataset, save_dicom, save_series, set_elements, uid
 

@@ -110,7 +110,7 @@ def test_a_value_that_does_not_fit_is_refused_by_name(
 
 
 def test_an_unknown_option_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(TypeError, match="there is no option 'shore', did you mean share"):
+    with pytest.raises(TypeError, match=r"there is no option 'shore'\. Did you mean share\?"):
         settle(Sample, None, {"shore": 1})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from arrays import ArrayReader
 
-from ratcli.cli.figures import print_scan
+from ratcli.cli.evaluating import print_scan
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import evaluate
 from ratcli.evaluation.given_regions import Disc, regions_from_json
