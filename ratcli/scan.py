@@ -65,6 +65,9 @@ class ScanInfo:
             empty for every other scan.
         positions_mm: place of each plane along the planes' normal in mm, in the order of the
             planes; None if the format or the header does not say.
+        origins_mm: centre of the first pixel of each plane in mm, `(x, y, z)` to the patient's
+            left, back and head; None if the header does not place the planes.
+        directions: direction cosines of a row and of a column, along the same axes; None as above.
     """
 
     planes: int
@@ -81,6 +84,8 @@ class ScanInfo:
     suv_factor: float | None = None
     suv_problem: str = ""
     positions_mm: tuple[float, ...] | None = None
+    origins_mm: tuple[tuple[float, ...], ...] | None = None
+    directions: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.given_regions import RegionSource
 from ratcli.scan import ScanInfo, ScanReader
+
+_SAME_PLACE = 0.1  # share of a pixel; far more than the rounding of headers
+_SAME_DIRECTION = 1e-3  # of cosines; half a pixel at the end of a row of 512
 
 RESTORED, INPUT, REFERENCE = "restored", "input", "reference"
 
@@ -82,6 +87,28 @@ def _check_pair(name: str, found: ScanInfo, wanted: ScanInfo, scale: int) -> Non
             raise UnsuitableInputError(
                 f"pixels of the {name} are {one:.4g} mm apart, expected {two * scale:.4g} mm"
             )
+    if scale == 1:
+        _check_place(name, found, wanted)
+
+
+def _check_place(name: str, found: ScanInfo, wanted: ScanInfo) -> None:
+    """Refuse a scan whose pixels are at other places in the patient.
+
+    Raises:
+        UnsuitableInputError: a plane is shifted or turned, as far as both headers place it.
+    """
+    if None in (found.origins_mm, wanted.origins_mm, found.directions, wanted.directions):
+        return
+    shifts = np.subtract(found.origins_mm, wanted.origins_mm)  # type: ignore[arg-type]
+    shift_mm = float(np.linalg.norm(shifts, axis=1).max())
+    turned = np.abs(np.subtract(found.directions, wanted.directions)).max()  # type: ignore[arg-type]
+    if shift_mm > _SAME_PLACE * (wanted.spacing_mm[1] or 1.0) or turned > _SAME_DIRECTION:
+        how = f"up to {shift_mm:.1f} mm away" if turned <= _SAME_DIRECTION else "turned"
+        raise UnsuitableInputError(
+            f"the pixels of the {name} are not where those of the restored scan are: {how}",
+            hint="Resample it to the grid of the restored scan, or give the scan that belongs to "
+            "it.",
+        )
 
 
 def _size(info: ScanInfo) -> str:

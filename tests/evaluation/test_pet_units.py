@@ -50,7 +50,7 @@ def test_a_nifti_file_takes_its_unit_from_the_scan_that_tells_it(
     restored = tmp_path / "restored.nii"
     with open_scan(find_scans(folder)[0]) as reader:
         planes = np.stack([reader.read(plane)[0] for plane in range(6)])
-    grid = np.diag([4.0, 4.0, 4.0, 1.0])
+    grid = np.diag([-4.0, -4.0, 4.0, 1.0])
     nib.save(nib.Nifti1Image(planes.transpose(2, 1, 0).astype(np.float32), grid), restored)
     assert main(["evaluate", str(restored), beside, str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["unit"] == "SUV"
@@ -61,7 +61,7 @@ def test_a_unit_that_the_user_gives_is_not_overruled_by_the_reference(
 ) -> None:
     folder = write_pet(tmp_path / "pet", np.ones((2, 24, 24)))
     restored = tmp_path / "restored.nii"
-    grid = np.diag([4.0, 4.0, 4.0, 1.0])
+    grid = np.diag([-4.0, -4.0, 4.0, 1.0])
     nib.save(nib.Nifti1Image(np.ones((24, 24, 2), np.float32), grid), restored)
     words = ["evaluate", str(restored), "--reference", str(folder), "--unit", "SUV"]
     assert main(words) == 4

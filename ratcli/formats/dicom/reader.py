@@ -185,6 +185,8 @@ class DicomReader(ClosingReader):
             suv_factor=factor,
             suv_problem=problem,
             positions_mm=_positions(places),
+            origins_mm=_origins(places),
+            directions=places[0].orientation,
         )
 
 
@@ -241,6 +243,11 @@ def _positions(places: Sequence[PlaneGeometry]) -> tuple[float, ...] | None:
     found = [distance(place) for place in places]
     known = tuple(place for place in found if place is not None)
     return known if len(known) == len(found) else None
+
+
+def _origins(places: Sequence[PlaneGeometry]) -> tuple[tuple[float, ...], ...] | None:
+    known = tuple(place.position for place in places if place.position is not None)
+    return known if len(known) == len(places) else None
 
 
 def _header_notices(sources: Sequence[FrameFile]) -> tuple[str, ...]:

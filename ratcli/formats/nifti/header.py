@@ -13,7 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from ratcli.errors import InputNotFoundError, UnreadableInputError
 from ratcli.formats.limits import check_pixels
-from ratcli.formats.nifti.layout import AffineArray, anatomical, placement_of
+from ratcli.formats.nifti.layout import AffineArray, anatomical, gives_directions, placement_of
 from ratcli.formats.nifti.streams import GZIP_MAGIC, open_bytes, read_exactly
 
 COMMENT_CODE = 6
@@ -64,6 +64,12 @@ class NiftiHeader:
     def data_bytes(self) -> int:
         """Bytes of all voxels."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether a transform of the header, and not the voxel sizes alone, places the voxels."""
+        codes = (int(self.fields[name]) for name in ("qform_code", "sform_code"))
+        return any(code > 0 for code in codes) and gives_directions(self.affine)
 
     @property
     def space_unit(self) -> str:

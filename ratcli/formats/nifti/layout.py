@@ -78,6 +78,29 @@ class PlaneAxes:
         places = direction @ (affine[:3, 3, None] + step[:, None] * indices)
         return tuple(places.tolist())
 
+    def places(
+        self, affine: AffineArray, shape: tuple[int, ...]
+    ) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
+        """Return origins and directions as `ScanInfo` has them.
+
+        Args:
+            affine: voxels to mm, to the right, front and head; with three directions.
+            shape: voxels along the three axes.
+        """
+        to_mm = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+        index = np.zeros((shape[self.axes[0]], 4))
+        index[:, 3] = 1
+        for axis, flip in zip(self.axes, self.flips, strict=True):
+            index[:, axis] = (shape[axis] - 1) * flip
+        planes = np.arange(len(index))
+        index[:, self.axes[0]] = planes[::-1] if self.flips[0] else planes
+        origins = (index @ to_mm.T)[:, :3]
+        row, column = (
+            to_mm[:3, axis] * (-1 if flip else 1) / np.linalg.norm(to_mm[:3, axis])
+            for axis, flip in zip(self.axes[:0:-1], self.flips[:0:-1], strict=True)
+        )
+        return tuple(map(tuple, origins.tolist())), (*row.tolist(), *column.tolist())
+
     @property
     def is_swapped(self) -> bool:
         """Whether columns come before rows in the voxel array."""

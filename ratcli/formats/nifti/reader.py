@@ -101,6 +101,7 @@ class NiftiReader(ClosingReader):
         return header.data_path.open("rb")
 
     def _describe(self, assume_unit: str | None) -> ScanInfo:
+        origins, directions = self._places()
         planes, height, width = (self.header.shape[axis] for axis in self.layout.axes)
         return ScanInfo(
             planes=planes * self.header.shape[3],
@@ -115,12 +116,22 @@ class NiftiReader(ClosingReader):
             details=_details(self.header, self._packed),
             notices=tuple(_notices(self)),
             positions_mm=self._positions(),
+            origins_mm=origins,
+            directions=directions,
         )
 
     def _positions(self) -> tuple[float, ...] | None:
         """Return the place of each plane; those of further volumes have the same places."""
         places = self.layout.positions_mm(self.header.affine, self.slices)
         return None if places is None else places * self.header.shape[3]
+
+    def _places(self) -> tuple[tuple[tuple[float, ...], ...] | None, tuple[float, ...] | None]:
+        """Return where the planes of all volumes are; None for a header without a transform."""
+        header = self.header
+        if not header.is_placed:
+            return None, None
+        origins, directions = self.layout.places(header.affine, header.shape)
+        return origins * header.shape[3], directions
 
     def _spacing(self) -> tuple[float | None, float | None, float | None]:
         lengths = np.linalg.norm(self.header.affine[:3, :3], axis=0)

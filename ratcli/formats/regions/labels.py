@@ -17,30 +17,30 @@ from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from ratcli.formats.atomic import output_errors
 from ratcli.formats.regions import FileLabels, RegionReader
+from ratcli.formats.regions.volume_grid import VolumeGrid, phases_of, plane_affine, volume_grid
+from ratcli.formats.wording import counted
 from ratcli.regions import LabelArray
 from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
-    from ratcli.formats.dicom.geometry import PlaneGeometry
     from ratcli.formats.dicom.reader import DicomReader
     from ratcli.formats.nifti.reader import NiftiReader
 
 _LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL (nifti1.h)."""
 
-Matrix = npt.NDArray[np.float64]
-
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""DICOM's axes point left and posterior, NIfTI's right and anterior."""
-
 
 def open_labels(path: Path, scan: ScanReader, max_pixels: int) -> RegionReader:
     """Open labels for a scan; see `ratcli.formats.regions.open_regions`."""
     reader = open_scan(path, max_pixels=max_pixels)
-    placed = (reader.info.format, scan.info.format) == ("nifti", "dicom")
-    if placed and _is_placed(reader) and _dicom_affine(scan) is not None:
+    is_placed = reader.info.format == "nifti" and reader.info.origins_mm is not None
+    if not is_placed or not _is_placed_dicom(scan):
+        return LabelReader(reader)
+    try:
         return PlacedLabelReader(reader, scan)
-    return LabelReader(reader)
+    except BaseException:
+        reader.__exit__(None, None, None)
+        raise
 
 
 class LabelReader(RegionReader):
@@ -79,10 +79,16 @@ class LabelReader(RegionReader):
 
 
 def nifti_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, Path], None]:
-    """Return a function that writes labels as NIfTI, compressed, on the scan's grid."""
+    """Return a function that writes labels as NIfTI, compressed, on the scan's grid.
+
+    Raises:
+        OutputError: no NIfTI grid fits the planes of a DICOM scan.
+    """
+    grid = _grid_of(reader) if _is_placed_dicom(reader) else None
 
     def save(labels: FileLabels, path: Path) -> None:
-        image = _nifti_like(reader, labels) if _is_nifti(reader) else _nifti_new(reader, labels)
+        is_nifti = reader.info.format == "nifti"
+        image = _nifti_like(reader, labels) if is_nifti else _nifti_new(reader, grid, labels)
         image.header["intent_code"] = _LABEL_INTENT
         image.header["descrip"] = f"regions: {derivation.task}"[:79].encode()
         with output_errors(path):
@@ -118,12 +124,12 @@ def tiff_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabe
     return save
 
 
-def _is_placed(labels: Any) -> bool:
-    """Whether a NIfTI file has a position in space."""
-    source: NiftiReader = labels
-    codes = (int(source.header.fields[name]) for name in ("qform_code", "sform_code"))
-    affine = source.header.affine
-    return any(codes) and bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine)) > 1e-9
+def _is_placed_dicom(reader: Any) -> bool:
+    """Whether a scan is DICOM and tells where its planes are."""
+    scan: DicomReader = reader
+    return scan.info.format == "dicom" and all(
+        plane_affine(scan.place(plane)) is not None for plane in range(scan.info.planes)
+    )
 
 
 def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -131,10 +137,6 @@ def _colours(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     stored = np.rint(values * 65535).astype(np.int64)
     number: npt.NDArray[np.int64] = (stored[0] << 32) + (stored[1] << 16) + stored[2]
     return number
-
-
-def _is_nifti(reader: ScanReader) -> bool:
-    return reader.info.format == "nifti"
 
 
 def _nifti_like(reader: Any, labels: FileLabels) -> Any:
@@ -162,65 +164,49 @@ def _nifti_like(reader: Any, labels: FileLabels) -> Any:
     return image
 
 
-def _nifti_new(reader: ScanReader, labels: FileLabels) -> Any:
-    """Labels `(planes, H, W)` as voxels (column, row, plane), placed as the scan is."""
+def _nifti_new(reader: ScanReader, grid: VolumeGrid | None, labels: FileLabels) -> Any:
+    """Labels `(planes, H, W)` as voxels (column, row, slice, phase), placed as the scan is."""
     import nibabel as nib
 
-    affine = _dicom_affine(reader) if reader.info.format == "dicom" else None
-    if affine is None:
-        sizes = [size or 1.0 for size in reader.info.spacing_mm]
-        # Columns to the left and rows to the back, so that readers do not mirror the planes.
-        affine = np.diag([-sizes[2], -sizes[1], sizes[0], 1.0])
-    image = nib.Nifti1Image(labels.transpose(2, 1, 0), affine)  # type: ignore[no-untyped-call]
+    sizes = [size or 1.0 for size in reader.info.spacing_mm]
+    # Columns to the left and rows to the back, so that readers do not mirror the planes.
+    affine = np.diag([-sizes[2], -sizes[1], sizes[0], 1.0]) if grid is None else grid.affine
+    voxels = labels.transpose(2, 1, 0) if grid is None else grid.volumes(labels)
+    image = nib.Nifti1Image(voxels, affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     return image
 
 
-def _dicom_affine(reader: Any) -> npt.NDArray[np.float64] | None:
-    """Voxel (column, row, plane) to mm; None if the scan does not say."""
-    source: DicomReader = reader
-    places = [source.place(plane) for plane in range(source.info.planes)]
-    affine = plane_affine(places[0])
-    if affine is None:
-        return None
-    if len(places) > 1 and places[-1].position is not None and places[0].position is not None:
-        step = np.array(places[-1].position) - np.array(places[0].position)
-        affine[:3, 2] = LPS_TO_RAS[:3, :3] @ step / (len(places) - 1)
-    else:
-        affine[:3, 2] *= reader.info.spacing_mm[0] or 1.0
-    return affine if abs(np.linalg.det(affine)) > 1e-9 else None
-
-
-def plane_affine(place: PlaneGeometry) -> Matrix | None:
-    """Map (column, row, distance along the normal in mm) of a plane to mm, right-anterior-superior.
-
-    Source: PS3.3, C.7.6.2.1.1.
-    """
-    if place.position is None or place.orientation is None or place.spacing_mm is None:
-        return None
-    row, column = np.array(place.orientation[:3]), np.array(place.orientation[3:6])
-    affine = np.eye(4)
-    affine[:3, 0] = row * place.spacing_mm[1]
-    affine[:3, 1] = column * place.spacing_mm[0]
-    affine[:3, 2] = np.cross(row, column)
-    affine[:3, 3] = place.position[:3]
-    placed: Matrix = LPS_TO_RAS @ affine
-    return placed if abs(np.linalg.det(placed)) > 1e-9 else None
+def _grid_of(reader: Any) -> VolumeGrid:
+    scan: DicomReader = reader
+    places = [scan.place(plane) for plane in range(scan.info.planes)]
+    return volume_grid(places, scan.info.spacing_mm[0] or 1.0)
 
 
 class PlacedLabelReader(RegionReader):
     """Labels under the pixels of a DICOM scan; see `RegionReader`.
 
     Args:
-        labels: an open NIfTI file of labels; closed with this reader.
+        labels: an open NIfTI file of labels, of one volume or of one for each phase of the scan;
+            closed with this reader.
         scan: the scan.
+
+    Raises:
+        UnsuitableInputError: the file has another number of volumes.
     """
 
     def __init__(self, labels: Any, scan: Any) -> None:
         source: NiftiReader = labels
         target: DicomReader = scan
         self._labels, self._scan = source, target
-        self._volume = _volume(source)
+        self._phases = phases_of([target.place(plane) for plane in range(target.info.planes)])
+        self._volumes = _volumes(source)
+        if len(self._volumes) not in (1, max(self._phases) + 1):
+            raise UnsuitableInputError(
+                f"the region map has {len(self._volumes)} volumes, but the scan has "
+                f"{counted(max(self._phases) + 1, 'image')} at a position",
+                hint="Give the region map that was made from this scan.",
+            )
         self._to_voxel = np.linalg.inv(source.header.affine)
         info = target.info
         self.shape = (info.planes, info.height, info.width)
@@ -232,7 +218,8 @@ class PlacedLabelReader(RegionReader):
             UnsuitableInputError: the map is at another place.
         """
         found = self._indices(plane)
-        inside = ((found >= 0) & (found < self._volume.shape)).all(axis=-1)
+        volume = self._volumes[self._phases[plane] if len(self._volumes) > 1 else 0]
+        inside = ((found >= 0) & (found < volume.shape)).all(axis=-1)
         if not inside.mean() > 0.5:
             raise UnsuitableInputError(
                 "the region map is at another place than the scan",
@@ -240,7 +227,7 @@ class PlacedLabelReader(RegionReader):
             )
         x, y, z = found[inside].T
         labels: LabelArray = np.zeros(self.shape[1:], np.int32)
-        labels[inside] = self._volume[x, y, z]
+        labels[inside] = volume[x, y, z]
         return labels
 
     def _indices(self, plane: int) -> npt.NDArray[np.int64]:
@@ -260,10 +247,11 @@ class PlacedLabelReader(RegionReader):
         self._labels.close()
 
 
-def _volume(labels: NiftiReader) -> npt.NDArray[Any]:
-    """Voxels of the first volume in the order of the file's axes."""
-    volume = np.zeros(labels.header.shape[:3], labels.header.dtype.newbyteorder("="))
-    planes = labels.layout.planes(volume)
-    for index in range(labels.slices):
-        planes[index] = labels.stored(index)
-    return volume
+def _volumes(labels: NiftiReader) -> npt.NDArray[Any]:
+    """Voxels `(volumes, x, y, z)` in the order of the file's axes."""
+    shape = (labels.header.shape[3], *labels.header.shape[:3])
+    volumes = np.zeros(shape, labels.header.dtype.newbyteorder("="))
+    for plane in range(labels.info.planes):
+        volume, index = divmod(plane, labels.slices)
+        labels.layout.planes(volumes[volume])[index] = labels.stored(plane)
+    return volumes

@@ -20,7 +20,7 @@ from ratcli.formats.atomic import output_errors
 from ratcli.formats.dicom.elements import integer, number, quiet_pydicom, text, uid
 from ratcli.formats.dicom.files import DicomFile
 from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
-from ratcli.formats.regions.labels import plane_affine
+from ratcli.formats.regions.volume_grid import phases_of, plane_affine
 from ratcli.scan import Derivation, ScanReader
 
 if TYPE_CHECKING:
@@ -120,16 +120,22 @@ def _segments(count: int, derivation: Derivation) -> list[Any]:
 
 
 def check_placed(reader: Any) -> None:
-    """Refuse a scan with planes that have no position.
+    """Refuse a scan with planes that have no position, or share it.
 
     Raises:
         OutputError: a DICOM SEG cannot be made from it.
     """
     scan: DicomReader = reader
-    if any(plane_affine(scan.place(plane)) is None for plane in range(scan.info.planes)):
+    places = [scan.place(plane) for plane in range(scan.info.planes)]
+    if any(plane_affine(place) is None for place in places):
         raise OutputError(
             "a DICOM SEG needs the position of each plane, but this scan's header has none",
             hint="Choose --format tiff or nifti.",
+        )
+    if max(phases_of(places)) > 0:
+        raise OutputError(
+            "a DICOM SEG has one image at each position, but this scan has several (phases)",
+            hint="Choose --format nifti, which gets a volume for each phase, or tiff.",
         )
 
 
