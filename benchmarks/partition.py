@@ -42,7 +42,8 @@ from ratcli.partition.sam_compact import CLEANUP, MASKS, read_compact
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
 from ratcli.partition.sam_model import COMPACT, build_sam
 from ratcli.partition.sam_weights import load_sam
-from ratcli.physics.ct import low_dose_noise, sample_dose
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import sample_dose
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.training.data import read_patients

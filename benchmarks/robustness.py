@@ -30,8 +30,8 @@ from simulation import MAYO, figures
 
 from ratcli.evaluation.fidelity import score
 from ratcli.physics.anatomy.ct import REGIONS, ct_slice
-from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise
-from ratcli.physics.kernels import MEDIUM_SMOOTH
+from ratcli.physics.ct import blur_with_kernel, low_dose_noise
+from ratcli.physics.ct_dose import MEDIUM_SMOOTH, CtDose
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients

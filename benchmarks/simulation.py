@@ -22,10 +22,11 @@ from ratcli.evaluation.noise import noise_power_spectrum
 from ratcli.physics.anatomy.ct import ct_slice
 from ratcli.physics.anatomy.histology import he_slide
 from ratcli.physics.anatomy.pet import pet_slice
-from ratcli.physics.ct import CtDose, low_dose_noise
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import CtDose
 from ratcli.physics.gridding import PITCH_PX, radial_grid
 from ratcli.physics.pet import expected_image, low_count_noise
-from ratcli.physics.pet_counts import PetCounts
+from ratcli.physics.pet_acquisition import PetCounts
 from ratcli.physics.projector import Geometry, forward_project
 from research.back_projection import reconstruct
 from research.fan_beam import FAN_FAST

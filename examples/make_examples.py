@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from ratcli.physics.anatomy.ct import ct_slice
-from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise
-from ratcli.physics.kernels import MEDIUM_SMOOTH
+from ratcli.physics.ct import blur_with_kernel, low_dose_noise
+from ratcli.physics.ct_dose import MEDIUM_SMOOTH, CtDose
 
 SEED = 11
 SIZE = 256

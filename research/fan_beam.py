@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ratcli.physics.ct_acquisition import PITCH_MM, VIEWS
+from ratcli.physics.ct import PITCH_MM, VIEWS
 from ratcli.physics.projector import Geometry
 
 

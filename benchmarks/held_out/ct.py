@@ -24,7 +24,8 @@ from held_out.edges import edge_kept, planted
 from ratcli.evaluation.baselines import plane_noise
 from ratcli.evaluation.fidelity import score
 from ratcli.evaluation.window import WINDOWS
-from ratcli.physics.ct import CtDose, low_dose_noise
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import CtDose
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.training.examples import TargetPlane
 from ratcli.training.own_noise import FlatPatches, find_flat_patches

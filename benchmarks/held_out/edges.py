@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from held_out.cases import Case, Edge, Method
 from ratcli.evaluation.given_regions import Disc
 from ratcli.physics.ct import blur_with_kernel
-from ratcli.physics.kernels import MEDIUM_SMOOTH
+from ratcli.physics.ct_dose import MEDIUM_SMOOTH
 from ratcli.scan import FloatArray
 from research.planted_edges import f50_kept
 

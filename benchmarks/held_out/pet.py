@@ -19,7 +19,7 @@ from ratcli.partition import get_partitioner
 from ratcli.physics.anatomy.pet import pet_slice
 from ratcli.physics.local_noise import noise_map
 from ratcli.physics.pet import expected_image, low_count_noise
-from ratcli.physics.pet_counts import PetCounts
+from ratcli.physics.pet_acquisition import PetCounts
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task

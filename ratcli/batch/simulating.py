@@ -22,14 +22,14 @@ from ratcli.batch.work import PendingOutput, PlaneProgress, ScanWork
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats.atomic import PartialFile, output_errors
 from ratcli.formats.closing import FinishingWriter
-from ratcli.physics import Degradation, Degrader, prepare
+from ratcli.physics import Degradation
 from ratcli.pipeline import check
 from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import Box, Derivation, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
 
 if TYPE_CHECKING:
-    from ratcli.physics import Degrader
+    from ratcli.physics.scans import Degrader
 
 _SAMPLES = 5
 _SKEW = 0.02
@@ -110,9 +110,11 @@ class SimulateWorker:
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Degrade a scan; see `Worker.run`."""
+        from ratcli.physics.scans import DEGRADERS
+
         work, info = self._work, reader.info
         samples = _samples(reader) if work.task.scale == 1 else []
-        degrade = prepare(work.task.name, work.degradation, samples, work.pitch_mm(info))
+        degrade = DEGRADERS[work.task.name](work.degradation, samples, work.pitch_mm(info))
         reader.start()
         facts = {name: float(f"{value:.4g}") for name, value in degrade.facts.items()}
         derivation = _derivation(work, facts)

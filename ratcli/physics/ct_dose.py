@@ -1,12 +1,74 @@
-"""How a CT scan is degraded, and the family of doses, scanners and kernels to draw from."""
+"""How a CT scan is degraded: doses, scanners and reconstruction kernels, and families of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ratcli.physics.kernels import MEDIUM_SMOOTH, Kernel
+
+@dataclass(frozen=True)
+class Kernel:
+    """A reconstruction kernel.
+
+    Attributes:
+        name: `gaussian`, `hann`, `cosine`, `ramp` or `edge`.
+        cutoff_per_mm: standard deviation of the Gaussian; where the others reach zero.
+    """
+
+    name: str
+    cutoff_per_mm: float
+
+    def __post_init__(self) -> None:
+        if self.name not in _SHAPES:
+            raise ValueError(f"no kernel {self.name!r}; there are {', '.join(_SHAPES)}")
+        if not self.cutoff_per_mm > 0:
+            raise ValueError(f"cutoff must be positive, not {self.cutoff_per_mm}")
+
+    def response(self, frequency_per_mm: Tensor) -> Tensor:
+        """Return the gain at frequencies in 1/mm; 1 at zero."""
+        return _SHAPES[self.name](frequency_per_mm / self.cutoff_per_mm)
+
+    def noise_gain(self, limit_per_mm: float) -> float:
+        """Return the integral of (f A(f))^2 over -limit to limit, in 1/mm^3: noise power passed."""
+        f = torch.linspace(0, limit_per_mm, 2049, dtype=torch.float64)
+        power = (f * self.response(f)).square()
+        return float(2 * torch.trapezoid(power, f))
+
+
+def _gaussian(x: Tensor) -> Tensor:
+    return torch.exp(-0.5 * x.square())
+
+
+def _hann(x: Tensor) -> Tensor:
+    return torch.where(x < 1, 0.5 + 0.5 * torch.cos(math.pi * x), torch.zeros_like(x))
+
+
+def _cosine(x: Tensor) -> Tensor:
+    return torch.where(x < 1, torch.cos(0.5 * math.pi * x), torch.zeros_like(x))
+
+
+def _ramp(x: Tensor) -> Tensor:
+    """Flat, with the last tenth rolled off: a hard edge would ring."""
+    return 0.5 + 0.5 * torch.cos(math.pi * ((x - 0.9) / 0.1).clamp(0, 1))
+
+
+def _edge(x: Tensor) -> Tensor:
+    """A lung or bone kernel: middle frequencies raised by up to half."""
+    return _hann(x) * (1 + 3 * x.square())
+
+
+_SHAPES: MappingProxyType[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {"gaussian": _gaussian, "hann": _hann, "cosine": _cosine, "ramp": _ramp, "edge": _edge}
+)
+
+MEDIUM_SMOOTH = Kernel("gaussian", 0.31)
+"""Noise like that of a medium smooth body kernel (B30): peak 0.22/mm, mean 0.275/mm."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +78,7 @@ class CtDose:
     Attributes:
         fraction: dose d as a fraction of the full one.
         photons: I0, photons of a detector reading without patient at full dose; readings as
-            `ct_acquisition` has them (0.7 mm at the centre, 1152 views a turn).
+            those of `ct` are (0.7 mm at the centre, 1152 views a turn).
         electronic: standard deviation of the electronic noise, in photons.
         bowtie: k in exp(-k u^2), u = 1 at 250 mm from the central ray: photons lost to the filter.
         modulation: exponent of the tube current over a view's attenuation; 0 constant, 0.5 ideal.
@@ -33,7 +95,7 @@ class CtDose:
     electronic: float = 5.0
     bowtie: float = 0.7
     modulation: float = 0.0
-    kernel: Kernel = field(default=MEDIUM_SMOOTH)
+    kernel: Kernel = MEDIUM_SMOOTH
     hardening: float = 0.0
     readings: float = 1.0
     original: float | None = None

@@ -26,8 +26,8 @@ import torch
 from ratcli.network.neighbours import Neighbour, Neighbours
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.physics.anatomy.ct import ct_slice
-from ratcli.physics.ct import CtDose, blur_with_kernel, low_dose_noise, sample_dose
-from ratcli.physics.kernels import Kernel
+from ratcli.physics.ct import blur_with_kernel, low_dose_noise
+from ratcli.physics.ct_dose import CtDose, Kernel, sample_dose
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.beside import draw_neighbours, some_absent, with_noise

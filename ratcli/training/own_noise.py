@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from scipy.special import j0
 
+from ratcli.physics.ct_dose import Kernel
 from ratcli.physics.gridding import PITCH_PX
-from ratcli.physics.kernels import Kernel
 from ratcli.scan import FloatArray
 
 _SIDE_PX = 14

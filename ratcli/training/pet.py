@@ -21,7 +21,7 @@ from ratcli.partition import Partitioner, get_partitioner
 from ratcli.physics.anatomy.pet import PetPlane, pet_slice
 from ratcli.physics.local_noise import noise_map
 from ratcli.physics.pet import expected_image, low_count_noise
-from ratcli.physics.pet_counts import PetCounts, sample_counts
+from ratcli.physics.pet_acquisition import PetCounts, sample_counts
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.task import Task
 from ratcli.training.beside import draw_neighbours, some_absent, with_noise

@@ -10,7 +10,8 @@ import torch
 
 from ratcli.partition.superpixel import Superpixel
 from ratcli.physics.anatomy.ct import ct_slice
-from ratcli.physics.ct import low_dose_noise, sample_dose
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import sample_dose
 from ratcli.regions import LabelArray
 from ratcli.tasks.ct_denoise import CT_DENOISE
 from ratcli.training.examples import PatientPlanes, TargetPlane

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from ratcli.physics.ct import (
+    PITCH_MM,
+    VIEWS,
     WATER_PER_MM,
-    CtDose,
     blur_with_kernel,
     calibrate_photons,
     hu_to_mu,
     low_dose_noise,
     mu_to_hu,
-    sample_dose,
 )
-from ratcli.physics.ct_acquisition import PITCH_MM, VIEWS
-from ratcli.physics.kernels import Kernel
+from ratcli.physics.ct_dose import CtDose, Kernel, sample_dose
 
 SIZE, SPACING = 192, 1.0
 PLAIN = CtDose(

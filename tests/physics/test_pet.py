@@ -15,8 +15,7 @@ from ratcli.physics.pet import (
     low_count_noise,
     simulate_low_count,
 )
-from ratcli.physics.pet_counts import PetCounts, sample_counts
-from ratcli.physics.pet_system import system
+from ratcli.physics.pet_acquisition import PetCounts, sample_counts, system
 
 SIZE, SPACING = 64, 3.0
 FULL = PetCounts(counts=1e6, fraction=1.0, recovery=False)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ratcli.physics import DEGRADERS, Degradation, prepare
-from ratcli.physics.ct import CtDose, low_dose_noise
-from ratcli.physics.scan_ct import KERNELS, scan_noise_hu
+from ratcli.physics import Degradation
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import CtDose
+from ratcli.physics.scans import DEGRADERS, KERNELS, scan_noise_hu
 from ratcli.scan import FloatArray
 from ratcli.tasks import TASKS
 
@@ -43,7 +44,7 @@ def test_no_noise_is_told_where_there_is_no_soft_tissue() -> None:
 
 def test_a_quarter_of_a_scans_dose_has_twice_its_noise() -> None:
     full = scan(12.0)
-    degrade = prepare("ct-denoise", Degradation(0.25), [full], SPACING)
+    degrade = DEGRADERS["ct-denoise"](Degradation(0.25), [full], SPACING)
     low = degrade(full, no_padding(), 0)
     ratio = (scan_noise_hu(low) or 0) / (scan_noise_hu(full) or 1)
     assert ratio == pytest.approx(2, rel=0.15)
@@ -56,7 +57,7 @@ def streaks(modulation: float) -> float:
     oval = np.where((rows / 0.28) ** 2 + (columns / 0.45) ** 2 < SIZE**2, 40, -1000)
     body = oval.astype(np.float32)[None]
     how = Degradation(0.25, noise_hu=30.0, modulation=modulation)
-    added = (prepare("ct-denoise", how, [body], SPACING)(body, no_padding(), 0) - body)[0]
+    added = (DEGRADERS["ct-denoise"](how, [body], SPACING)(body, no_padding(), 0) - body)[0]
     inside = added[SIZE // 3 : -SIZE // 3, SIZE // 3 : -SIZE // 3]
     along = float((inside[:, 1:] * inside[:, :-1]).mean())
     down = float((inside[1:] * inside[:-1]).mean())
@@ -69,7 +70,7 @@ def test_a_modulated_tube_current_makes_less_streaky_noise() -> None:
 
 
 def test_a_noise_that_is_told_is_not_measured() -> None:
-    degrade = prepare("ct-denoise", Degradation(0.25, noise_hu=30.0), [scan(None)], SPACING)
+    degrade = DEGRADERS["ct-denoise"](Degradation(0.25, noise_hu=30.0), [scan(None)], SPACING)
     added = degrade(scan(None), no_padding(), 0) - scan(None)
     tissue = scan(None) > -160
     # Three times the variance is missing at a quarter of the dose.
@@ -77,7 +78,7 @@ def test_a_noise_that_is_told_is_not_measured() -> None:
 
 
 def test_the_full_dose_changes_nothing() -> None:
-    degrade = prepare("ct-denoise", Degradation(1.0), [scan()], SPACING)
+    degrade = DEGRADERS["ct-denoise"](Degradation(1.0), [scan()], SPACING)
     np.testing.assert_array_equal(degrade(scan(), no_padding(), 0), scan())
 
 
@@ -85,25 +86,25 @@ def test_padding_comes_back_bit_for_bit() -> None:
     full, padding = scan(), no_padding()
     padding[:10] = True
     full[0, :10] = -2000
-    low = prepare("ct-denoise", Degradation(), [full], SPACING)(full, padding, 0)
+    low = DEGRADERS["ct-denoise"](Degradation(), [full], SPACING)(full, padding, 0)
     np.testing.assert_array_equal(low[0, :10], full[0, :10])
     assert (low[0, 10:] != full[0, 10:]).any()
 
 
 def test_each_plane_has_its_own_noise_whatever_the_order() -> None:
     full = scan()
-    degrade = prepare("ct-denoise", Degradation(seed=4), [full], SPACING)
+    degrade = DEGRADERS["ct-denoise"](Degradation(seed=4), [full], SPACING)
     second, first = (degrade(full, no_padding(), plane) for plane in (1, 0))
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, degrade(full, no_padding(), 0))
-    other = prepare("ct-denoise", Degradation(seed=5), [full], SPACING)
+    other = DEGRADERS["ct-denoise"](Degradation(seed=5), [full], SPACING)
     assert not np.array_equal(first, other(full, no_padding(), 0))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_reaches_the_same_noise(kernel: str) -> None:
     how = Degradation(0.25, noise_hu=20.0, kernel=kernel)
-    degrade = prepare("ct-denoise", how, [scan(None)], 1.0)
+    degrade = DEGRADERS["ct-denoise"](how, [scan(None)], 1.0)
     added = degrade(scan(None), no_padding(), 0) - scan(None)
     assert float(added[scan(None) > -160].std()) == pytest.approx(20 * 3**0.5, rel=0.08)
 
@@ -113,7 +114,7 @@ def test_cold_planes_have_fewer_counts_and_empty_ones_stay() -> None:
     warm = (axis[None] ** 2 + axis[:, None] ** 2 < 15**2).astype(np.float32)[None]
     nothing = np.zeros((48, 48), np.bool_)
     how = Degradation(0.1, counts=2e5)
-    degrade = prepare("pet-synthesis", how, [warm, 3 * warm], 4.0)
+    degrade = DEGRADERS["pet-synthesis"](how, [warm, 3 * warm], 4.0)
     inside = warm > 0
     spread = [
         float((degrade(level * warm, nothing, 0) - level * warm)[inside].std()) / level
@@ -126,7 +127,7 @@ def test_cold_planes_have_fewer_counts_and_empty_ones_stay() -> None:
 
 
 def test_slides_shrink_four_times() -> None:
-    degrade = prepare("pathology-sr", Degradation(), [], 1.0)
+    degrade = DEGRADERS["pathology-sr"](Degradation(), [], 1.0)
     values = np.random.default_rng(0).random((3, 32, 40), np.float32)
     assert degrade.shrinks == 4
     assert degrade(values, np.zeros((32, 40), np.bool_), 0).shape == (3, 8, 10)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ratcli.network.rat import NetworkSettings
-from ratcli.physics.ct import CtDose, low_dose_noise
-from ratcli.physics.kernels import Kernel
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import CtDose, Kernel
 from ratcli.tasks import get_task
 from ratcli.training.examples import TargetPlane
 from ratcli.training.own_noise import find_flat_patches, kernels_like
