@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ratcli.errors import OutputError
-from ratcli.formats.atomic import PARTIAL_SUFFIX, output_errors
+from ratcli.formats.atomic import PARTIAL_SUFFIX, hidden_stem, output_errors
 
 CLAIM_SUFFIX = ".rat-claim"
 
@@ -22,7 +22,7 @@ class BusyError(OutputError):
 
 def claim_path(output: Path) -> Path:
     """Return the name of the file that is locked while an output is made."""
-    return output.with_name(f".{output.name[:100]}{CLAIM_SUFFIX}")
+    return output.parent / f"{hidden_stem(output)}{CLAIM_SUFFIX}"
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def sweep(output: Path) -> None:
 def remove_partials(output: Path) -> None:
     """Remove unfinished versions of an output; call it while the output is claimed."""
     partial = re.compile(
-        rf"\.{re.escape(output.name[:100])}\.[0-9a-f]{{8}}(-old)?{re.escape(PARTIAL_SUFFIX)}"
+        rf"{re.escape(hidden_stem(output))}\.[0-9a-f]{{8}}(-old)?{re.escape(PARTIAL_SUFFIX)}"
     )
     for path in list(output.parent.iterdir()):
         if partial.fullmatch(path.name):

@@ -83,7 +83,8 @@ class Manifest:
         try:
             with output_errors(self._path):
                 text = json.dumps(content, indent=1, ensure_ascii=False)
-                partial.path.write_text(text + "\n", encoding="utf-8")
+                # A name may hold bytes that are no text; JSON can escape them.
+                partial.path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
         except BaseException:
             partial.discard()
             raise

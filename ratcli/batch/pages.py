@@ -93,7 +93,7 @@ def write_text(path: Path, text: str, if_exists: IfExists) -> None:
     partial = PartialFile(path, overwrite=if_exists == "overwrite")
     try:
         with output_errors(path):
-            partial.path.write_text(text, encoding="utf-8")
+            partial.path.write_text(text, encoding="utf-8", errors="backslashreplace")
         partial.commit()
     except BaseException:
         partial.discard()

@@ -89,7 +89,7 @@ def _handlers(options: ConsoleOptions) -> list[logging.Handler]:
     handlers: list[logging.Handler] = [screen]
     if options.log_file is not None:
         try:
-            file = _LogFile(options.log_file, encoding="utf-8", delay=False)
+            file = _LogFile(options.log_file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             reason = (error.strerror or "unknown reason").lower()
             raise OutputError(
@@ -260,8 +260,8 @@ def _make_bar() -> Bar:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a plain text table, its columns aligned.
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a plain text table, its columns aligned.
 
     Args:
         header: names of the columns.
@@ -273,9 +273,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
     text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(text)
+    return text
 
 
-def say(text: str) -> None:
-    """Write a line of data to stdout."""
-    print(text)
+def say(*lines: str) -> None:
+    """Write lines of data to stdout; control characters in them are escaped."""
+    for line in lines:
+        print(printable(line))

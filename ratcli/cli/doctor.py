@@ -14,12 +14,9 @@ def _run(_: None, _options: NoOptions, console: ConsoleOptions) -> None:
     if console.json:
         say(json.dumps(sections))
     else:
-        say("\n".join(_section(title, rows) for title, rows in sections.items()))
-
-
-def _section(title: str, rows: dict[str, str]) -> str:
-    width = max(map(len, rows), default=0)
-    return "\n".join([title, *(f"  {key.ljust(width)}  {value}" for key, value in rows.items())])
+        for title, rows in sections.items():
+            width = max(map(len, rows), default=0)
+            say(title, *(f"  {key.ljust(width)}  {value}" for key, value in rows.items()))
 
 
 app = app_of(

@@ -12,6 +12,7 @@ from ratcli.batch.evaluating import MeasuredScan
 from ratcli.batch.outcome import Outcome
 from ratcli.cli.console import say
 from ratcli.cli.listener import ConsoleListener
+from ratcli.cli.streams import printable
 from ratcli.evaluation.export import as_dict, summary_rows
 from ratcli.evaluation.patients import PatientFigures
 from ratcli.evaluation.results import Evaluation
@@ -53,13 +54,13 @@ class FigureListener(ConsoleListener):
 def print_scan(name: str, found: Evaluation) -> None:
     """Print the figures of one scan."""
     console = Console(stderr=True)
-    console.print(f"\n[bold]{escape(name)}[/bold]", highlight=False)
+    console.print(f"\n[bold]{_safe(name)}[/bold]", highlight=False)
     for table in tables(found):
         if (narrow := table.narrow()).rows:
             console.print(_rich(narrow))
     console.print(found.verdict, markup=False, highlight=False)
     for note in found.notes:
-        console.print(note, style="dim", markup=False, highlight=False)
+        console.print(printable(note), style="dim", markup=False, highlight=False)
 
 
 def print_summary(over: PatientFigures) -> None:
@@ -68,9 +69,14 @@ def print_summary(over: PatientFigures) -> None:
 
 
 def _rich(table: FigureTable) -> Table:
-    shown = Table(title=escape(table.title))
+    shown = Table(title=_safe(table.title))
     for place, heading in enumerate(table.header):
-        shown.add_column(escape(heading), justify="left" if place == 0 else "right")
+        shown.add_column(_safe(heading), justify="left" if place == 0 else "right")
     for row in table.rows:
-        shown.add_row(*map(escape, row))
+        shown.add_row(*map(_safe, row))
     return shown
+
+
+def _safe(text: str) -> str:
+    """Return a text without markup and control characters of its own."""
+    return escape(printable(text))

@@ -23,7 +23,7 @@ class _Listener(ConsoleListener):
     def result(self, result: object) -> None:
         """Print the facts of one scan, as text or as JSON."""
         assert isinstance(result, ScanFacts)
-        say(_as_json(result) if self.options.json else _as_text(result))
+        say(*([_as_json(result)] if self.options.json else _as_text(result)))
 
 
 app = app_of(
@@ -56,10 +56,10 @@ def _as_json(facts: ScanFacts) -> str:
         "tasks": facts.tasks,
         "restore": [asdict(item) for item in facts.suitability],
     }
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps(told)
 
 
-def _as_text(facts: ScanFacts) -> str:
+def _as_text(facts: ScanFacts) -> list[str]:
     info = facts.info
     rows = {
         "format": info.format,
@@ -79,7 +79,7 @@ def _as_text(facts: ScanFacts) -> str:
         rows[f"-t {item.task}"] = item.text if item.fits else f"no, {item.text}"
     width = max(map(len, rows))
     lines = [facts.name, *(f"  {key.ljust(width)}  {value}" for key, value in rows.items())]
-    return "\n".join([*lines, *(f"  note: {notice}" for notice in facts.notices)])
+    return [*lines, *(f"  note: {notice}" for notice in facts.notices)]
 
 
 def _range(facts: ScanFacts) -> str:

@@ -36,7 +36,7 @@ def _run(_: None, options: TrainOptions, console: ConsoleOptions) -> None:
         LOG.info("%s is written; use it with rat restore --weights %s", result.weights.name, name)
         say(str(result.weights))
     elif result.seconds:
-        say(profile_table(result.seconds))
+        say(*profile_table(result.seconds))
     else:
         LOG.info("step %d is saved in %s", result.steps, result.folder.name)
 
@@ -129,7 +129,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
-def profile_table(parts: dict[str, float]) -> str:
+def profile_table(parts: dict[str, float]) -> list[str]:
     """Return the parts of a step as a table, with the sum of those that prepare data last."""
     whole = sum(parts.values())
     data = parts.get("examples", 0.0) + parts.get("patches", 0.0)

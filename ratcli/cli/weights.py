@@ -37,17 +37,17 @@ def _weights(context: typer.Context) -> None:
 def _list(_: None, _options: NoOptions, console: ConsoleOptions) -> None:
     known = known_weights()
     if console.json:
-        say("\n".join(json.dumps({**asdict(each), "file": str(each.file)}) for each in known))
+        say(*(json.dumps({**asdict(each), "file": str(each.file)}) for each in known))
         return
     rows = [(each.name, each.use, _size(each.file), each.licence, each.summary) for each in known]
-    say(table(("name", "for", "size", "licence", "summary"), rows))
+    say(*table(("name", "for", "size", "licence", "summary"), rows))
 
 
 def _path(name: str | None, _options: NoOptions, _console: ConsoleOptions) -> None:
     if name is not None:
         say(str(find_known(name).file))
     else:
-        say("\n".join(map(str, weights_folders())))
+        say(*map(str, weights_folders()))
 
 
 def _verify(name: str | None, _options: NoOptions, _console: ConsoleOptions) -> None:

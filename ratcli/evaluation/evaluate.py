@@ -78,6 +78,7 @@ def evaluate(
     Raises:
         UnsuitableInputError: the scans do not belong together.
         UsageError: no window is known for the unit, or the protocol needs one.
+        MeasurementError: no view has a measured pixel.
     """
     comparison.check()
     settings = settings or EvaluationSettings()
@@ -106,6 +107,7 @@ class _Run:
         self._regions = RegionRows(comparison)
         self._noise = NoiseRows(self._unit, self._pitch_mm)
         self._notes: dict[str, None] = {}
+        self._measured = False
         self._uptake = self._uptake_rows()
         self._contrast = ContrastRows(comparison.regions)
         self._calibration = CalibrationRows()
@@ -117,6 +119,10 @@ class _Run:
 
     def add(self, compared: ComparedView, shown: bool) -> None:
         """Measure a view, and keep it for the report if it is to be shown."""
+        if not compared.mask.any():
+            self._note("Planes without a measured pixel are left out.")
+            return
+        self._measured = True
         maps = self._scores.add(compared)
         self._regions.add(compared, maps)
         self._calibration.add(compared)
@@ -134,7 +140,13 @@ class _Run:
             self._samples.append(self._sample(compared, check))
 
     def result(self) -> Evaluation:
-        """Return all figures."""
+        """Return all figures.
+
+        Raises:
+            MeasurementError: no view had a measured pixel.
+        """
+        if not self._measured:
+            raise MeasurementError("no pixel is measured in all scans, so that nothing is scored")
         info = self._comparison.restored.info
         transfers, notes = self._transfers.rows() if self._transfers else ((), ())
         regions = self._regions.rows()

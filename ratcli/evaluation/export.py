@@ -31,6 +31,9 @@ _BASE_COLUMNS = (
     "bias", "bias_low", "bias_high",
 )  # fmt: skip
 
+# A spreadsheet computes a text that begins with one of these.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
 # What JSON has of curves, in place of their fields; and figures that follow from the fields.
 _FIGURES: dict[type, tuple[str, ...]] = {
     Spectrum: (
@@ -68,6 +71,8 @@ def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
 def csv_text(scans: Sequence[tuple[str, Evaluation]]) -> str:
     """Return the rows of all scans; those with other windows have other columns, empty elsewhere.
 
+    A name that a spreadsheet would take for a formula begins with an apostrophe.
+
     Args:
         scans: name and figures of each.
     """
@@ -76,7 +81,7 @@ def csv_text(scans: Sequence[tuple[str, Evaluation]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -96,6 +101,10 @@ def summary_rows(over: Mapping[Figure, Summary]) -> list[dict[str, object]]:
         }
         for figure, summary in over.items()
     ]
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _plane_rows(found: Evaluation) -> Iterator[dict[str, object]]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from scipy import ndimage
 from ratcli.evaluation.baselines import Baseline, bicubic
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
 from ratcli.evaluation.window import MeasuredUnit
+from ratcli.holes import fill_holes
 from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
@@ -126,21 +128,29 @@ def read_view(
         measured: unit of the compared, and what values are multiplied by.
     """
     unit, factor = measured
-    restored = comparison.restored
-    images = {RESTORED: _read(restored, view.plane, view.box, factor)}
-    if comparison.input is not None:
-        images |= _input_images(comparison, view, baselines, factor)
-    reference, uncertainty = (
-        None if reader is None else _read(reader, view.plane, view.box, factor)
-        for reader in (comparison.reference, comparison.uncertainty)
-    )
+    restored = _read(comparison.restored, view, factor)
+    images, masks = {RESTORED: restored.values}, [restored.measured]
+    reference = uncertainty = None
+    if comparison.reference is not None:
+        reference, is_measured = _read(comparison.reference, view, factor)
+        masks.append(is_measured)
+    if comparison.uncertainty is not None:
+        uncertainty = channels_rms(_read(comparison.uncertainty, view, factor).values)
+    if comparison.input is not None and comparison.scale == 1:
+        noisy, is_measured = _read(comparison.input, view, factor)
+        images |= {INPUT: noisy} | {baseline.name: baseline(noisy) for baseline in baselines}
+        masks.append(is_measured)
+    elif comparison.input is not None:
+        box = view.box and Box(*(part // comparison.scale for part in view.box))
+        coarse = _read(comparison.input, View(view.plane, box), factor).values
+        images["bicubic"] = bicubic(coarse, comparison.scale)
     return ComparedView(
         view=view,
         images=images,
         reference=reference,
-        mask=_mask(comparison, view),
-        labels=_labels(comparison, view, images[RESTORED], unit),
-        uncertainty=None if uncertainty is None else channels_rms(uncertainty),
+        mask=np.logical_and.reduce(masks),
+        labels=_labels(comparison, view, restored.values, unit),
+        uncertainty=uncertainty,
         unit=unit,
     )
 
@@ -164,34 +174,22 @@ def channels_rms(values: FloatArray) -> FloatArray:
     return rms
 
 
-def _read(reader: ScanReader, plane: int, box: Box | None, factor: float) -> FloatArray:
-    values = reader.read(plane, box)
-    return values if factor == 1.0 else (values * np.float32(factor)).astype(np.float32)
+class _ReadPart(NamedTuple):
+    """Values `(C, H, W)` of a view of one scan, with holes filled; `(H, W)` where measured."""
+
+    values: FloatArray
+    measured: BoolArray
 
 
-def _input_images(
-    comparison: Comparison, view: View, baselines: tuple[Baseline, ...], factor: float
-) -> dict[str, FloatArray]:
-    """Return the input and its baselines; on a coarser grid, the input enlarged."""
-    assert comparison.input is not None
-    scale = comparison.scale
-    if scale == 1:
-        noisy = _read(comparison.input, view.plane, view.box, factor)
-        return {INPUT: noisy} | {baseline.name: baseline(noisy) for baseline in baselines}
-    box = view.box and Box(*(part // scale for part in view.box))
-    return {"bicubic": bicubic(_read(comparison.input, view.plane, box, factor), scale)}
-
-
-def _mask(comparison: Comparison, view: View) -> BoolArray:
-    """Return `(H, W)`: true where no scan on the restored grid has padding."""
-    if view.box is not None:
-        return np.ones((view.box.height, view.box.width), np.bool_)
-    readers = [comparison.restored, comparison.reference]
-    if comparison.scale == 1:
-        readers.append(comparison.input)
-    paddings = [reader.padding(view.plane) for reader in readers if reader is not None]
-    result: BoolArray = ~np.logical_or.reduce(paddings)
-    return result
+def _read(reader: ScanReader, view: View, factor: float) -> _ReadPart:
+    values = reader.read(view.plane, view.box)
+    finite: BoolArray = np.asarray(np.isfinite(values).all(axis=0))
+    if not finite.all():
+        lowest = float(values[:, finite].min()) if finite.any() else 0.0
+        values = fill_holes(values, ~finite, lowest)
+    if factor != 1.0:
+        values = (values * np.float32(factor)).astype(np.float32)
+    return _ReadPart(values, finite if view.box else finite & ~reader.padding(view.plane))
 
 
 def _labels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -13,6 +14,22 @@ from ratcli.errors import OutputError
 
 PARTIAL_SUFFIX = ".rat-partial"
 """End of a temporary name; a run that was killed may leave such a file behind."""
+
+
+_LONGEST_STEM = 200
+"""Bytes of a name that are kept in a hidden one; most file systems take 255 in all."""
+
+
+def hidden_stem(final: Path) -> str:
+    """Return how hidden names for an output begin: no other output of the folder has the same.
+
+    A long name is cut after some bytes, and ends with a hash of the whole name.
+    """
+    name = os.fsencode(final.name)
+    if len(name) <= _LONGEST_STEM:
+        return f".{final.name}"
+    mark = f"~{hashlib.sha256(name).hexdigest()[:16]}"
+    return f".{name[: _LONGEST_STEM - len(mark)].decode(errors='ignore')}{mark}"
 
 
 @contextlib.contextmanager
@@ -104,7 +121,7 @@ class _Partial:
         check_free(final, overwrite=overwrite)
         self.final = final
         self._overwrite = overwrite
-        name = f".{final.name[:100]}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+        name = f"{hidden_stem(final)}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
         self.path = final.parent / name
 
 

@@ -27,7 +27,7 @@ class ArrayReader:
         spacing_mm: tuple[float | None, float | None, float | None] = (3.0, 0.7, 0.7),
         padding: np.ndarray | None = None,
     ) -> None:
-        self._volume = volume.astype(np.float32)
+        self.volume = volume.astype(np.float32)
         self._padding = padding
         planes, channels, height, width = volume.shape
         modality = {"HU": "CT", "SUV": "PT", "Bq/ml": "PT", "RGB": "SM"}.get(unit or "")
@@ -36,12 +36,12 @@ class ArrayReader:
         )
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
-        values = self._volume[plane]
+        values = self.volume[plane]
         return values if box is None else values[(slice(None), *box.slices)]
 
     def padding(self, plane: int) -> BoolArray:
         if self._padding is None:
-            return np.zeros(self._volume.shape[-2:], np.bool_)
+            return np.zeros(self.volume.shape[-2:], np.bool_)
         return self._padding
 
     def __enter__(self) -> Self:

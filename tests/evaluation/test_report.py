@@ -9,6 +9,7 @@ import pytest
 from arrays import ArrayReader
 from scipy.ndimage import gaussian_filter
 
+from ratcli.errors import MeasurementError
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.given_regions import Disc, regions_from_json
@@ -219,3 +220,32 @@ def test_numbers_are_written_for_readers() -> None:
     assert number(float("inf")) == "∞"
     assert signed(0.5, 1) == "+0.5"
     assert interval(float("nan"), 1.0) == "–"
+
+
+@pytest.mark.parametrize(
+    ("bad", "where"),
+    [(np.nan, "a pixel"), (np.inf, "a row"), (-np.inf, "a quarter"), (np.nan, "a plane")],
+)
+def test_pixels_that_are_not_finite_change_no_figure_of_the_others(bad: float, where: str) -> None:
+    places = {
+        "a pixel": np.s_[1, 0, 64, 64],
+        "a row": np.s_[1, 0, 40],
+        "a quarter": np.s_[1, 0, :64, :64],
+        "a plane": np.s_[1],
+    }
+    scans = _scans()
+    whole = evaluate(Comparison(**scans))  # type: ignore[arg-type]
+    for scan in ("restored", "input"):
+        scans[scan].volume[places[where]] = bad
+    found = evaluate(Comparison(**scans))  # type: ignore[arg-type]
+    assert "<img" in render(found, PageFacts("T", "1"))
+    for row, other in zip(found.noise, whole.noise, strict=True):
+        assert row.noise == pytest.approx(other.noise, rel=0.1, nan_ok=True)
+    assert all(np.isfinite(row.fidelity.rmse) for row in found.fidelity)
+
+
+def test_scans_without_any_measured_pixel_are_refused() -> None:
+    scans = _scans()
+    scans["restored"].volume[:] = np.nan
+    with pytest.raises(MeasurementError, match="no pixel is measured in all scans"):
+        evaluate(Comparison(**scans))  # type: ignore[arg-type]

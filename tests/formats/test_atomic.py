@@ -1,9 +1,16 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from ratcli.errors import OutputError
-from ratcli.formats.atomic import PARTIAL_SUFFIX, PartialFile, PartialFolder, output_errors
+from ratcli.formats.atomic import (
+    PARTIAL_SUFFIX,
+    PartialFile,
+    PartialFolder,
+    hidden_stem,
+    output_errors,
+)
 
 
 def test_a_file_stands_under_its_name_only_after_commit(tmp_path: Path) -> None:
@@ -74,3 +81,15 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
         output_errors(tmp_path / "scan.dcm"),
     ):
         raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("letter", ["a", "漢", "é", os.fsdecode(b"\xe9")])
+def test_hidden_names_fit_the_disk_and_differ(letter: str) -> None:
+    count = 240 // len(os.fsencode(letter))
+    stems = {hidden_stem(Path(letter * count + end)) for end in ("1", "2", ".nii", "")}
+    assert len(stems) == 4
+    assert max(len(os.fsencode(stem)) for stem in stems) <= 201
+
+
+def test_a_hidden_name_of_a_short_one_is_that_name() -> None:
+    assert hidden_stem(Path("out/scan.nii.gz")) == ".scan.nii.gz"

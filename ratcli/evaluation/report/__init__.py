@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -103,7 +104,7 @@ def render_index(
         over: figures over patients, shown above the list.
     """
     rows = [
-        {"title": entry.title, "link": quote(entry.link), "cards": cards(entry.found)}
+        {"title": entry.title, "link": quote(os.fsencode(entry.link)), "cards": cards(entry.found)}
         for entry in entries
     ]
     return _template("index.html.jinja").render(

@@ -220,7 +220,6 @@ def _image_scale(samples: Sequence[Sample], unit: str) -> Scale:
         np.percentile(image[:, sample.mask], (0.0, 99.99))
         for sample in samples
         for image in sample.images.values()
-        if sample.mask.any()
     ]
     least = min((float(pair[0]) for pair in values), default=0.0)
     most = max((float(pair[1]) for pair in values), default=1.0)
