@@ -145,7 +145,12 @@ class RestoreWorker:
         """Return figures in four digits, without the time, which the outcome has."""
         figures = {name: value for name, value in asdict(summary).items() if name != "seconds"}
         rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
-        return {**rounded, "planes": summary.planes, "device": self._model.device_name}
+        return {
+            **rounded,
+            "planes": summary.planes,
+            "device": self._model.device_name,
+            "precision": self._model.settings.engine.precision,
+        }
 
 
 def jpeg_quality(compression: str, quality: int | None) -> int | None:

@@ -102,8 +102,10 @@ class RestoreOptions(WindowOptions, BatchOptions):
     )  # fmt: skip
     threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
     precision: Precision = option(
-        EngineSettings.precision,
-        "Arithmetic of the network. bf16 is less exact, and faster on some devices.",
+        "auto",
+        "Precision of the products in the network. mixed uses bfloat16 for attention (at most 1 HU "
+        "from fp32), bf16 everywhere (several HU). auto, the default, is mixed where the processor "
+        "or GPU is faster with it, else fp32.",
         group=SPEED,
         changes_pixels=True,
     )

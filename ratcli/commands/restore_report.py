@@ -110,7 +110,8 @@ class RestoreReports:
 
     def _settings_text(self, outcome: Outcome) -> str:
         settings = self._work.settings
-        how = [f"precision {settings.engine.precision}", f"views {settings.views}"]
+        precision = outcome.facts.get("precision", settings.engine.precision)
+        how = [f"precision {precision}", f"views {settings.views}"]
         if settings.engine.tile:
             how.append(f"tiles of {settings.engine.tile} px")
         if "device" in outcome.facts:

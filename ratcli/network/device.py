@@ -8,6 +8,7 @@ import sys
 import torch
 
 from ratcli.errors import DeviceError
+from ratcli.network.settings import Precision
 
 _KEEP_BYTES = 2**31 - 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -38,6 +39,21 @@ def choose_device(name: str, threads: int = 0) -> torch.device:
             hint="`rat doctor` lists the devices; --device auto chooses one.",
         ) from error
     return device
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> Precision:
+    """Return the precision to use on a device: what is wanted, or for `auto` the faster one.
+
+    Processors with AMX or AVX512-BF16 and GPUs from NVIDIA's Ampere on multiply bfloat16 faster
+    than float32. Others do it in software, many times slower.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "mixed" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    has = any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+    return "mixed" if has and device.type == "cpu" else "fp32"
 
 
 def keep_freed_memory() -> None:

@@ -12,20 +12,25 @@ import torch.nn.functional as F
 
 from ratcli.errors import DeviceError
 from ratcli.network.checkpoint import load_network
-from ratcli.network.device import choose_device, multiply_exactly
+from ratcli.network.device import choose_device, choose_precision, multiply_exactly
 from ratcli.network.fold import GatedConvolution, GatedTail, NormedMLP
 from ratcli.network.frame import ReflectedFrame
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.neighbours import Neighbours, with_neighbours
 from ratcli.network.registry import WeightsEntry
-from ratcli.network.settings import EngineSettings
+from ratcli.network.settings import EngineSettings, Precision
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 
 log = logging.getLogger(__name__)
 
 _SMALLEST_TILE = 64
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Of all products, and of those in the layers of attention.
+_DTYPES: dict[Precision, tuple[torch.dtype, torch.dtype]] = {
+    "fp32": (torch.float32, torch.float32),
+    "mixed": (torch.float32, torch.bfloat16),
+    "bf16": (torch.bfloat16, torch.bfloat16),
+}
 # On a CPU one plane fills the cores, and more only take memory.
 _BATCH = {"cuda": 8}
 
@@ -54,6 +59,11 @@ class Engine:
         if self._device.type == "cuda":
             return torch.cuda.get_device_name(self._device)
         return self._device.type
+
+    @property
+    def precision(self) -> Precision:
+        """The precision of the products; never `auto`."""
+        return self._settings.precision
 
     @property
     def batch(self) -> int:
@@ -145,7 +155,8 @@ def load_engine(entry: WeightsEntry, settings: EngineSettings) -> Engine:
     device = choose_device(settings.device, settings.threads)
     if device.type == "cuda":
         multiply_exactly()
-    network = InferenceRAT(load_network(entry, device), _DTYPES[settings.precision])
+    settings = replace(settings, precision=choose_precision(settings.precision, device))
+    network = InferenceRAT(load_network(entry, device), *_DTYPES[settings.precision])
     if settings.compile:
         compile_blocks(network)
     return Engine(network, device, settings)

@@ -142,9 +142,16 @@ class InferenceRAT(nn.Module):
     Args:
         network: whose parameters are taken, and its device.
         dtype: of the products; sums stay in float32.
+        attention_dtype: of those in the layers of attention, where rounding hardly shows: what
+            they add to a plane is small. None for the same.
     """
 
-    def __init__(self, network: RAT, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        network: RAT,
+        dtype: torch.dtype = torch.float32,
+        attention_dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.settings = network.settings
         self.intro = convolution(network.intro)
@@ -156,6 +163,7 @@ class InferenceRAT(nn.Module):
         self.ending = convolution(network.ending)
         self.device = network.intro.weight.device
         self.to(self.device, dtype).eval()
+        self.groups.to(dtype=attention_dtype or dtype)
 
     def forward(self, image: Tensor, labels: Tensor, tile: int = 0) -> Tensor:
         """Restore planes.

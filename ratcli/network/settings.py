@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from ratcli.errors import UsageError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "mixed", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,9 @@ class EngineSettings:
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         threads: CPU threads; 0 for torch's choice.
-        precision: `fp32` or `bf16`.
+        precision: of the products; sums are in float32. `fp32`; `mixed` for bfloat16 in the
+            layers of attention; `bf16` for bfloat16 everywhere; `auto` for mixed where the
+            device multiplies bfloat16 faster, else fp32.
         tile: side in pixels, on the output's grid, of the tiles that go to the device one after
             the other; 0 for whole planes.
         batch: planes or panes that go through the network together; 0 for the device's default.
@@ -37,6 +39,6 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):
-            raise UsageError(f"precision must be fp32 or bf16, not '{self.precision}'")
+            raise UsageError(f"precision must be auto, fp32, mixed or bf16, not '{self.precision}'")
         if self.tile < 0:
             raise UsageError(f"tile must be 0 or more pixels, not {self.tile}")

@@ -95,6 +95,8 @@ class Model:
         """
         entries = [_entry_of(settings.task, name) for name in settings.weights_names]
         engines = [load_engine(entry, settings.engine) for entry in entries]
+        used = replace(settings.engine, precision=engines[0].precision)
+        settings = replace(settings, engine=used)
         return cls(settings, engines, entries, partitioner or load_partitioner(settings))
 
     @property

@@ -36,6 +36,18 @@ def test_half_precision_stays_near_float32() -> None:
     assert 0 < difference.abs().max() < 0.1
 
 
+def test_bfloat16_in_attention_alone_stays_nearer() -> None:
+    learned = network()
+    image, labels = planes()
+    full, mixed, half = (
+        InferenceRAT(learned, *dtypes)(image, labels)
+        for dtypes in (
+            (torch.float32,), (torch.float32, torch.bfloat16), (torch.bfloat16,)
+        )
+    )  # fmt: skip
+    assert 0 < (mixed - full).abs().max() < (half - full).abs().max()
+
+
 def test_labels_on_another_grid_are_a_callers_mistake() -> None:
     with pytest.raises(ValueError, match="labels are"):
         InferenceRAT(network())(torch.zeros(1, 1, 32, 32), torch.zeros(1, 16, 16))
