@@ -24,6 +24,7 @@ class Task:
         name: as on the command line.
         summary: one line for help texts.
         modalities: DICOM codes that the task accepts.
+        found_from: those of them that tell that a scan is for this task, if none is named.
         units: accepted units; the first is the one the intensity map is made for.
         channels: channels of a plane.
         scale: output pixels for each input pixel and axis.
@@ -37,11 +38,13 @@ class Task:
         weights: name of the default weights.
         method: what the task does to the grid, see `Derivation.method`.
         label: words for a series description.
+        is_found_from_values: whether the plausible values alone tell that a scan is for this task.
     """
 
     name: str
     summary: str
     modalities: tuple[str, ...]
+    found_from: tuple[str, ...]
     units: tuple[str, ...]
     channels: int
     scale: int
@@ -54,6 +57,7 @@ class Task:
     method: str
     label: str
     highest: float = math.inf
+    is_found_from_values: bool = False
 
     def normalise(self, values: FloatArray) -> FloatArray:
         """Map native values to the network's; those outside the window are clipped to it."""
@@ -74,18 +78,26 @@ class Task:
         low, high = self.window
         return ~((values >= low) & (values <= high))
 
+    def check_modality(self, modality: str) -> None:
+        """Refuse a modality that this task is not for.
+
+        Raises:
+            UnsuitableInputError: it is another one.
+        """
+        if modality not in self.modalities:
+            raise UnsuitableInputError(
+                f"modality is {modality}, but {self.name} restores {' or '.join(self.modalities)}",
+                hint="Choose the task that fits the scan; `rat info FILE` names it.",
+            )
+
     def check(self, info: ScanInfo) -> None:
         """Refuse a scan whose header tells that this task is not for it.
 
         Raises:
             UnsuitableInputError: other modality, unit or channels.
         """
-        if info.modality is not None and info.modality not in self.modalities:
-            raise UnsuitableInputError(
-                f"modality is {info.modality}, but {self.name} restores "
-                f"{' or '.join(self.modalities)}",
-                hint="Choose the task that fits the scan; `rat info FILE` names it.",
-            )
+        if info.modality is not None:
+            self.check_modality(info.modality)
         if info.channels != self.channels:
             raise UnsuitableInputError(
                 f"planes have {info.channels} channels, but {self.name} takes {self.channels}"

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ratcli.batch.digest import files_digest
+from ratcli.batch.found import find_inputs
 from ratcli.batch.naming import numbered
 from ratcli.batch.pages import Pages
-from ratcli.batch.plan import Job, Plan, find_inputs
+from ratcli.batch.plan import Job, Plan
 from ratcli.errors import UsageError
 from ratcli.evaluation.patients import PatientRule
 from ratcli.formats import ScanSource, find_scans

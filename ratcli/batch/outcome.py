@@ -16,7 +16,7 @@ LOG = logging.getLogger("ratcli.batch")
 TRACE = 5
 """Logging level of tracebacks. They may quote a header, so only `--debug` shows them."""
 
-Status = Literal["planned", "done", "skipped", "failed", "busy"]
+Status = Literal["planned", "done", "skipped", "left out", "failed", "busy"]
 Fact = str | int | float | bool | None | Sequence["Fact"] | Mapping[str, "Fact"]
 """What JSON can hold."""
 
@@ -27,14 +27,14 @@ class Outcome:
 
     Attributes:
         name: the input, relative to what was named on the command line.
-        status: `planned`, `done`, `skipped` or `failed`; within a batch `busy`, while another
-            process writes the output.
+        status: `planned`, `done`, `skipped`, `left out` (no job is for it) or `failed`; within a
+            batch `busy`, while another process writes the output.
         output: the output, as it was planned.
         seconds: time from the start of its work to the final name of its output.
-        error: one sentence, empty unless failed (or the reason why it was skipped).
+        error: one sentence, empty unless failed (or the reason why it was skipped or left out).
         hint: the next step, as a sentence.
-        exit_code: that of the error, 0 otherwise. A skipped file that has one was left out of a
-            scan: the batch ends with it, although nothing failed.
+        exit_code: that of the error, 0 otherwise. A file that is left out has one if a scan lacks
+            it: the batch ends with it, although nothing failed.
         input_sha256: hash of the input's files, empty where it was not asked for.
         output_sha256: the same of the output.
         notices: what is unusual about the scan, one sentence each.
@@ -55,8 +55,8 @@ class Outcome:
 
     @property
     def is_left_out(self) -> bool:
-        """Whether it is that of a file which belongs to a scan and is not restored with it."""
-        return self.status == "skipped" and bool(self.exit_code)
+        """Whether no job is for it."""
+        return self.status == "left out"
 
     @classmethod
     def failure(cls, name: str, error: BaseException, *, output: str = "") -> Outcome:
@@ -104,13 +104,11 @@ def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:
     that of the reason. Otherwise it is the one for a partial failure.
     """
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    left_out = [
-        outcome for outcome in outcomes if outcome.status == "skipped" and outcome.exit_code
-    ]
-    outcomes = [outcome for outcome in outcomes if outcome not in left_out]
+    lacking = [outcome for outcome in outcomes if outcome.is_left_out and outcome.exit_code]
+    outcomes = [outcome for outcome in outcomes if not outcome.is_left_out]
     if not failed:
-        return _left_out(left_out)
-    if len(outcomes) == 1 and not left_out:
+        return _left_out(lacking)
+    if len(outcomes) == 1 and not lacking:
         return _coded(failed[0].error, failed[0].hint, failed[0].exit_code)
     message = f"{len(failed)} of {len(outcomes)} inputs failed"
     codes = {outcome.exit_code for outcome in failed}

@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ratcli.batch.choosing import TaskChoice, choose_tasks
 from ratcli.batch.digest import files_digest
+from ratcli.batch.found import BESIDE, Found, find_inputs
 from ratcli.batch.naming import Unnamed, name_apart, numbered
 from ratcli.batch.outcome import Outcome
-from ratcli.errors import InputNotFoundError, PartialFailureError, RatError, UsageError
-from ratcli.formats import LeftOut, ScanSource, find_scans, part_names, split_name
+from ratcli.errors import InputNotFoundError, UsageError
+from ratcli.formats import ScanSource, part_names, split_name
 from ratcli.scan import ScanInfo
+from ratcli.task import Task
 
 _SUFFIXES = {
     "dicom": (".dcm", ".dicom", ".ima"),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
     "tiff": (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.btf", ".btf", ".svs"),
 }
-
-# What is written beside an output has its name, and one of these.
-_BESIDE = ("_residual", "_uncertainty")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Job:
         beside: what else the job may write, as pictures and tables.
         is_folder: whether the outputs are folders of files.
         reserved: names that the job may need for parts of its outputs, as levels of a slide.
+        task: the task that was found for the scan; None if no task was to be found.
     """
 
     source: ScanSource
@@ -48,6 +49,7 @@ class Job:
     beside: tuple[Path, ...] = ()
     is_folder: bool = False
     reserved: tuple[Path, ...] = ()
+    task: Task | None = None
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -88,14 +90,17 @@ class Selection:
     """Which scans are wanted, and where the outputs go.
 
     Attributes:
-        suffix: ends the stem of an output beside its input, as `_ct-denoise`.
+        suffix: ends the stem of an output beside its input, as `_simulated`; `{task}` in it stands
+            for the name of the task.
         output: file (with a suffix) for one input file, folder for all else; None: beside each
             input.
         recursive: whether folders inside a folder are searched.
         series_uid: the only DICOM series wanted.
         residual: whether the difference to the input is written too.
         uncertainty: whether standard deviations are written too.
-        levels: whether a DICOM slide is written with coarser levels beside it.
+        levels: whether a DICOM slide is written with coarser levels beside it, if the task makes
+            it finer.
+        choice: gives each scan its task; None if scans are worked on without one.
     """
 
     suffix: str
@@ -105,55 +110,16 @@ class Selection:
     residual: bool = False
     uncertainty: bool = False
     levels: bool = False
+    choice: TaskChoice | None = None
 
+    def is_input(self, scan: Found) -> bool:
+        """Return whether a scan is wanted, and not the output of an earlier run."""
+        tasks = self.choice.tasks if self.choice is not None else (None,)
+        return not scan.is_output(self.output, [self.suffix_of(task) for task in tasks])
 
-@dataclass(frozen=True)
-class Found:
-    """A scan, and what was named on the command line to find it.
-
-    Attributes:
-        source: the scan.
-        root: the file or folder that was named.
-    """
-
-    source: ScanSource
-    root: Path
-
-    @property
-    def is_in_folder(self) -> bool:
-        """Whether a folder was named, and not the scan itself."""
-        return self.root.is_dir()
-
-    @property
-    def holder(self) -> Path:
-        """The folder that holds the scan, which is a file or itself a folder."""
-        return self.source.folder.parent if self._is_folder_on_disk else self.source.folder
-
-    @property
-    def name(self) -> str:
-        """The scan's name relative to the folder that was named."""
-        own = self.source.name + self.source.suffix
-        root = self.root.absolute()
-        if not self.is_in_folder or not self.holder.is_relative_to(root):
-            return own
-        return (self.holder.relative_to(root) / own).as_posix()
-
-    def is_own_output(self, selection: Selection) -> bool:
-        """Return whether an earlier run wrote this scan into the folder that is searched."""
-        if not self.is_in_folder:
-            return False
-        file, root = self.source.files[0].resolve(), self.root.resolve()
-        if selection.output is not None:
-            output = selection.output.resolve()
-            return output in file.parents and output != root
-        inside = file.relative_to(root).parts[:-1]
-        names = inside if self._is_folder_on_disk else (*inside, self.source.name)
-        ends = tuple(selection.suffix + end for end in ("", *_BESIDE))
-        return any(name.endswith(ends) for name in names)
-
-    @property
-    def _is_folder_on_disk(self) -> bool:
-        return self.source.is_folder and self.source.files[0] in self.source.paths
+    def suffix_of(self, task: Task | None) -> str:
+        """Return the suffix of outputs of a task."""
+        return self.suffix.format(task=task.name if task is not None else "")
 
 
 @dataclass(frozen=True)
@@ -162,47 +128,6 @@ class Plan:
 
     jobs: tuple[Job, ...]
     outcomes: tuple[Outcome, ...] = ()
-
-
-def find_inputs(
-    inputs: Sequence[Path], *, recursive: bool = False, series_uid: str | None = None
-) -> tuple[list[Found], list[Outcome]]:
-    """List the scans in what was named.
-
-    Args:
-        inputs: files, folders or archives.
-        recursive: whether folders inside a folder are searched.
-        series_uid: the only DICOM series wanted.
-
-    Returns:
-        The scans; and outcomes: a failure for each of several inputs that cannot be read, and one
-        for each file that belongs to a scan but is not restored with it.
-
-    Raises:
-        InputNotFoundError: the only input is not there, or holds no scan.
-        UnreadableInputError: the only input is of a kind that is not read.
-    """
-    found: list[Found] = []
-    failures: list[Outcome] = []
-    for path in inputs:
-        try:
-            sources = find_scans(path, recursive=recursive, series_uid=series_uid)
-        except RatError as error:
-            if len(inputs) == 1:
-                raise
-            failures.append(Outcome.failure(path.name or str(path), error))
-        else:
-            found += [Found(source, path) for source in sources]
-            failures += [_left_out(file, path) for source in sources for file in source.left_out]
-    return found, failures
-
-
-def _left_out(file: LeftOut, root: Path) -> Outcome:
-    """Return the outcome of a file that is not restored; its code makes the batch end with 8."""
-    place = file.path.absolute()
-    is_inside = place.is_relative_to(root.absolute()) and place != root.absolute()
-    name = place.relative_to(root.absolute()).as_posix() if is_inside else place.name
-    return Outcome(name, "skipped", error=file.reason, exit_code=PartialFailureError.exit_code)
 
 
 def find_jobs(
@@ -228,30 +153,35 @@ def find_jobs(
     all_found = wanted
     if selection.series_uid is not None:  # so that a series has the same name in every run
         all_found, _ = find_inputs(inputs, recursive=selection.recursive)
-    found = [scan for scan in all_found if not scan.is_own_output(selection)]
+    found = [scan for scan in all_found if selection.is_input(scan)]
     if all_found and not found:
         raise InputNotFoundError("there are only outputs of earlier runs")
+    chosen, without_task = choose_tasks(filter(selection.is_input, wanted), selection.choice)
+    tasks = {scan.source.paths: scan.task for scan in chosen}
     alone = len(inputs) == 1
 
     def unnamed(scan: Found) -> Unnamed:
+        scan = replace(scan, task=tasks.get(scan.source.paths))
         return Unnamed(scan.root, lambda mark: adapt(_job(scan, selection, mark, alone=alone)))
 
+    # A scan that is left out gets a name as well, so that the others have theirs in every run.
     jobs = name_apart([unnamed(scan) for scan in found])
-    named = {scan.source.paths for scan in wanted}
-    jobs = [job for job in jobs if job.source.paths in named]
-    return Plan(tuple(numbered(jobs)), tuple(failures))
+    jobs = [job for job in jobs if job.source.paths in tasks]
+    return Plan(tuple(numbered(jobs)), (*failures, *without_task))
 
 
 def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
     source, wanted = found.source, selection.output
     if wanted is None:
-        output = found.holder / f"{source.name}{mark}{selection.suffix}{source.suffix}"
+        output = (
+            found.holder / f"{source.name}{mark}{selection.suffix_of(found.task)}{source.suffix}"
+        )
     elif alone and not found.is_in_folder and _is_file_name(wanted, source):
         output = wanted.absolute()
     else:
         usual = wanted.absolute() / found.name
         output = usual.with_name(f"{source.name}{mark}{source.suffix}")
-    residual, uncertainty = (_beside(output, source, end) for end in _BESIDE)
+    residual, uncertainty = (_beside(output, source, end) for end in BESIDE)
     job = Job(
         source,
         found.name,
@@ -259,8 +189,10 @@ def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
         residual=residual if selection.residual else None,
         uncertainty=uncertainty if selection.uncertainty else None,
         is_folder=source.is_folder,
+        task=found.task if selection.choice and selection.choice.is_open else None,
     )
-    reserved = (part for path in job.outputs for part in part_names(source, path, selection.levels))
+    levels = selection.levels and (found.task is None or found.task.scale > 1)
+    reserved = (part for path in job.outputs for part in part_names(source, path, levels))
     return replace(job, reserved=tuple(reserved))
 
 

@@ -51,6 +51,10 @@ class RestoreWork(ScanWork):
     memory_bytes: int = 0
     jpeg_quality: int | None = None
 
+    def of(self, job: Job) -> RestoreWork:
+        """Return how the scan of a job is restored; see `WorkByTask.of`."""
+        return self
+
     def check(self, reader: ScanReader) -> None:
         """Refuse a scan that the task is not for; see `ScanWork.check`."""
         check(self.settings.task, reader)

@@ -10,7 +10,7 @@ from typing import Protocol
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
-from ratcli.formats import open_scan
+from ratcli.formats import ScanSource, open_scan
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.scan import ScanReader
 
@@ -83,14 +83,22 @@ class ScanWork:
     suv_factor: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
 
-    def open(self, job: Job) -> ScanReader:
-        """Open a scan and refuse one that the work is not for; see `Work.open`."""
-        reader = open_scan(
-            job.source,
+    def read(self, source: ScanSource) -> ScanReader:
+        """Open a scan without asking whether the work is for it.
+
+        Raises:
+            UnreadableInputError: damaged, hostile, or not supported.
+        """
+        return open_scan(
+            source,
             max_pixels=self.max_pixels,
             assume_unit=self.unit,
             suv_factor=self.suv_factor,
         )
+
+    def open(self, job: Job) -> ScanReader:
+        """Open a scan and refuse one that the work is not for; see `Work.open`."""
+        reader = self.read(job.source)
         try:
             self.check(reader)
         except BaseException:

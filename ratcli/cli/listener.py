@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ class ConsoleListener(Listener):
             if not self._alone:
                 LOG.error("%s", sentence(outcome.error, outcome.hint))
         elif outcome.is_left_out:
-            LOG.warning("%s", outcome.error)
+            LOG.log(logging.WARNING if outcome.exit_code else logging.INFO, "%s", outcome.error)
         elif outcome.status != "planned":
             LOG.info("%s", one_line(outcome))
         elif not self.options.json:
@@ -76,8 +77,9 @@ class ConsoleListener(Listener):
     def ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Report how many scans were done, skipped and failed."""
         if len(outcomes) > 1:
-            counts = Counter(outcome.status for outcome in outcomes)
-            parts = [f"{counts[status]} {status}" for status in ("done", "skipped", "failed")]
+            counts = Counter[str](outcome.status for outcome in outcomes)
+            shown = ["done", "skipped", "failed", *(["left out"] if counts["left out"] else [])]
+            parts = [f"{counts[status]} {status}" for status in shown]
             LOG.info("%s in %.1f s", ", ".join(parts), seconds)
 
 
@@ -88,11 +90,13 @@ def one_line(outcome: Outcome) -> str:
     shown = outcome.name
     if outcome.output:
         shown += f" -> {Path(outcome.output).name}"
-    if outcome.status == "planned":
-        return shown
-    planes = outcome.facts.get("planes")
-    count = f"{planes} plane{'' if planes == 1 else 's'}, " if planes else ""
-    return f"{shown} ({count}{outcome.seconds:.1f} s)"
+    planes, task = outcome.facts.get("planes"), outcome.facts.get("task")
+    parts = [
+        *([str(task)] if task else []),
+        *([f"{planes} plane{'' if planes == 1 else 's'}"] if planes else []),
+        *([f"{outcome.seconds:.1f} s"] if outcome.status != "planned" else []),
+    ]
+    return f"{shown} ({', '.join(parts)})" if parts else shown
 
 
 def as_json_line(outcome: Outcome) -> str:
@@ -100,9 +104,8 @@ def as_json_line(outcome: Outcome) -> str:
     fields: dict[str, Any] = {"input": outcome.name, **asdict(outcome)}
     del fields["name"]
     facts = fields.pop("facts")
-    if outcome.status == "done":
-        fields.update(facts)
-    else:
+    fields.update(facts)
+    if outcome.status != "done":
         del fields["seconds"]
     return json.dumps(
         {name: value for name, value in fields.items() if value not in ("", None, ())}

@@ -22,7 +22,7 @@ app = app_of(
         "Restore scans. Each result has the format and the geometry of its input.",
         (
             ("rat restore scan.dcm --task ct-denoise", "writes scan_ct-denoise.dcm beside it"),
-            ("rat restore study/ -t ct-denoise -r -o out/", "a folder and its subfolders"),
+            ("rat restore study/ -r -o out/", "a folder and its subfolders, each by its task"),
             ("rat restore a.nii.gz -t ct-denoise --strength 0.6 -o b.nii.gz", "applies 60 %"),
             ("rat restore in/ -t ct-denoise -o out/ --manifest m.json --resume", "continues"),
             ("rat restore scan.dcm -t ct-denoise --report scan.html", "with a report"),

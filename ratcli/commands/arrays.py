@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from ratcli.batch.closing import Closing
 from ratcli.commands.options import settle
+from ratcli.errors import UsageError
 from ratcli.formats import open_scan
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
-from ratcli.tasks import get_task
+from ratcli.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
     from ratcli.commands.restore_options import RestoreOptions
@@ -46,14 +47,17 @@ def restore_array(
         RatError: as for scans.
     """
     from ratcli.batch.memory import Budget, parse_bytes
-    from ratcli.commands.restore_options import RestoreOptions, restore_settings
+    from ratcli.commands.restore_options import RestoreOptions, possible_tasks, restore_settings
     from ratcli.pipeline import Outputs, restore_scan
 
     if others := sorted(set(changes) - _FOR_ARRAYS):
         raise TypeError(f"an array does not take these options: {', '.join(others)}")
     rest = {name: value for name, value in changes.items() if name != "regions"}
     settled = settle(RestoreOptions, options, rest)
-    settings = restore_settings(settled)
+    tasks = possible_tasks(settled)
+    if len(tasks) > 1:
+        raise UsageError("no task was named", hint=f"Give task= one of {', '.join(TASKS)}.")
+    settings = restore_settings(settled, tasks[0])
     reader = ArrayReader(values, settings.task)
     writer = ArrayWriter(reader.info, settings.task.scale)
     labels = changes.get("regions")

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ratcli import __version__
+from ratcli.batch.choosing import found_task
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Fact, Outcome, failure_of
 from ratcli.commands.options import recorded
@@ -46,7 +47,10 @@ def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
         try:
             with work.open(job) as reader:
                 notices = job.notices(reader.info)
-            outcomes.append(Outcome(job.name, "planned", output=job.output_text, notices=notices))
+                facts = {"task": found_task(job.task, reader.info)} if job.task else {}
+            outcomes.append(
+                Outcome(job.name, "planned", output=job.output_text, notices=notices, facts=facts)
+            )
         except RatError as error:
             outcomes.append(Outcome.failure(job.name, error, output=job.output_text))
     with listener.working(len(outcomes)):

@@ -14,7 +14,7 @@ from ratcli.scan import ScanInfo, ScanReader
 from ratcli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from ratcli.batch.plan import Found
+    from ratcli.batch.found import Found
     from ratcli.commands.suitability import Suitability, ValueRange
     from ratcli.task import Task
 
@@ -72,7 +72,7 @@ def info(
         RatError: a scan cannot be read; the listener got the facts of all others.
         TypeError: an option does not exist.
     """
-    from ratcli.batch.plan import find_inputs
+    from ratcli.batch.found import find_inputs
 
     settled = settle(InfoOptions, options, changes)
     found, outcomes = find_inputs(

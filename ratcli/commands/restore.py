@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from ratcli.batch.outcome import Outcome
+from ratcli.batch.outcome import Fact, Outcome
 from ratcli.commands.arrays import AnyArray
 from ratcli.commands.batches import SILENT, Listener, finish, header_of, planned, timed
 from ratcli.commands.options import settle, takes
-from ratcli.commands.restore_options import RestoreOptions, restore_settings
+from ratcli.commands.restore_options import RestoreOptions, possible_tasks, restore_settings
 from ratcli.commands.scans import Scans, batch_settings, paths_of, selection
 from ratcli.errors import UsageError
 from ratcli.scan import FloatArray
 
 if TYPE_CHECKING:
+    from ratcli.batch.by_task import WorkByTask
     from ratcli.batch.manifest import Header
     from ratcli.batch.restoring import RestoreWork
     from ratcli.batch.session import Batch
     from ratcli.commands.restore_report import RestoreReports
     from ratcli.pipeline import RestoreSettings
+    from ratcli.task import Task
 
 
 class Restoration(NamedTuple):
     """A batch that is ready to run, and the work that it does for each scan."""
 
     batch: Batch
-    work: RestoreWork
+    work: RestoreWork | WorkByTask
 
 
 @overload
@@ -103,15 +106,34 @@ def restoration(scans: Scans, options: RestoreOptions) -> Restoration:
     Raises:
         RatError: an input is missing, an output cannot be written as asked, or options contradict.
     """
-    from ratcli.batch.memory import parse_bytes
+    from ratcli.batch.by_task import WorkByTask
+    from ratcli.batch.choosing import TaskChoice
     from ratcli.batch.plan import find_jobs
-    from ratcli.batch.restoring import RestoreWork, jpeg_quality
     from ratcli.batch.session import Batch
 
-    settings = restore_settings(options)
-    _check_outputs(options, settings)
-    work = RestoreWork(
-        settings=settings,
+    tasks = possible_tasks(options)
+    works = tuple(_work(options, task) for task in tasks)
+    place = selection(
+        options,
+        options,
+        "_{task}",
+        residual=options.save_residual,
+        uncertainty=options.uncertainty,
+    )
+    place = replace(place, levels=True, choice=TaskChoice(tasks, works[0].read))
+    plan = find_jobs(paths_of(scans), place)
+    work = works[0] if len(works) == 1 else WorkByTask(works)
+    for settings in dict.fromkeys(work.of(job).settings for job in plan.jobs):
+        _check_outputs(options, settings)
+    return Restoration(Batch(plan, _header(options, works), batch_settings(options)), work)
+
+
+def _work(options: RestoreOptions, task: Task) -> RestoreWork:
+    from ratcli.batch.memory import parse_bytes
+    from ratcli.batch.restoring import RestoreWork, jpeg_quality
+
+    return RestoreWork(
+        settings=restore_settings(options, task),
         unit=options.unit,
         suv_factor=options.suv_factor,
         any_values=options.any_values,
@@ -121,16 +143,6 @@ def restoration(scans: Scans, options: RestoreOptions) -> Restoration:
         memory_bytes=parse_bytes(options.memory) if options.memory else 0,
         jpeg_quality=jpeg_quality(options.compression, options.quality),
     )
-    place = selection(
-        options,
-        options,
-        f"_{settings.task.name}",
-        residual=options.save_residual,
-        uncertainty=options.uncertainty,
-    )
-    place = replace(place, levels=settings.task.scale > 1)
-    plan = find_jobs(paths_of(scans), place)
-    return Restoration(Batch(plan, _header(options, work), batch_settings(options)), work)
 
 
 def _check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
@@ -143,22 +155,33 @@ def _check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
         )
 
 
-def _header(options: RestoreOptions, work: RestoreWork) -> Header:
-    """Return what a manifest records about the batch.
+def _header(options: RestoreOptions, works: Sequence[RestoreWork]) -> Header:
+    """Return what a manifest records about the batch, for each task if it was not named.
 
     Raises:
         WeightsError: the weights are not installed.
     """
     from ratcli.batch.manifest import Header
-    from ratcli.network.registry import find_weights
-    from ratcli.weightfiles import hash_file
 
     if options.manifest is None:
         return Header()
+    resolved: Mapping[str, Fact] = _resolved(works[0])
+    if len(works) > 1:
+        resolved = {work.settings.task.name: _resolved(work) for work in works}
+    engine = works[0].settings.engine
+    machine = {"torch": None, "numpy": None, "device": engine.device}
+    return header_of("restore", options, resolved, {**machine, "threads": str(engine.threads)})
+
+
+def _resolved(work: RestoreWork) -> dict[str, Fact]:
+    """Return the settings of a task that depend on more than the options."""
+    from ratcli.network.registry import find_weights
+    from ratcli.weightfiles import hash_file
+
     settings = work.settings
     weights, *others = (find_weights(name) for name in settings.weights_names)
     beside = {f"weights_beside_{entry.name}": entry.sha256 for entry in others}
-    resolved = {
+    return {
         "weights": weights.name,
         "weights_sha256": weights.sha256,
         **beside,
@@ -168,14 +191,10 @@ def _header(options: RestoreOptions, work: RestoreWork) -> Header:
         "jpeg_quality": work.jpeg_quality,
         "regions_sha256": hash_file(work.regions) if work.regions else None,
     }
-    machine = {"torch": None, "numpy": None, "device": settings.engine.device}
-    return header_of(
-        "restore", options, resolved, {**machine, "threads": str(settings.engine.threads)}
-    )
 
 
 def _reports(
-    options: RestoreOptions, batch: Batch, work: RestoreWork, listener: Listener
+    options: RestoreOptions, batch: Batch, work: RestoreWork | WorkByTask, listener: Listener
 ) -> RestoreReports | None:
     if options.report is None:
         return None

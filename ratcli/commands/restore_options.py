@@ -18,10 +18,10 @@ from ratcli.commands.scans import (
     partition_names,
     task_names,
 )
-from ratcli.errors import UsageError
 from ratcli.network.settings import EngineSettings, Precision
 from ratcli.pipeline import RestoreSettings
 from ratcli.pipeline.settings import VIEWS, Context
+from ratcli.task import Task
 from ratcli.tasks import TASKS, get_task
 
 OUTPUTS = "What is written"
@@ -34,7 +34,8 @@ class RestoreOptions(WindowOptions, BatchOptions):
 
     task: str | None = option(
         None,
-        f"What to do: {', '.join(TASKS)}.",
+        f"What to do: {', '.join(TASKS)}. Without it, rat finds the task that fits each scan, or "
+        "takes that of the weights.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
     strength: float = option(
@@ -134,18 +135,30 @@ class RestoreOptions(WindowOptions, BatchOptions):
     )
 
 
-def restore_settings(options: RestoreOptions) -> RestoreSettings:
-    """Return the settings of the pipeline.
+def possible_tasks(options: RestoreOptions) -> tuple[Task, ...]:
+    """Return the task that was named, or else that of the weights, or else all.
 
     Raises:
-        UsageError: no task was named, or options contradict each other.
+        UsageError: there is no such task.
+        WeightsError: there are no such weights.
+    """
+    from ratcli.network.registry import find_weights
+
+    if options.task is None and options.weights:
+        return (get_task(find_weights(options.weights[0]).task),)
+    return tuple(TASKS.values()) if options.task is None else (get_task(options.task),)
+
+
+def restore_settings(options: RestoreOptions, task: Task) -> RestoreSettings:
+    """Return the settings of the pipeline for a task.
+
+    Raises:
+        UsageError: options contradict each other.
     """
     from ratcli.batch.pool import threads_each
 
-    if options.task is None:
-        raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
     return RestoreSettings(
-        task=get_task(options.task),
+        task=task,
         partition=options.partition or "",
         weights=options.weights,
         strength=options.strength,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from ratcli.formats import find_scans
 from ratcli.formats.atomic import check_free
 
 if TYPE_CHECKING:
+    from ratcli.batch.by_task import WorkByTask
     from ratcli.batch.plan import Job
     from ratcli.batch.restoring import RestoreWork
 
@@ -51,7 +53,7 @@ class RestoreReports:
         self,
         place: Path,
         jobs: Sequence[Job],
-        work: RestoreWork,
+        work: RestoreWork | WorkByTask,
         if_exists: IfExists,
         listener: Listener,
     ) -> None:
@@ -76,9 +78,12 @@ class RestoreReports:
                 if job.name in restored
             )
         )
-        batch = Batch(Plan(jobs), Header(), BatchSettings(self._if_exists))
+        listener = _ReportListener(self._listener)
+        pages_made: list[Outcome] = []
         with self._listener.working(len(jobs)):
-            pages_made = batch.run(self._evaluate_work(), _ReportListener(self._listener))
+            for work, same in groupby(jobs, self._evaluate_work):
+                batch = Batch(Plan(tuple(same)), Header(), BatchSettings(self._if_exists))
+                pages_made += batch.run(work, listener)
         self._write_index(jobs, pages_made)
         failed = sum(one.status == "failed" for one in pages_made)
         if failed and len(self._jobs) > 1:
@@ -94,22 +99,24 @@ class RestoreReports:
             job.source.name,
             page,
             others=others,
-            page_facts={"settings": self._settings_text(outcome), **versions("torch")},
+            task=job.task,
+            page_facts={"settings": self._settings_text(job, outcome), **versions("torch")},
         )
 
-    def _evaluate_work(self) -> EvaluateWork:
-        task = self._work.settings.task
+    def _evaluate_work(self, job: Job) -> EvaluateWork:
+        work = self._work.of(job)
+        task = work.settings.task
         return EvaluateWork(
             Choices(),
             # A region map is on the grid of the input.
-            regions=self._work.regions if task.scale == 1 else None,
-            unit=self._work.unit or task.units[0],
-            max_pixels=self._work.max_pixels,
+            regions=work.regions if task.scale == 1 else None,
+            unit=work.unit or task.units[0],
+            max_pixels=work.max_pixels,
             keeps_pages=self._if_exists == "skip",
         )
 
-    def _settings_text(self, outcome: Outcome) -> str:
-        settings = self._work.settings
+    def _settings_text(self, job: Job, outcome: Outcome) -> str:
+        settings = self._work.of(job).settings
         precision = outcome.facts.get("precision", settings.engine.precision)
         how = [f"precision {precision}", f"views {settings.views}"]
         if settings.engine.tile:

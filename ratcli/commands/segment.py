@@ -174,6 +174,7 @@ def partition_of(options: SegmentOptions) -> str:
 
 
 def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]:
+    from ratcli.batch.choosing import TaskChoice
     from ratcli.batch.pool import threads_each
     from ratcli.batch.segmenting import SegmentWork
     from ratcli.batch.session import Batch
@@ -193,9 +194,12 @@ def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]
         table=options.table,
         max_pixels=options.max_pixels,
     )
+    place = selection(options, options, "_regions")
+    if options.task is not None:
+        place = replace(place, choice=TaskChoice((get_task(options.task),)))
     plan = find_region_jobs(
         paths_of(scans),
-        selection(options, options, "_regions"),
+        place,
         options.format,
         work.beside,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ratcli.batch.outcome import Outcome
@@ -113,6 +113,7 @@ takes(SimulateOptions)(simulate)
 
 
 def _prepare(scans: Scans, options: SimulateOptions) -> tuple[Batch, SimulateWork]:
+    from ratcli.batch.choosing import TaskChoice
     from ratcli.batch.plan import find_jobs
     from ratcli.batch.pool import threads_each
     from ratcli.batch.session import Batch
@@ -122,7 +123,8 @@ def _prepare(scans: Scans, options: SimulateOptions) -> tuple[Batch, SimulateWor
     if options.task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
     task = get_task(options.task)
-    plan = find_jobs(paths_of(scans), selection(options, options, "_simulated"))
+    place = replace(selection(options, options, "_simulated"), choice=TaskChoice((task,)))
+    plan = find_jobs(paths_of(scans), place)
     work = SimulateWork(
         task=task,
         degradation=Degradation(

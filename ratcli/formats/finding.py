@@ -213,6 +213,7 @@ def _dicom_sources(
                 is_broken=series.is_broken,
                 problem=series.problem,
                 left_out=series.left_out,
+                modality=series.modality,
                 headers=series.headers,
             )
         )

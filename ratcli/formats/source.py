@@ -17,15 +17,18 @@ MOST_LEVELS = 12
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that belongs to a scan and is not restored with it.
+    """A file that lies beside a scan and is not restored with it.
 
     Attributes:
         path: the file; it may not exist.
         reason: a sentence that says why.
+        is_usual: whether such files usually lie beside scans, as reports do. Any other file is one
+            that the scan lacks.
     """
 
     path: Path
     reason: str
+    is_usual: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class ScanSource:
         is_broken: whether it is a file of a DICOM series that cannot be read; opening it raises
             the error.
         problem: why a file that is no scan cannot be opened; empty for all others.
-        left_out: files that belong to the scan and are not restored with it.
+        left_out: files that are not restored with the scan.
+        modality: DICOM's code, if the header was read to find the scan; else empty.
         headers: headers that were parsed to find it, so that opening it does not parse them again;
             not passed on to other processes.
     """
@@ -55,6 +59,7 @@ class ScanSource:
     is_broken: bool = False
     problem: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    modality: str = ""
     headers: Mapping[Path, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:

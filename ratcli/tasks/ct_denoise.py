@@ -6,6 +6,7 @@ CT_DENOISE = Task(
     name="ct-denoise",
     summary="denoise low-dose CT, in Hounsfield units",
     modalities=("CT",),
+    found_from=("CT",),
     units=("HU",),
     channels=1,
     scale=1,
@@ -18,4 +19,5 @@ CT_DENOISE = Task(
     weights="ct-denoise",
     method="denoise",
     label="RAT denoised",
+    is_found_from_values=True,  # nothing else has values far below 0 as those of air
 )

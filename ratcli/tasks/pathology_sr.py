@@ -6,6 +6,7 @@ PATHOLOGY_SR = Task(
     name="pathology-sr",
     summary="H&E super-resolution x4, RGB",
     modalities=("SM", "GM", "XC", "OT"),
+    found_from=("SM", "GM"),
     units=("RGB",),
     channels=3,
     scale=4,

@@ -6,6 +6,7 @@ PET_SYNTHESIS = Task(
     name="pet-synthesis",
     summary="standard-dose PET from low counts, in SUV or activity",
     modalities=("PT",),
+    found_from=("PT",),
     units=("SUV", "Bq/ml"),
     channels=1,
     scale=1,

@@ -43,7 +43,7 @@ def test_the_version_is_told(capsys: Output) -> None:
     [
         (["inof"], "rat: there is no command 'inof'. Did you mean info?"),
         (["restore", "x", "--tsk", "y"], "rat: there is no option --tsk. Did you mean --task?"),
-        (["restore", "x"], "rat: no task was named. Add --task with one of "),
+        (["simulate", "x"], "rat: no task was named. Add --task with one of "),
         (["restore", "x", "-t", "ct-denois"], "Did you mean ct-denoise?"),
         (["restore"], "rat: missing argument 'INPUT'"),
         (["restore", "x", "-t", "ct-denoise", "--strength", "2"], "'--strength'"),
@@ -66,7 +66,7 @@ def test_an_unexpected_error_is_told_without_its_text(
     def fail(*words: object, **options: object) -> None:
         raise KeyError("DOE^JOHN")
 
-    monkeypatch.setattr("ratcli.batch.plan.find_inputs", fail)
+    monkeypatch.setattr("ratcli.batch.found.find_inputs", fail)
     assert main(["info", "x"]) == 1
     told = capsys.readouterr().err
     assert "internal error (KeyError in info.py" in told
@@ -85,7 +85,7 @@ def test_an_interrupt_gives_130(capsys: Output, monkeypatch: pytest.MonkeyPatch)
     def interrupt(*words: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ratcli.batch.plan.find_inputs", interrupt)
+    monkeypatch.setattr("ratcli.batch.found.find_inputs", interrupt)
     assert main(["info", "x"]) == 130
     assert capsys.readouterr().err == "rat: interrupted.\n"
 

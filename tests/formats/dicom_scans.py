@@ -120,6 +120,25 @@ def save_series(folder: Path, count: int = 4, *, step: float = 2.5, **changes: o
     return folder
 
 
+def save_directory(folder: Path, listed: list[list[str]]) -> Path:
+    """Write a DICOMDIR that lists files by the parts of their paths."""
+    records = []
+    for parts in [["ignored"], *listed]:
+        record = Dataset()
+        record.DirectoryRecordType = "SERIES" if parts == ["ignored"] else "IMAGE"
+        set_elements(record, ReferencedFileID=parts)
+        records.append(record)
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.file_meta.MediaStorageSOPInstanceUID = uid("directory")
+    directory.DirectoryRecordSequence = records
+    with quiet_pydicom():
+        directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    return folder / "DICOMDIR"
+
+
 DERIVATION = Derivation(
     task="ct-denoise",
     description="Denoised with a test network.",

@@ -13,7 +13,7 @@ from ratcli.formats.dicom.files import guarded, read_header
 from ratcli.formats.dicom.headers import KeptHeaders
 from ratcli.formats.dicom.series_file import (
     SeriesFile,
-    has_lost_its_pixels,
+    other_object,
     raw_uid,
     series_file,
 )
@@ -31,8 +31,8 @@ def find_series(
     """Group files into series; images of one series that differ in size are kept apart.
 
     A file that cannot be read becomes a series by itself, so that opening it raises the error; the
-    other files of its series are restored. Files without an image (plans, structures, reports)
-    are left out.
+    other files of its series are restored. Files that are no scans (plans, structures, reports,
+    segmentations) are left out, and the first series tells so.
 
     Args:
         paths: DICOM files, zip archives of such, or DICOMDIRs, in any order.
@@ -50,7 +50,8 @@ def find_series(
     found += _largest_levels([member for member in members if member.slide_pixels])
     folders = Counter(path.parent for path in read.broken)
     found = [_with_neighbours(series, folders) for series in found]
-    found = _with_missing(found, read.missing)
+    reports = _no_scans(read.no_scans) if series_uid is None else []
+    found = _with_left_out(found, [*_missing(read.missing), *reports])
     homes = {path.parent for series in found for path in series.paths}
     found += [
         DicomSeries((path,), is_broken=True, problem=problem)
@@ -63,9 +64,13 @@ def find_series(
 
 @dataclass
 class _Read:
-    """What was read: images, files that cannot be read, files that a DICOMDIR lists in vain."""
+    """What was read: images, files that cannot be read, files that a DICOMDIR lists in vain.
+
+    `no_scans` are other DICOM files, each with what it is.
+    """
 
     members: list[SeriesFile] = field(default_factory=list)
+    no_scans: dict[Path, str] = field(default_factory=dict)
     broken: dict[Path, str] = field(default_factory=dict)
     missing: tuple[Path, ...] = ()
 
@@ -77,7 +82,8 @@ def _read_files(paths: Sequence[Path], headers: KeptHeaders) -> _Read:
         try:
             file = read_header(path)
             with guarded(path, "the header"):
-                if file.pixels is None and not has_lost_its_pixels(file):
+                if other := other_object(file):
+                    found.no_scans[path] = other
                     continue
                 if file.pixels is None and not raw_uid(file, "SeriesInstanceUID"):
                     found.broken[path] = ""
@@ -111,7 +117,8 @@ def _largest_levels(slides: Sequence[SeriesFile]) -> list[DicomSeries]:
         others = len({member.image for member in levels}) - 1
         notice = f"the slide's {others} coarser or other images were left out"
         paths = tuple(member.path for member in parts)
-        found.append(DicomSeries(paths, (notice,) if others else ()))
+        notices = (notice,) if others else ()
+        found.append(DicomSeries(paths, notices, modality=largest.modality))
     return found
 
 
@@ -124,17 +131,33 @@ def _with_neighbours(series: DicomSeries, broken: Mapping[Path, int]) -> DicomSe
     return replace(series, notices=(*series.notices, notice))
 
 
-def _with_missing(found: Sequence[DicomSeries], missing: Sequence[Path]) -> list[DicomSeries]:
-    """Return series that tell of files that a DICOMDIR lists and that do not exist.
+def _missing(paths: Sequence[Path]) -> list[LeftOut]:
+    """Return files that a DICOMDIR lists and that do not exist."""
+    return [
+        LeftOut(path, f"{path.name} is listed in the DICOMDIR but does not exist") for path in paths
+    ]
+
+
+def _no_scans(files: Mapping[Path, str]) -> list[LeftOut]:
+    """Return all files that are no scans as one entry, named by the first of them."""
+    if not files:
+        return []
+    kinds = ", ".join(sorted(set(files.values())))
+    verb = "is no scan and was" if len(files) == 1 else "are no scans and were"
+    reason = f"{counted(len(files), 'DICOM file')} {verb} left out: {kinds}"
+    return [LeftOut(min(files), reason, is_usual=True)]
+
+
+def _with_left_out(found: Sequence[DicomSeries], files: Sequence[LeftOut]) -> list[DicomSeries]:
+    """Return series that tell of files that are not restored.
 
     A file is told with the first series of its folder, or else with the first series of all.
     """
     told = list(found)
-    for path in missing:
+    for file in files:
         homes = [number for number, series in enumerate(told) if not series.is_broken]
-        beside = [number for number in homes if told[number].paths[0].parent == path.parent]
+        beside = [number for number in homes if told[number].paths[0].parent == file.path.parent]
         for number in (beside or homes)[:1]:
-            reason = f"{path.name} is listed in the DICOMDIR but does not exist"
             series = told[number]
-            told[number] = replace(series, left_out=(*series.left_out, LeftOut(path, reason)))
+            told[number] = replace(series, left_out=(*series.left_out, file))
     return told

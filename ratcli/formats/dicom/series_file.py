@@ -15,6 +15,9 @@ from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import PlaneGeometry
 from ratcli.formats.dicom.slide import is_slide
 
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_SCANNERS = ("CT", "PT")
+
 
 @dataclass(frozen=True)
 class SeriesFile:
@@ -22,6 +25,7 @@ class SeriesFile:
 
     Attributes:
         path: the file.
+        modality: DICOM's code.
         series: SeriesInstanceUID as it stands in the header, also where it breaks the standard.
         series_key: what the images of one series of one patient share.
         instance: SOPInstanceUID as it stands in the header.
@@ -35,6 +39,7 @@ class SeriesFile:
     """
 
     path: Path
+    modality: str
     series: str
     series_key: tuple[str, ...]
     instance: str
@@ -60,6 +65,7 @@ def series_file(file: DicomFile) -> SeriesFile:
     )
     return SeriesFile(
         path=path,
+        modality=code(dataset, "Modality")[:16],
         series=raw_uid(file, "SeriesInstanceUID"),
         series_key=_series_key(file),
         instance=raw_uid(file, "SOPInstanceUID"),
@@ -72,12 +78,25 @@ def series_file(file: DicomFile) -> SeriesFile:
     )
 
 
-def has_lost_its_pixels(file: DicomFile) -> bool:
-    """Return whether a file should have pixels: not for plans and reports, which never do."""
-    if file.pixels is not None:
-        return False
-    named = uid_name(uid(file.dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID"))
-    return not named or "Image Storage" in named or "Rows" in file.dataset
+def other_object(file: DicomFile) -> str:
+    """Return what a file is that is no scan, as `SEG` or `screen capture`; empty for a scan.
+
+    A file without pixels is a plan or a report, or a scan that has lost them.
+    """
+    dataset, modality = file.dataset, code(file.dataset, "Modality")[:16]
+    if file.pixels is None:
+        sop_class = uid(dataset, "SOPClassUID") or uid(file.meta, "MediaStorageSOPClassUID")
+        named = uid_name(sop_class)
+        is_report = named and "Image Storage" not in named and "Rows" not in dataset
+        return (modality or "no modality") if is_report else ""
+    # Scanners put captures, such as pages of a dose report, beside their series under their own
+    # modality. A scan that a program saved as Secondary Capture has a rescale.
+    is_capture = uid(dataset, "SOPClassUID").startswith(_SECONDARY_CAPTURE)
+    is_of_scanner = modality in _SCANNERS and "RescaleIntercept" not in dataset
+    is_screen = "SCREEN SAVE" in code(dataset, "ImageType").split("\\")
+    if is_screen or (is_capture and is_of_scanner):
+        return "screen capture"
+    return modality if modality == "SEG" else ""
 
 
 def raw_uid(file: DicomFile, keyword: str) -> str:

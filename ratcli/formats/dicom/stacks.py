@@ -37,7 +37,8 @@ class DicomSeries:
         is_folder: whether each file is an image, not one file or the parts of one image.
         headers: the headers of the files that were kept, by path.
         problem: why a file that is no DICOM cannot be opened; empty for all others.
-        left_out: files that belong to the series and are not restored.
+        left_out: files that are not restored with the series.
+        modality: DICOM's code; empty if the header cannot be read.
     """
 
     paths: tuple[Path, ...]
@@ -47,6 +48,7 @@ class DicomSeries:
     headers: Mapping[Path, DicomFile] = field(default_factory=dict, compare=False)
     problem: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    modality: str = ""
 
 
 def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
@@ -66,7 +68,8 @@ def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
             f"the series holds images of {len(kinds)} sizes or directions, which are restored apart"
         )
     found = [DicomSeries((file.path,), is_broken=True) for file in broken]
-    return found + [_stack_without_copies(stack, shared) for stack in stacks]
+    found += [_stack_without_copies(stack, shared) for stack in stacks]
+    return [replace(series, modality=files[0].modality) for series in found]
 
 
 def _stacks(files: Sequence[SeriesFile]) -> list[list[SeriesFile]]:

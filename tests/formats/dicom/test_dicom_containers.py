@@ -3,14 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from ratcli.errors import OutputError, UnreadableInputError
 from ratcli.formats import create_scan, find_scans, open_scan
-from ratcli.formats.dicom.elements import quiet_pydicom
 from ratcli.scan import Derivation
-from tests.formats.dicom_scans import open_dicom, restore, save_series, set_elements, stored, uid
+from tests.formats.dicom_scans import (
+    open_dicom,
+    restore,
+    save_directory,
+    save_series,
+    stored,
+    uid,
+)
 
 
 def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
@@ -72,25 +76,6 @@ def test_an_archive_is_not_replaced_by_what_was_made_of_it(tmp_path: Path) -> No
     derivation = Derivation("ct-denoise", "test", "test")
     with open_scan(archive) as reader, pytest.raises(OutputError, match="is the input itself"):
         create_scan(reader, archive, derivation, overwrite=True)
-
-
-def save_directory(folder: Path, listed: list[list[str]]) -> Path:
-    """Write a DICOMDIR that lists files by the parts of their paths."""
-    records = []
-    for parts in [["ignored"], *listed]:
-        record = Dataset()
-        record.DirectoryRecordType = "SERIES" if parts == ["ignored"] else "IMAGE"
-        set_elements(record, ReferencedFileID=parts)
-        records.append(record)
-    directory = Dataset()
-    directory.file_meta = FileMetaDataset()
-    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
-    directory.file_meta.MediaStorageSOPInstanceUID = uid("directory")
-    directory.DirectoryRecordSequence = records
-    with quiet_pydicom():
-        directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
-    return folder / "DICOMDIR"
 
 
 def test_a_dicomdir_leads_to_the_files_it_lists(tmp_path: Path) -> None:

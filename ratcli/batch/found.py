@@ -1,0 +1,116 @@
+"""The scans in what the user named, before it is decided what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratcli.batch.outcome import Outcome
+from ratcli.errors import PartialFailureError, RatError
+from ratcli.formats import LeftOut, ScanSource, find_scans
+from ratcli.task import Task
+
+# What is written beside an output has its name, and one of these.
+BESIDE = ("_residual", "_uncertainty")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A scan, and what was named on the command line to find it.
+
+    Attributes:
+        source: the scan.
+        root: the file or folder that was named.
+        is_named: whether the scan itself was named, and not a folder or an archive around it.
+        task: the task for the scan; None if it is worked on without one.
+    """
+
+    source: ScanSource
+    root: Path
+    is_named: bool = False
+    task: Task | None = None
+
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether a folder was named, and not the scan itself."""
+        return self.root.is_dir()
+
+    @property
+    def holder(self) -> Path:
+        """The folder that holds the scan, which is a file or itself a folder."""
+        return self.source.folder.parent if self._is_folder_on_disk else self.source.folder
+
+    @property
+    def name(self) -> str:
+        """The scan's name relative to the folder that was named."""
+        own = self.source.name + self.source.suffix
+        root = self.root.absolute()
+        if not self.is_in_folder or not self.holder.is_relative_to(root):
+            return own
+        return (self.holder.relative_to(root) / own).as_posix()
+
+    def is_output(self, output: Path | None, suffixes: Sequence[str]) -> bool:
+        """Return whether an earlier run wrote this scan into the folder that is searched.
+
+        Args:
+            output: the folder for outputs; None if they are beside the inputs.
+            suffixes: what the names of outputs beside the inputs end with.
+        """
+        if not self.is_in_folder:
+            return False
+        file, root = self.source.files[0].resolve(), self.root.resolve()
+        if output is not None:
+            return output.resolve() in file.parents and output.resolve() != root
+        inside = file.relative_to(root).parts[:-1]
+        names = inside if self._is_folder_on_disk else (*inside, self.source.name)
+        ends = tuple(suffix + end for suffix in suffixes for end in ("", *BESIDE))
+        return any(name.endswith(ends) for name in names)
+
+    @property
+    def _is_folder_on_disk(self) -> bool:
+        return self.source.is_folder and self.source.files[0] in self.source.paths
+
+
+def find_inputs(
+    inputs: Sequence[Path], *, recursive: bool = False, series_uid: str | None = None
+) -> tuple[list[Found], list[Outcome]]:
+    """List the scans in what was named.
+
+    Args:
+        inputs: files, folders or archives.
+        recursive: whether folders inside a folder are searched.
+        series_uid: the only DICOM series wanted.
+
+    Returns:
+        The scans; and outcomes: a failure for each of several inputs that cannot be read, and one
+        for what is left out.
+
+    Raises:
+        InputNotFoundError: the only input is not there, or holds no scan.
+        UnreadableInputError: the only input is of a kind that is not read.
+    """
+    found: list[Found] = []
+    failures: list[Outcome] = []
+    for path in inputs:
+        try:
+            sources = find_scans(path, recursive=recursive, series_uid=series_uid)
+        except RatError as error:
+            if len(inputs) == 1:
+                raise
+            failures.append(Outcome.failure(path.name or str(path), error))
+        else:
+            for source in sources:
+                is_named = series_uid is not None or source.paths[0] == path
+                found.append(Found(source, path, is_named))
+            failures += [_left_out(file, path) for source in sources for file in source.left_out]
+    return found, failures
+
+
+def _left_out(file: LeftOut, root: Path) -> Outcome:
+    """Return the outcome of a file that is not restored; if a scan lacks it, the code is 8."""
+    place = file.path.absolute()
+    is_inside = place.is_relative_to(root.absolute()) and place != root.absolute()
+    name = place.relative_to(root.absolute()).as_posix() if is_inside else place.name
+    exit_code = 0 if file.is_usual else PartialFailureError.exit_code
+    return Outcome(name, "left out", error=file.reason, exit_code=exit_code)
