@@ -38,7 +38,7 @@ from skimage.segmentation import felzenszwalb, slic
 from ratcli.partition import get_partitioner
 from ratcli.partition.cleanup import paint
 from ratcli.partition.display import layered_picture
-from ratcli.partition.sam_compact import CLEANUP, MASKS, read_compact
+from ratcli.partition.sam import CLEANUP, MASKS, read_compact
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
 from ratcli.partition.sam_model import COMPACT, build_sam
 from ratcli.partition.sam_weights import load_sam

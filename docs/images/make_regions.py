@@ -18,8 +18,7 @@ from PIL import Image
 
 from ratcli.formats import open_scan
 from ratcli.partition import get_partitioner
-from ratcli.partition.display import soft_picture
-from ratcli.partition.overlay import draw_regions
+from ratcli.partition.display import draw_regions, soft_picture
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task

@@ -10,8 +10,7 @@ import numpy as np
 
 from ratcli.formats.atomic import PartialFile, PartialFolder, output_errors
 from ratcli.formats.closing import FinishingWriter
-from ratcli.partition.display import soft_picture
-from ratcli.partition.overlay import draw_regions
+from ratcli.partition.display import draw_regions, soft_picture
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray, ScanInfo
 

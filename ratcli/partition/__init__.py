@@ -39,7 +39,7 @@ PARTITIONS: dict[str, str] = {
     "none": "ratcli.partition.whole",
     "superpixel": "ratcli.partition.superpixel",
     "superpixel-coarse": "ratcli.partition.superpixel",
-    "sam-compact": "ratcli.partition.sam_compact",
+    "sam-compact": "ratcli.partition.sam",
     "sam-vit-b": "ratcli.partition.sam",
     "sam-vit-l": "ratcli.partition.sam",
     "sam-vit-h": "ratcli.partition.sam",

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import BoolArray
@@ -19,17 +18,15 @@ class Cleanup:
     Attributes:
         split: parts of a region that do not touch become regions of their own.
         specks: pieces with fewer pixels join the nearest larger one; with 0, none does.
-        holes: pieces of up to this many pixels join the one region that encloses them; with 0,
-            none does.
     """
 
     split: bool = False
     specks: int = 0
-    holes: int = 0
 
     def describe(self) -> tuple[str, ...]:
         """Everything that changes the result."""
-        return (f"split={self.split}", f"specks={self.specks}", f"holes={self.holes}")
+        # Enclosed pieces ("holes") stay; named so that keys of older caches remain valid.
+        return (f"split={self.split}", f"specks={self.specks}", "holes=0")
 
     def apply(self, regions: Regions) -> Regions:
         """Return the regions after the steps that are on."""
@@ -37,8 +34,6 @@ class Cleanup:
             regions = split_unconnected(regions)
         if self.specks:
             regions = drop_specks(regions, self.specks)
-        if self.holes:
-            regions = fill_holes(regions, self.holes)
         return regions
 
 
@@ -80,18 +75,6 @@ def drop_specks(regions: Regions, smallest: int) -> Regions:
     return Regions.from_labels(regions.labels[tuple(nearest)])
 
 
-def fill_holes(regions: Regions, largest: int) -> Regions:
-    """Let connected pieces of at most so many pixels join the one region that encloses them."""
-    pieces = _pieces(regions.labels)
-    areas = np.bincount(pieces.ravel())
-    owner = np.zeros(areas.size, np.int32)
-    owner[pieces] = regions.labels
-    lowest, highest = _neighbours(pieces, owner)
-    enclosed = (lowest == highest) & (areas <= largest)
-    enclosed[_border(pieces)] = False
-    return Regions.from_labels(np.where(enclosed, lowest, owner)[pieces].astype(np.int32))
-
-
 def _pieces(labels: LabelArray) -> LabelArray:
     """Connected pieces of equal labels `(H, W)`, numbered from 0."""
     from skimage.measure import label
@@ -99,22 +82,3 @@ def _pieces(labels: LabelArray) -> LabelArray:
     pieces = label(labels, background=-1, connectivity=1)
     numbered: LabelArray = (pieces - 1).astype(np.int32)
     return numbered
-
-
-def _neighbours(
-    pieces: LabelArray, owner: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Lowest and highest region beside each piece; they cross where there is none."""
-    lowest = np.full(owner.size, np.iinfo(np.int32).max, np.int32)
-    highest = np.full(owner.size, -1, np.int32)
-    for one, other in ((pieces[:, :-1], pieces[:, 1:]), (pieces[:-1], pieces[1:])):
-        apart = one != other
-        for here, there in ((one[apart], other[apart]), (other[apart], one[apart])):
-            np.minimum.at(lowest, here, owner[there])
-            np.maximum.at(highest, here, owner[there])
-    return lowest, highest
-
-
-def _border(pieces: LabelArray) -> LabelArray:
-    """Pieces at the plane's border."""
-    return np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))

@@ -1,23 +1,33 @@
-"""`sam-vit-b`, `sam-vit-l`, `sam-vit-h`: regions by the official Segment Anything models."""
+"""Regions by the official Segment Anything models, and by a small one that ships with `rat`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from segment_anything.modeling import Sam
+from torch import Tensor
 
+from ratcli.errors import WeightsError
 from ratcli.partition.cleanup import Cleanup, paint
 from ratcli.partition.display import layered_picture, soft_picture
+from ratcli.partition.sam_installed import find_compact
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
-from ratcli.partition.sam_model import OFFICIAL
+from ratcli.partition.sam_model import OFFICIAL, SamShape
 from ratcli.partition.sam_weights import CHECKPOINTS, load_sam, load_state, locate, verify
 from ratcli.regions import Regions
 from ratcli.scan import FloatArray
+from ratcli.weightfiles import hash_file
+
+# Chosen on slices it was trained on: benchmarks/partition.py --tune.
+MASKS = MaskSettings(points_per_side=16, quality=0.3, stability=0.5, overlap=0.8, batch=32)
+CLEANUP = Cleanup(split=True, specks=64)
 
 
 @dataclass(frozen=True)
@@ -68,26 +78,59 @@ class SamPartitioner:
         return regions
 
 
+def read_compact(path: Path) -> tuple[SamShape, dict[str, Tensor]]:
+    """Read the shape and the weights of a compact SAM: safetensors with the shape in the header.
+
+    Raises:
+        WeightsError: damaged, or no compact SAM.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata() or {}
+            table: dict[str, Any] = json.loads(facts["sam_shape"])
+            return _shape(table), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} is damaged, or is not a compact SAM",
+            hint="Install rat again, or copy the file again.",
+        ) from error
+
+
+def _shape(table: Mapping[str, Any]) -> SamShape:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    return SamShape(**values)
+
+
 def make(
     name: str,
     *,
     device: str = "cpu",
     home: Path | None = None,
+    weights: Path | None = None,
     **options: Any,
 ) -> SamPartitioner:
-    """Load an official SAM that is installed.
+    """Load an official SAM that is installed, or the compact one.
 
     Args:
-        name: a key of `CHECKPOINTS`.
+        name: a key of `CHECKPOINTS`, or `sam-compact`.
         device: where it shall run.
-        home: folder of the weights.
+        home: folder of the official weights.
+        weights: of the compact SAM, a file that `read_compact` reads; None for the installed one.
         options: `masks` and `cleanup` of `SamPartitioner`.
 
     Raises:
         WeightsError: the weights are missing, damaged or of another architecture.
     """
-    checkpoint = CHECKPOINTS[name]
-    path = locate(checkpoint, home)
-    verify(checkpoint, path)
-    sam = load_sam(OFFICIAL[name], load_state(path)).to(device)
-    return SamPartitioner(name, sam, checkpoint.sha256, **options)
+    if name in CHECKPOINTS:
+        checkpoint = CHECKPOINTS[name]
+        path = locate(checkpoint, home)
+        verify(checkpoint, path)
+        sam = load_sam(OFFICIAL[name], load_state(path)).to(device)
+        return SamPartitioner(name, sam, checkpoint.sha256, **options)
+    path = weights or find_compact()
+    shape, state = read_compact(path)
+    sam = load_sam(shape, state).to(device)
+    settings = {"masks": MASKS, "cleanup": CLEANUP, "picture": "layered", **options}
+    return SamPartitioner(name, sam, hash_file(path), **settings)

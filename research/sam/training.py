@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from ratcli.errors import WeightsError
-from ratcli.partition.sam_compact import read_compact
+from ratcli.partition.sam import read_compact
 from ratcli.partition.sam_model import build_sam
 from ratcli.training.loop import StepDone, Trainer
 from ratcli.training.pool import ExamplePool

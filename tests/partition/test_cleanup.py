@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ratcli.partition.cleanup import Cleanup, drop_specks, fill_holes, paint, split_unconnected
+from ratcli.partition.cleanup import Cleanup, drop_specks, paint, split_unconnected
 from ratcli.regions import Regions
 
 LABELS = arrays(
@@ -63,24 +62,9 @@ def test_a_plane_of_specks_keeps_its_largest():
     assert drop_specks(Regions.from_labels(labels), 100).count == 1
 
 
-def test_an_enclosed_piece_joins_what_encloses_it():
-    labels = np.zeros((9, 9), int)
-    labels[3:5, 3:5] = 1
-    assert fill_holes(Regions.from_labels(labels), 4).count == 1
-    assert fill_holes(Regions.from_labels(labels), 3).count == 2
-
-
-@pytest.mark.parametrize("rows", [(0, 2), (4, 6)])
-def test_a_piece_at_the_border_or_between_two_regions_is_no_hole(rows):
-    labels = np.zeros((9, 9), int)
-    labels[5:] = 2
-    labels[slice(*rows), 3:5] = 1
-    assert fill_holes(Regions.from_labels(labels), 10).count == 3
-
-
-@given(LABELS, st.booleans(), st.integers(0, 9), st.integers(0, 9))
-def test_clean_up_leaves_every_pixel_in_a_region(labels, split, specks, holes):
-    regions = Cleanup(split, specks, holes).apply(Regions.from_labels(labels))
+@given(LABELS, st.booleans(), st.integers(0, 9))
+def test_clean_up_leaves_every_pixel_in_a_region(labels, split, specks):
+    regions = Cleanup(split, specks).apply(Regions.from_labels(labels))
     assert np.array_equal(np.unique(regions.labels), np.arange(regions.count))
 
 

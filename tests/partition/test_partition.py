@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ratcli.errors import UsageError
 from ratcli.partition import get_partitioner
-from ratcli.partition.otsu import otsu_thresholds
+from ratcli.partition.superpixel import otsu_thresholds
 
 CLASSICAL = ("none", "superpixel", "superpixel-coarse")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ratcli.partition.overlay import colour_numbers, draw_regions
+from ratcli.partition.display import colour_numbers, draw_regions
 from ratcli.partition.propagate import Propagator
 
 LABELS = arrays(np.int32, (8, 9), elements=st.integers(0, 5))

@@ -11,8 +11,7 @@ from skimage.metrics import adapted_rand_error
 from ratcli.partition.cleanup import Cleanup, paint
 from ratcli.partition.sam import SamPartitioner
 from ratcli.partition.sam_decoder import decode, upscale
-from ratcli.partition.sam_encoder import encode
-from ratcli.partition.sam_masks import MaskSettings, SquareFit, embed, propose
+from ratcli.partition.sam_masks import MaskSettings, SquareFit, embed, encode, propose
 from ratcli.partition.sam_model import COMPACT, OFFICIAL, SamShape, build_sam
 
 SMALL = SamShape(128, 32, 2, 2, (1,), window=3, prompt_width=32, decoder_hidden=48)

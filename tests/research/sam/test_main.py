@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from training_scans import body, write_nifti
 
-from ratcli.partition.sam_compact import read_compact
+from ratcli.partition.sam import read_compact
 from ratcli.training.checkpoints import CURVE
 from research.sam.__main__ import main
 from research.sam.training import WEIGHTS

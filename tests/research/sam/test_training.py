@@ -11,7 +11,7 @@ import torch
 
 from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition import get_partitioner
-from ratcli.partition.sam_compact import read_compact
+from ratcli.partition.sam import read_compact
 from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
 from ratcli.training.checkpoints import CHECKPOINT
 from ratcli.training.examples import TargetPlane
