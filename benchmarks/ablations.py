@@ -41,8 +41,7 @@ from ratcli.tasks import get_task
 from ratcli.training.checkpoints import CHECKPOINT, CURVE, load
 from ratcli.training.data import read_patients
 from ratcli.training.prepare import prepare
-from ratcli.training.recipe import Recipe
-from ratcli.training.recipe_files import keep_recipe, read_recipe
+from ratcli.training.recipe import Recipe, keep_recipe, read_recipe
 
 CPU = torch.device("cpu")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"

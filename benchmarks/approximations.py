@@ -35,7 +35,7 @@ from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 
 TASK = get_task("ct-denoise")
 EXACT = "whole plane, float32"

@@ -40,7 +40,7 @@ from ratcli.scan import BoolArray, FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 
 _FIELD = 256
 

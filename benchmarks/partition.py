@@ -48,7 +48,7 @@ from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 from research.sam.recipe import read_sam_recipe
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"

@@ -26,7 +26,7 @@ from held_out.rows import Row, judge, show
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 
 PARTITIONS = ("superpixel", "none", "sam-compact")
 JUDGES: dict[str, Judge] = {

@@ -34,7 +34,7 @@ from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 
 TASK = get_task("ct-denoise")
 NOISES_HU = (1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 40.0, 80.0)

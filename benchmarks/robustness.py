@@ -36,7 +36,7 @@ from ratcli.scan import FloatArray
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 from research.bias import mean_bias
 
 TOLERANCE_DB = 0.2

@@ -24,7 +24,8 @@ from scipy.ndimage import gaussian_filter
 from ratcli.evaluation.baselines import plane_noise
 from ratcli.network.neighbours import Neighbour, Neighbours
 from ratcli.network.settings import EngineSettings
-from ratcli.physics.ct import CtDose, low_dose_noise
+from ratcli.physics.ct import low_dose_noise
+from ratcli.physics.ct_dose import CtDose
 from ratcli.pipeline import RestoreSettings
 from ratcli.pipeline.model import Model
 from ratcli.scan import FloatArray
@@ -32,7 +33,7 @@ from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
 from ratcli.training.own_noise import find_flat_patches
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 from research.bias import mean_bias
 
 DOSES = {"1/4": 0.25, "1/10": 0.1}

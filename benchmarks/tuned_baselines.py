@@ -18,7 +18,7 @@ from held_out.pet import PetJudge
 
 from ratcli.tasks import get_task
 from ratcli.training.data import read_patients
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import read_recipe
 
 JUDGES: dict[str, tuple[Judge, str]] = {
     "ct-denoise": (CtJudge(), "dose 1/4"),

@@ -10,8 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from ratcli.network.rat import NetworkSettings
-from ratcli.training.recipe import Recipe
-from ratcli.training.recipe_files import recipe_text
+from ratcli.training.recipe import Recipe, recipe_text
 
 TINY = NetworkSettings(
     width=4, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, window=4

@@ -16,16 +16,16 @@ from ratcli import __version__
 from ratcli.cli.streams import guarded_streams, printable
 from ratcli.errors import OutputError, RatError, UsageError, nearest, sentence
 
-# A command is a module with an `app`; it is imported when it is called or listed.
+# A command is an application of Typer; its module is imported when it is called or listed.
 COMMANDS: dict[str, str] = {
-    "restore": "ratcli.cli.restore",
-    "segment": "ratcli.cli.segment",
-    "evaluate": "ratcli.cli.evaluate",
-    "simulate": "ratcli.cli.simulate",
-    "train": "ratcli.cli.train",
-    "info": "ratcli.cli.info",
-    "weights": "ratcli.cli.weights",
-    "doctor": "ratcli.cli.doctor",
+    "restore": "ratcli.cli.scans:restore_app",
+    "segment": "ratcli.cli.scans:segment_app",
+    "evaluate": "ratcli.cli.scans:evaluate_app",
+    "simulate": "ratcli.cli.scans:simulate_app",
+    "train": "ratcli.cli.train:app",
+    "info": "ratcli.cli.info:app",
+    "weights": "ratcli.cli.weights:app",
+    "doctor": "ratcli.cli.doctor:app",
 }
 
 INTERRUPTED = 130
@@ -48,8 +48,8 @@ class LazyGroup(TyperGroup):
             UsageError: the command does not exist; the hint has the nearest name.
         """
         if cmd_name in COMMANDS:
-            module = importlib.import_module(COMMANDS[cmd_name])
-            command = typer.main.get_command(module.app)
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            command = typer.main.get_command(getattr(importlib.import_module(module), name))
             command.name = cmd_name
             return command
         if ctx.resilient_parsing or cmd_name.startswith("-"):

@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,30 +22,18 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-@dataclass(frozen=True)
-class NetworkImport:
-    """A network to import.
-
-    Attributes:
-        file: the authors' `.pth`, or safetensors of rat.
-        task: the task it restores.
-        name: under which it is installed.
-        heads: attention heads, which the shapes of the parameters do not show.
-        window: side of the attention windows, which the shapes do not show either.
-    """
-
-    file: Path
-    task: str
-    name: str
-    heads: int = 8
-    window: int = 4
-
-
-def import_network(wanted: NetworkImport) -> Path:
+def import_network(file: Path, task_name: str, name: str, heads: int, window: int) -> Path:
     """Copy a network into the folder of the user's weights and add it to the registry there.
 
     Values keep their precision, except that doubles become single. Nothing is written unless the
     whole file is a network for the task.
+
+    Args:
+        file: the authors' `.pth`, or safetensors of rat.
+        task_name: the task it restores.
+        name: under which it is installed.
+        heads: attention heads, which the shapes of the parameters do not show.
+        window: side of the attention windows, which the shapes do not show either.
 
     Returns:
         The installed file.
@@ -58,11 +46,11 @@ def import_network(wanted: NetworkImport) -> Path:
     """
     from ratcli.weightfiles import user_folder
 
-    task = get_task(wanted.task)
-    _check_name(wanted.name)
-    if not wanted.file.is_file():
-        raise InputNotFoundError(f"there is no file {wanted.file.name}")
-    state, settings = _read(wanted, task)
+    task = get_task(task_name)
+    _check_name(name)
+    if not file.is_file():
+        raise InputNotFoundError(f"there is no file {file.name}")
+    state, settings = _read(file, task, heads, window)
     entry = {
         "task": task.name,
         "summary": f"imported, {sum(value.numel() for value in state.values()) / 1e6:.1f} M "
@@ -71,23 +59,25 @@ def import_network(wanted: NetworkImport) -> Path:
         "data": ["unknown"],
         "network": asdict(settings),
     }
-    return _install(user_folder(), wanted.name, state, entry)
+    return _install(user_folder(), name, state, entry)
 
 
-def _read(wanted: NetworkImport, task: Task) -> tuple[dict[str, Tensor], NetworkSettings]:
+def _read(
+    file: Path, task: Task, heads: int, window: int
+) -> tuple[dict[str, Tensor], NetworkSettings]:
     """Read the parameters, and infer the shape of the network from them."""
     from ratcli.network.checkpoint import read_state
     from ratcli.network.shapes import Unseen, infer_settings
 
     try:
-        state = read_state(wanted.file)
-        _check_bytes(wanted.file, state)
-        settings = infer_settings(state, Unseen(task.scale, wanted.heads, wanted.window))
+        state = read_state(file)
+        _check_bytes(file, state)
+        settings = infer_settings(state, Unseen(task.scale, heads, window))
     except (RuntimeError, MemoryError, AttributeError) as error:
-        raise WeightsError(f"{wanted.file.name} does not contain a network") from error
+        raise WeightsError(f"{file.name} does not contain a network") from error
     if settings.channels != task.channels:
         raise WeightsError(
-            f"{wanted.file.name} restores planes of {settings.channels} channels, but {task.name} "
+            f"{file.name} restores planes of {settings.channels} channels, but {task.name} "
             f"has {task.channels}"
         )
     return state, settings

@@ -49,7 +49,7 @@ def partition_names() -> list[str]:
     """Return the names of the partitions."""
     from ratcli.partition import PARTITIONS
 
-    return [name for name in PARTITIONS if name != "given"]
+    return list(PARTITIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

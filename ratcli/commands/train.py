@@ -124,8 +124,13 @@ def _needed(path: Path | None, word: str, what: str) -> Path:
 def _recipe(options: TrainOptions, out: Path) -> Recipe:
     """Return the named, kept or default recipe, with the changes that the options ask for."""
     from ratcli.training.prepare import tune_from
-    from ratcli.training.recipe import default_recipe
-    from ratcli.training.recipe_files import find_recipe, kept_recipe, read_recipe, with_settings
+    from ratcli.training.recipe import (
+        default_recipe,
+        find_recipe,
+        kept_recipe,
+        read_recipe,
+        with_settings,
+    )
 
     task, begin = options.task, options.begin
     file = find_recipe(options.recipe) if options.recipe else None
@@ -200,7 +205,7 @@ def _run(
     from ratcli.training import parallel
     from ratcli.training.board import boards
     from ratcli.training.checkpoints import CHECKPOINT
-    from ratcli.training.recipe_files import keep_recipe
+    from ratcli.training.recipe import keep_recipe
 
     is_first = parallel.rank() == 0
     if is_first:
@@ -222,7 +227,7 @@ def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
     """Make weights with this name from the averaged network of a run."""
     from ratcli.training.checkpoints import BEST, CHECKPOINT
     from ratcli.training.publish import About, publish
-    from ratcli.training.recipe_files import KEPT, find_recipe, read_recipe
+    from ratcli.training.recipe import KEPT, find_recipe, read_recipe
 
     home = os.environ.get("RAT_HOME")
     folder = options.into or (Path(home) if home else None)

@@ -147,10 +147,10 @@ def import_weights(file: Path, options: ImportOptions) -> tuple[str, Path]:
         )
     if options.task is None or options.name is None:
         return _import_sam(file)
-    from ratcli.commands.importing import NetworkImport, import_network
+    from ratcli.commands.importing import import_network
 
-    wanted = NetworkImport(file, options.task, options.name, options.heads, options.window)
-    return options.name, import_network(wanted)
+    name, heads, window = options.name, options.heads, options.window
+    return name, import_network(file, options.task, name, heads, window)
 
 
 def _import_sam(file: Path) -> tuple[str, Path]:

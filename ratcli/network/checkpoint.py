@@ -13,10 +13,30 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ratcli.errors import WeightsError
-from ratcli.network.published import from_published
 from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.network.registry import WeightsEntry, verify_weights
 from ratcli.weightfiles import write_whole
+
+# Parts of the authors' names, longest first, and ours.
+_PARTS = (
+    ("middle_blks.", "groups."),
+    (".lambda_ra", ".region_gate"),
+    (".lambda_wa", ".window_gate"),
+    (".norm_ra_mlp.", ".region_mlp_norm."),
+    (".norm_wa_mlp.", ".window_mlp_norm."),
+    (".norm_ra.", ".region_norm."),
+    (".norm_wa.", ".window_norm."),
+    (".mlp_ra.", ".region_mlp."),
+    (".mlp_wa.", ".window_mlp."),
+    (".ra.", ".region_attention."),
+    (".wa.", ".window_attention."),
+    (".project_out.", ".project."),
+    (".proj_out.", ".project."),
+    (".fc1.", ".expand."),
+    (".fc2.", ".contract."),
+    (".sca.1.", ".channel_attention."),
+)
+_UPS_TAIL = ".0.weight"
 
 
 def load_network(entry: WeightsEntry, device: torch.device) -> RAT:
@@ -146,3 +166,26 @@ def save_state(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype) -> N
     """Write parameters as safetensors, all in one dtype; a file of that name is replaced whole."""
     whole = {name: value.to(dtype).contiguous() for name, value in state.items()}
     write_whole(path, save(whole))
+
+
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename and reshape the authors' state dict; values do not change.
+
+    Their attention and MLP weights are 1x1 convolutions `(O, I, 1, 1)`, ours linear `(O, I)`.
+    """
+    return {_our_name(name): _our_shape(name, value) for name, value in state.items()}
+
+
+def _our_name(name: str) -> str:
+    for theirs, ours in _PARTS:
+        name = name.replace(theirs, ours)
+    if name.startswith("ups.") and name.endswith(_UPS_TAIL):
+        name = name[: -len(_UPS_TAIL)] + ".weight"
+    return name
+
+
+def _our_shape(name: str, value: Tensor) -> Tensor:
+    if ".lambda_" in name:
+        return value.flatten()
+    is_linear = name.startswith("middle_blks.") and ".layers." in name
+    return value.flatten(1) if is_linear and value.ndim == 4 else value

@@ -33,7 +33,7 @@ def infer_settings(state: Mapping[str, Tensor], unseen: Unseen) -> NetworkSettin
     """Return the settings of the network that parameters belong to.
 
     Args:
-        state: parameters under our names, see `published.from_published`.
+        state: parameters under our names, see `checkpoint.from_published`.
         unseen: what the shapes leave open.
 
     Raises:

@@ -18,8 +18,14 @@ from torch import Tensor
 from ratcli.errors import RatError, UnreadableInputError
 from ratcli.training import parallel
 from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, Curve, load, save
-from ratcli.training.objective import AnyBatch, Feed, Objective
-from ratcli.training.schedule import Schedule, average_decay, learning_rate
+from ratcli.training.objective import (
+    AnyBatch,
+    Feed,
+    Objective,
+    Schedule,
+    average_decay,
+    learning_rate,
+)
 from ratcli.training.stopwatch import NoStopwatch, Stopwatch
 
 LOG = logging.getLogger("ratcli.training")

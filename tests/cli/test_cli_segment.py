@@ -13,7 +13,6 @@ import pydicom
 import pytest
 import tifffile
 
-from ratcli.cli import app
 from ratcli.cli.app import main
 from ratcli.formats import open_scan
 from ratcli.formats.regions import open_regions
@@ -22,11 +21,6 @@ from ratcli.tasks import get_task
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Output = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def _command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(app.COMMANDS, "segment", "ratcli.cli.segment")
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 Output = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(app.COMMANDS, "simulate", "ratcli.cli.simulate")
-
-
 @pytest.fixture
 def slide(tmp_path: Path) -> Path:
     """A slide larger than one tile of its quarter."""

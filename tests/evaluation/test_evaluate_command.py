@@ -18,9 +18,7 @@ Run = Callable[..., int]
 
 
 @pytest.fixture
-def rat(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setitem(app.COMMANDS, "evaluate", "ratcli.cli.evaluate")
-
+def rat() -> Run:
     def run(*words: object) -> int:
         return app.main(["evaluate", *map(str, words)])
 

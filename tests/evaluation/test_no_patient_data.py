@@ -22,9 +22,8 @@ IDENTITY = {
 
 
 def test_no_output_tells_who_the_patient_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(app.COMMANDS, "evaluate", "ratcli.cli.evaluate")
     scan, page, table = (tmp_path / name for name in ("scan.dcm", "page.html", "table.csv"))
     image = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
     for name, value in IDENTITY.items():

@@ -70,9 +70,7 @@ def series(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def rat(series: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rat:
-    monkeypatch.setitem(app.COMMANDS, "evaluate", "ratcli.cli.evaluate")
-
+def rat(series: Path, capsys: pytest.CaptureFixture[str]) -> Rat:
     def run(*words: object) -> dict[str, list[dict[str, object]]]:
         scan = [str(series), "--reference", str(series)]
         assert app.main(["evaluate", *scan, *map(str, words), "--json", "-q"]) == 0

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ratcli.network.published import from_published
+from ratcli.network.checkpoint import from_published
 from ratcli.network.rat import RAT, NetworkSettings
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ratcli.physics.anatomy.canvas import TISSUES
 from ratcli.physics.anatomy.ct import REGIONS, ct_slice, draw_body
-from ratcli.physics.anatomy.tissue import TISSUES
 
 
 @pytest.mark.parametrize("region", REGIONS)

@@ -10,8 +10,7 @@ from training_scans import RECIPE
 
 from ratcli.errors import UsageError
 from ratcli.tasks import TASKS
-from ratcli.training.recipe import default_recipe
-from ratcli.training.recipe_files import read_recipe, recipe_text, with_settings
+from ratcli.training.recipe import default_recipe, read_recipe, recipe_text, with_settings
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

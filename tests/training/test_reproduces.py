@@ -12,8 +12,7 @@ from training_scans import RECIPE, body, write_nifti
 
 from ratcli.training.checkpoints import CURVE
 from ratcli.training.prepare import prepare
-from ratcli.training.recipe import Recipe
-from ratcli.training.recipe_files import read_recipe, recipe_text
+from ratcli.training.recipe import Recipe, read_recipe, recipe_text
 
 STEPS = 200
 SHORT = replace(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from training_scans import RECIPE
 
-from ratcli.training.schedule import learning_rate
+from ratcli.training.objective import learning_rate
 
 
 def test_the_rate_warms_up_and_falls_to_the_final_one() -> None:

@@ -16,8 +16,7 @@ from ratcli.partition import get_partitioner
 from ratcli.tasks import TASKS, get_task
 from ratcli.training.data import read_patients
 from ratcli.training.examples import PatientPlanes, TargetPlane, make_example
-from ratcli.training.recipe import Recipe
-from ratcli.training.recipe_files import read_recipe
+from ratcli.training.recipe import Recipe, read_recipe
 from ratcli.training.sources import TRAINABLE_TASKS, held_out_examples, make_source
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

@@ -7,11 +7,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ratcli.physics.anatomy.abdomen import abdomen
+from ratcli.physics.anatomy.abdomen import abdomen, pelvis
 from ratcli.physics.anatomy.canvas import Canvas, Ellipse
 from ratcli.physics.anatomy.chest import chest
 from ratcli.physics.anatomy.extremity import head, limbs
-from ratcli.physics.anatomy.pelvis import pelvis
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 

@@ -10,7 +10,7 @@ import pytest
 
 from ratcli.cli.app import main
 from ratcli.formats import open_scan
-from ratcli.formats.dicom.padding import measured_by_chance
+from ratcli.formats.dicom.values import measured_by_chance
 from tests.formats.dicom_scans import dicom_dataset, open_dicom, restore, save_dicom, stored, uid
 
 NOTICE = "the padding value is also a measured value"
