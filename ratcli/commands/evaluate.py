@@ -84,6 +84,19 @@ class EvaluateOptions(ScanOptions, RunOptions):
         group=MEASURE,
         changes_pixels=True,
     )
+    detectability: bool = option(
+        False,
+        "Measure how well small, faint discs are detected. Each input is a folder with images of "
+        "a phantom in signal_present and signal_absent (DICOM, NIfTI or MetaImage); --regions "
+        "gives the discs.",
+        group=MEASURE,
+    )  # fmt: skip
+    internal_noise: float = option(
+        0.0,
+        "Variance of the decisions that the observer itself adds, as a share of that from the "
+        "image. 0, the default, is an observer without noise of its own.",
+        least=0, metavar="SHARE", group=MEASURE,
+    )  # fmt: skip
     patient: Literal["scan", "folder", "header"] = option(
         "scan",
         "What counts as one patient in means and intervals over several scans: a scan, a folder, "
@@ -148,11 +161,12 @@ def evaluate(
     """
     if isinstance(restored, (np.ndarray, str, os.PathLike)):
         return _evaluate_one(restored, options, changes)
+    from ratcli.commands.detectability import evaluate_signal_folders
     from ratcli.commands.evaluation_batch import evaluate_batch
 
-    return evaluate_batch(
-        [Path(path) for path in restored], settle(EvaluateOptions, options, changes), listener
-    )
+    paths, settled = [Path(path) for path in restored], settle(EvaluateOptions, options, changes)
+    run = evaluate_signal_folders if settled.detectability else evaluate_batch
+    return run(paths, settled, listener)
 
 
 takes(EvaluateOptions)(evaluate)

@@ -15,6 +15,7 @@ from ratcli.evaluation.baselines import Baseline
 from ratcli.evaluation.calibration import CalibrationRows
 from ratcli.evaluation.comparison import INPUT, RESTORED, Comparison
 from ratcli.evaluation.contrast import ContrastRows
+from ratcli.evaluation.detectability import eye_rows
 from ratcli.evaluation.fidelity import NATIVE, RAT_PAPER, FidelityRows
 from ratcli.evaluation.findings import LIMITS, ResidualCheck, ResidualRow
 from ratcli.evaluation.given_regions import Disc, DrawnRegions
@@ -149,7 +150,7 @@ class _Run:
             raise MeasurementError("no pixel is measured in all scans, so that nothing is scored")
         info = self._comparison.restored.info
         transfers, notes = self._transfers.rows() if self._transfers else ((), ())
-        regions = self._regions.rows()
+        regions, noise = self._regions.rows(), self._noise.rows()
         self._note(*notes, *(self._noise.notes() if self._gray else ()), *self._absences())
         return Evaluation(
             planes=info.planes,
@@ -160,9 +161,10 @@ class _Run:
             protocol=self._settings.protocol,
             fidelity=self._scores.rows(),
             regions=regions,
-            noise=self._noise.rows(),
+            noise=noise,
             transfers=transfers,
             contrasts=self._contrast.rows(),
+            detectability=eye_rows(noise, transfers) if self._unit == "HU" else (),
             residual=tuple(self._residual),
             uptake=self._uptake.rows() if self._uptake else (),
             stain=tuple(self._stain),

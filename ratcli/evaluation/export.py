@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from ratcli.evaluation.contrast import Contrast
+from ratcli.evaluation.detectability import DetectabilityRow
 from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.noise import Spectrum
+from ratcli.evaluation.observers import Detectability
 from ratcli.evaluation.patients import Figure, Summary
 from ratcli.evaluation.regions import RegionRow
 from ratcli.evaluation.resolution import Transfer
@@ -44,7 +46,10 @@ _FIGURES: dict[type, tuple[str, ...]] = {
         "f50_per_mm", "f10_per_mm", "contrast", "noise", "frequency_per_mm", "transfer",
     ),
 }  # fmt: skip
-_MORE: dict[type, tuple[str, ...]] = {Contrast: ("cnr",)}
+_MORE: dict[type, tuple[str, ...]] = {
+    Contrast: ("cnr",),
+    Detectability: ("auc", "auc_low", "auc_high", "repeats_needed"),
+}
 
 
 def as_dict(found: Evaluation) -> dict[str, object]:
@@ -57,7 +62,7 @@ def as_dict(found: Evaluation) -> dict[str, object]:
 
 
 def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
-    """Yield one row for each plane and region, for CSV; each has the same columns.
+    """Yield one row for each plane, region and detected disc, for CSV.
 
     The whole plane is the region `all`. The name of a column includes the window.
     """
@@ -66,6 +71,9 @@ def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
         yield _csv_row(plane_row, windows)
     for row in found.regions:
         yield _csv_row(_region_cells(row), windows)
+    for each in found.detectability:
+        start = {"image": each.image, "region": each.signal}
+        yield _csv_row(start, windows) | _detectability_cells(each)
 
 
 def csv_text(scans: Sequence[tuple[str, Evaluation]]) -> str:
@@ -139,6 +147,16 @@ def _region_cells(row: RegionRow) -> dict[str, object]:
     for fidelity in row.fidelity:
         cells |= _fidelity_cells(fidelity)
     return cells
+
+
+def _detectability_cells(row: DetectabilityRow) -> dict[str, object]:
+    found = row.found
+    return {
+        "observer": row.observer, "diameter_mm": row.diameter_mm, "contrast": row.contrast,
+        "d_prime": found.d_prime, "d_prime_low": found.low, "d_prime_high": found.high,
+        "auc": found.auc, "auc_low": found.auc_low, "auc_high": found.auc_high,
+        "repeats": found.repeats, "repeats_needed": found.repeats_needed,
+    }  # fmt: skip
 
 
 def _fidelity_cells(fidelity: Fidelity) -> dict[str, object]:

@@ -6,7 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ratcli.errors import InputNotFoundError, UsageError
-from ratcli.evaluation.given_regions import MappedRegions, RegionSource, regions_from_json
+from ratcli.evaluation.given_regions import (
+    DrawnRegions,
+    MappedRegions,
+    RegionSource,
+    regions_from_json,
+)
 from ratcli.formats.regions import open_regions
 from ratcli.scan import ScanReader
 
@@ -23,12 +28,21 @@ def open_region_source(path: Path, restored: ScanReader, stack: ExitStack) -> Re
         RatError: not found, not readable, or not on the scan's grid.
     """
     if path.suffix.lower() == ".json":
-        return regions_from_json(_text(path))
+        return drawn_regions(path)
     reader = stack.enter_context(open_regions(path, restored))
     if (reader.labels(0) != 0).all():
         # A partition labels every pixel, and numbers its regions plane by plane.
         return MappedRegions(reader.labels, None, spans_planes=False)
     return MappedRegions(reader.labels, names=reader.names)
+
+
+def drawn_regions(path: Path) -> DrawnRegions:
+    """Read regions drawn as discs and boxes.
+
+    Raises:
+        RatError: not found, or not JSON of that form.
+    """
+    return regions_from_json(_text(path))
 
 
 def _text(path: Path) -> str:

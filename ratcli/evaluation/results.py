@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ratcli.evaluation.calibration import CalibrationRow
 from ratcli.evaluation.contrast import ContrastRow
+from ratcli.evaluation.detectability import DetectabilityRow
 from ratcli.evaluation.fidelity import FidelityRow
 from ratcli.evaluation.findings import Place, ResidualCheck, ResidualRow
 from ratcli.evaluation.noise import NoiseRow
@@ -66,6 +67,7 @@ class Evaluation:
         noise: a row for each image.
         transfers: at given discs and edges, or at a phantom's.
         contrasts: of given regions and of a phantom's inserts, in each image.
+        detectability: of discs, by observer.
         residual: a row for each plane, where the input is known and on the same grid.
         uptake: PET figures of given regions.
         stain: H&E figures.
@@ -87,6 +89,7 @@ class Evaluation:
     noise: tuple[NoiseRow, ...] = ()
     transfers: tuple[TransferRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
+    detectability: tuple[DetectabilityRow, ...] = ()
     residual: tuple[ResidualRow, ...] = ()
     uptake: tuple[UptakeRow, ...] = ()
     stain: tuple[StainRow, ...] = ()
@@ -109,6 +112,8 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """One sentence on the residual of the whole scan."""
+        if self.detectability and not self.noise:
+            return "Discs were looked for in images with and without them."
         if not self.residual:
             return "The residual was not checked: the input on the same grid is not known."
         count = len(self.residual)

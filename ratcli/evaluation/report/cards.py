@@ -28,7 +28,8 @@ class Card:
 def cards(found: Evaluation) -> list[Card]:
     """Return the verdicts of the summary."""
     status = NEUTRAL if not found.residual else LOOK if found.suspicious else GOOD
-    result = [Card("Residual", status, found.verdict)]
+    title = "Residual" if found.noise or not found.detectability else "Detectability"
+    result = [Card(title, status, found.verdict)]
     for card in (
         _bias_card(found),
         _uptake_card(found),

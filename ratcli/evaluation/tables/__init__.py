@@ -8,6 +8,7 @@ from __future__ import annotations
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.tables.physics import (
     contrast_table,
+    detectability_table,
     noise_table,
     phantom_table,
     residual_table,
@@ -26,7 +27,8 @@ from ratcli.evaluation.tables.table import FigureTable
 def tables(found: Evaluation) -> list[FigureTable]:
     """Return all tables of a scan that have rows."""
     makers = (
-        fidelity_table, residual_table, noise_table, transfer_table, contrast_table, region_table,
-        uptake_table, stain_table, phantom_table, calibration_table,
+        fidelity_table, residual_table, noise_table, transfer_table, contrast_table,
+        detectability_table, region_table, uptake_table, stain_table, phantom_table,
+        calibration_table,
     )  # fmt: skip
     return [table for make in makers if (table := make(found)).rows]

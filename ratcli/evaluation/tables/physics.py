@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.tables.table import Column, FigureTable, digits_of, number, signed, unit_of
+from ratcli.evaluation.tables.table import (
+    Column,
+    FigureTable,
+    digits_of,
+    interval,
+    number,
+    signed,
+    unit_of,
+)
 
 
 def residual_table(found: Evaluation) -> FigureTable:
@@ -118,6 +126,41 @@ def contrast_table(found: Evaluation) -> FigureTable:
         (
             Column("region"), Column("image"), Column("background"), Column("contrast", unit),
             Column("noise", unit), Column("contrast to noise"),
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def detectability_table(found: Evaluation) -> FigureTable:
+    """Return how well observers detect discs."""
+    rows = tuple(
+        (
+            row.signal,
+            number(row.diameter_mm, 1),
+            number(row.contrast, 1),
+            row.image,
+            row.observer,
+            number(row.found.d_prime),
+            interval(row.found.low, row.found.high),
+            number(row.found.auc, 3),
+            interval(row.found.auc_low, row.found.auc_high, 3),
+            str(row.found.repeats),
+            number(row.found.repeats_needed, 0),
+        )
+        for row in found.detectability
+    )
+    return FigureTable(
+        "Detectability",
+        "How well an observer tells a disc from noise: d' is the distance of the two in standard "
+        "deviations, AUC the share of pairs in which it points at the right image (0.5: chance). "
+        "Repeats needed: for an interval of ± 10 %. Observers do better than readers do, so "
+        "compare images, not the figure itself.",
+        (
+            Column("disc"), Column("diameter", "mm", is_main=False),
+            Column("contrast", unit_of(found)), Column("image"), Column("observer"),
+            Column("d'"), Column("95 % interval"), Column("AUC"),
+            Column("95 % interval of AUC", is_main=False), Column("repeats", is_main=False),
+            Column("repeats needed", is_main=False),
         ),
         rows,
     )  # fmt: skip
