@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from ratcli.errors import WeightsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ratcli.schema import read_toml
 
 REGISTRY = "registry.toml"
 
@@ -68,10 +63,9 @@ def read_registry(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         WeightsError: it is damaged.
     """
-    try:
-        tables: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"the registry of weights {path.name} is damaged: {error}") from error
+    for name, facts in (tables := read_toml(path, WeightsError)).items():
+        if not isinstance(facts, dict):
+            raise WeightsError(f"{path.name}: {name} is {facts!r}, expected a table")
     return tables
 
 

@@ -20,6 +20,7 @@ LAYERS: dict[str, float] = {
     "task": 1,
     "weightfiles": 1.5,
     "holes": 1.5,
+    "schema": 1.25,
     "adjacent": 1.5,
     "formats": 2,
     "tasks": 2,

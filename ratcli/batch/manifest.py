@@ -15,6 +15,7 @@ from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.plan import Job, Plan
 from ratcli.errors import OutputError, UnreadableInputError, UsageError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.schema import checked
 
 SAVE_INTERVAL_S = 1.0
 """Least time between two writes to the disk; what a kill loses is done again by `--resume`."""
@@ -129,12 +130,22 @@ def read(path: Path, header: Header) -> list[Outcome]:
         return []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        settings, records = dict(content["settings"]), list(content["files"])
-        outcomes = [Outcome(**record) for record in records]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnreadableInputError(f"{path.name} is not a manifest of rat") from error
-    _check_settings(path, settings, header.settings)
-    return outcomes
+    if not isinstance(content, dict):
+        raise UnreadableInputError(f"{path.name} is not a manifest of rat")
+    known = {name: content.get(name) for name in ("settings", "files")}
+    saved = checked(_Saved, known, path.name, UnreadableInputError)
+    _check_settings(path, saved.settings, header.settings)
+    return saved.files
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """What is read of a manifest; the rest is for its readers."""
+
+    settings: dict[str, Any]
+    files: list[Outcome]
 
 
 def _check_settings(path: Path, before: Mapping[str, Any], now: Mapping[str, Fact]) -> None:

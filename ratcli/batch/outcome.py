@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ratcli.errors import DeviceError, OutputError, PartialFailureError, RatError
 
@@ -17,8 +17,8 @@ TRACE = 5
 """Logging level of tracebacks. They may quote a header, so only `--debug` shows them."""
 
 Status = Literal["planned", "done", "skipped", "left out", "failed", "busy"]
-Fact = str | int | float | bool | None | Sequence["Fact"] | Mapping[str, "Fact"]
-"""What JSON can hold."""
+Fact = str | int | float | bool | None | Sequence[Any] | Mapping[str, Any]
+"""What JSON can hold; the parts of lists and mappings are facts, too."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,11 +14,7 @@ import typer
 from ratcli.cli.console import MESSAGES, ConsoleOptions, talking
 from ratcli.commands.options import MAIN, Described, check_value, described
 from ratcli.errors import InputNotFoundError, UsageError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ratcli.schema import read_toml
 
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 
@@ -218,15 +213,20 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
 
     Raises:
         InputNotFoundError: the file does not exist.
-        UsageError: it is not TOML.
+        UsageError: it is not TOML, or has a table for what is not a command.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputNotFoundError(f"{path.name} does not exist") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path.name} is not TOML: {error}") from error
+    from ratcli.cli.app import COMMANDS
+
+    if not path.exists():
+        raise InputNotFoundError(f"{path.name} does not exist")
+    content = read_toml(path)
     common = {name: value for name, value in content.items() if not isinstance(value, dict)}
+    for name in content:
+        if name in COMMANDS and name in common:
+            raise UsageError(f"{path.name}: {name} is {common[name]!r}, expected a table")
+        if name not in COMMANDS and name not in common:
+            hint = nearest(name, COMMANDS)
+            raise UsageError(f"{path.name} has a table '{name}', which is not a command", hint=hint)
     return {**common, **content.get(command, {})}
 
 

@@ -217,7 +217,7 @@ def _checked_one(known: Described, value: Any) -> Any:
 
 
 def _check_bounds(word: str, value: Any, low: float | None, high: float | None) -> None:
-    if (low is not None and value < low) or (high is not None and value > high):
+    if not (low is None or value >= low) or not (high is None or value <= high):  # also for nan
         raise UsageError(f"{word} must be {_bounds(low, high)}, not {value:g}")
 
 

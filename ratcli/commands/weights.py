@@ -80,16 +80,14 @@ def known_weights() -> list[KnownWeights]:
 
 def _known_compact() -> list[KnownWeights]:
     """Return the compact SAM, if it is installed and registered."""
-    from ratcli.partition.sam_installed import installed_compact, registered_facts
+    from ratcli.partition.sam_installed import NAME, installed_compact, registered
 
     file = installed_compact()
-    facts = registered_facts(file) if file is not None else {}
-    if file is None or not facts:
+    entry = registered(file) if file is not None else None
+    if file is None or entry is None:
         return []
-    sha256, licence, summary = (str(facts[key]) for key in ("sha256", "licence", "summary"))
-    return [
-        KnownWeights("sam-compact", "partition", file, sha256, licence, summary, is_expected=True)
-    ]
+    about = (entry.sha256, entry.licence, entry.summary)
+    return [KnownWeights(NAME, "partition", file, *about, is_expected=True)]
 
 
 def find_known(name: str, among: Collection[str] | None = None) -> KnownWeights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 from ratcli.errors import WeightsError
 from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.network.registry import WeightsEntry, verify_weights
+from ratcli.schema import checked
 from ratcli.weightfiles import write_whole
 
 # Parts of the authors' names, longest first, and ours.
@@ -46,25 +46,8 @@ def load_network(entry: WeightsEntry, device: torch.device) -> RAT:
         WeightsError: the hash differs, the file is damaged, or it fits no such network.
     """
     verify_weights(entry)
-    return build_network(settings_from(entry.network), read_state(entry.file), device)
-
-
-# Lowest and highest value of each setting; the published networks are far inside.
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "channels": (1, 16),
-    "width": (1, 1024),
-    "encoder_blocks": (1, 64),
-    "decoder_blocks": (1, 64),
-    "groups": (1, 64),
-    "heads": (1, 64),
-    "window": (1, 64),
-    "mlp_ratio": (0.125, 16),
-    "scale": (1, 8),
-    "max_region_tokens": (0, 1 << 31),
-    "context": (0, 2),
-}
-_LISTS = ("encoder_blocks", "decoder_blocks", "groups")
-_MOST_ENTRIES = 16
+    settings = settings_from(entry.network, f"the network of '{entry.name}'")
+    return build_network(settings, read_state(entry.file), device)
 
 
 def build_network(
@@ -87,50 +70,17 @@ def build_network(
     return network.to(memory_format=torch.channels_last)
 
 
-def settings_from(table: Mapping[str, Any]) -> NetworkSettings:
+def settings_from(table: Mapping[str, Any], name: str = "the network") -> NetworkSettings:
     """Make network settings of a table, as the registry stores them; nothing is built yet.
+
+    Args:
+        table: the settings.
+        name: what has them, for the error.
 
     Raises:
         WeightsError: a setting is unknown, of another type, or out of bounds.
     """
-    known = {field.name for field in dataclasses.fields(NetworkSettings)}
-    if unknown := set(table) - known:
-        raise WeightsError(f"unknown network settings: {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
-    }
-    for key, value in values.items():
-        _check_setting(key, value)
-    settings = NetworkSettings(**values)
-    if len(settings.encoder_blocks) != len(settings.decoder_blocks):
-        raise WeightsError("encoder_blocks and decoder_blocks of a network must be equally long")
-    if settings.context and settings.scale != 1:
-        raise WeightsError("a network that makes a finer grid cannot use neighbouring planes")
-    if settings.width * settings.stride % settings.heads:
-        raise WeightsError(
-            f"{settings.width * settings.stride} channels of a network cannot be divided between "
-            f"{settings.heads} heads"
-        )
-    return settings
-
-
-def _check_setting(key: str, value: Any) -> None:
-    """Refuse what no network can have, before memory is taken for it."""
-    if key == "equivariant":
-        if not isinstance(value, bool):
-            raise WeightsError(f"the network setting {key} is {value!r}, expected true or false")
-        return
-    low, high = _BOUNDS[key]
-    several = value if isinstance(value, tuple) else (value,)
-    kind = (int, float) if key == "mlp_ratio" else int
-    is_list = key in _LISTS
-    fits = is_list == isinstance(value, tuple) and 1 <= len(several) <= _MOST_ENTRIES
-    if not fits or not all(
-        isinstance(one, kind) and not isinstance(one, bool) and low <= one <= high
-        for one in several
-    ):
-        expected = f"{'a list of numbers' if is_list else 'a number'} from {low:g} to {high:g}"
-        raise WeightsError(f"the network setting {key} is {value!r}, expected {expected}")
+    return checked(NetworkSettings, table, name, WeightsError)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

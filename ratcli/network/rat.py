@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from msgspec import Meta
 from torch import Tensor, nn
 
 from ratcli.network.attention import (
@@ -19,6 +21,11 @@ from ratcli.network.neighbours import input_channels
 from ratcli.network.plan import RegionPlan, make_plan
 
 _LEAST_VALUE = 1e-9
+
+# Layers of each level or group. The published networks are far inside all bounds.
+_Counts = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=64)], ...], Meta(min_length=1, max_length=16)
+]
 
 
 @dataclass(frozen=True)
@@ -44,18 +51,32 @@ class NetworkSettings:
             `ratcli.network.neighbours`; only for networks that keep the grid.
     """
 
-    channels: int = 1
-    width: int = 64
-    encoder_blocks: tuple[int, ...] = (2, 4)
-    decoder_blocks: tuple[int, ...] = (4, 2)
-    groups: tuple[int, ...] = (3, 3, 3, 3)
-    heads: int = 8
-    window: int = 4
-    mlp_ratio: float = 2.0
-    scale: int = 1
-    max_region_tokens: int = 65536
+    channels: Annotated[int, Meta(ge=1, le=16)] = 1
+    width: Annotated[int, Meta(ge=1, le=1024)] = 64
+    encoder_blocks: _Counts = (2, 4)
+    decoder_blocks: _Counts = (4, 2)
+    groups: _Counts = (3, 3, 3, 3)
+    heads: Annotated[int, Meta(ge=1, le=64)] = 8
+    window: Annotated[int, Meta(ge=1, le=64)] = 4
+    mlp_ratio: Annotated[float, Meta(ge=0.125, le=16)] = 2.0
+    scale: Annotated[int, Meta(ge=1, le=8)] = 1
+    max_region_tokens: Annotated[int, Meta(ge=0, le=1 << 31)] = 65536
     equivariant: bool = False
-    context: int = 0
+    context: Annotated[int, Meta(ge=0, le=2)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings of which no network can be built.
+
+        Raises:
+            ValueError: levels, neighbours or heads do not fit the rest.
+        """
+        if len(self.encoder_blocks) != len(self.decoder_blocks):
+            raise ValueError("encoder_blocks and decoder_blocks must be equally long")
+        if self.context and self.scale != 1:
+            raise ValueError("a network that makes a finer grid cannot use neighbouring planes")
+        if self.width * self.stride % self.heads:
+            channels = self.width * self.stride
+            raise ValueError(f"{channels} channels cannot be divided between {self.heads} heads")
 
     @property
     def input_channels(self) -> int:

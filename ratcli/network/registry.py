@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ratcli.errors import WeightsError, nearest
+from ratcli.schema import Amount, Share, checked
 from ratcli.weightfiles import REGISTRY, hash_file, is_there, read_registry, weights_folders
 
 
@@ -24,10 +25,10 @@ class ResidualKept:
             an edge; 0 if edges keep no more than the rest.
     """
 
-    least: float
-    error: float
-    slope: float
-    along_px: float
+    least: Share
+    error: Amount
+    slope: Amount
+    along_px: Amount
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,11 @@ class WeightsEntry:
     data: tuple[str, ...]
     licence: str
     network: dict[str, Any]
-    uncertainty_scale: float = 1.0
-    uncertainty_floor: float = 0.0
-    uncertainty_share: float = 0.0
+    uncertainty_scale: Amount = 1.0
+    uncertainty_floor: Amount = 0.0
+    uncertainty_share: Amount = 0.0
     residual_kept: ResidualKept | None = None
-    mean_kept_px: float = 0.0
+    mean_kept_px: Amount = 0.0
 
     @property
     def card(self) -> Path:
@@ -124,51 +125,12 @@ def _entries(folder: Path) -> list[WeightsEntry]:
     path = folder / REGISTRY
     if not is_there(path):
         return []
-    try:
-        tables = read_registry(path).items()
-        return [_entry(folder, name, facts) for name, facts in tables if not _is_partition(facts)]
-    except KeyError as error:
-        raise WeightsError(f"the registry of weights {path.name} has no {error}") from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"the registry of weights {path.name} is damaged: {error}") from error
+    tables = read_registry(path).items()
+    return [_entry(path, name, facts) for name, facts in tables if facts.get("use") != "partition"]
 
 
-def _is_partition(facts: dict[str, Any]) -> bool:
-    """Return whether weights find regions (`ratcli.partition` loads those) and do not restore."""
-    if not isinstance(facts, dict):
-        raise ValueError(f"expected a table for each name, found {facts!r}")
-    return facts.get("use") == "partition"
-
-
-def _entry(folder: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
-    kept = facts.get("residual_kept")
-    for key, kind in _KINDS.items():
-        if not isinstance(facts[key], kind):
-            raise ValueError(f"[{name}] has {key} = {facts[key]!r}, expected {_WORDS[kind]}")
-    return WeightsEntry(
-        name=name,
-        task=facts["task"],
-        file=folder / facts["file"],
-        sha256=facts["sha256"],
-        summary=facts["summary"],
-        data=tuple(facts["data"]),
-        licence=facts["licence"],
-        network=facts["network"],
-        uncertainty_scale=float(facts.get("uncertainty_scale", 1.0)),
-        uncertainty_floor=float(facts.get("uncertainty_floor", 0.0)),
-        uncertainty_share=float(facts.get("uncertainty_share", 0.0)),
-        residual_kept=None if kept is None else _residual_kept(kept),
-        mean_kept_px=float(facts.get("mean_kept_px", 0.0)),
-    )
-
-
-_KINDS: dict[str, type] = {
-    **dict.fromkeys(("task", "file", "sha256", "summary", "licence"), str),
-    "data": list,
-    "network": dict,
-}
-_WORDS: dict[type, str] = {str: "a text", list: "a list", dict: "a table"}
-
-
-def _residual_kept(facts: dict[str, Any]) -> ResidualKept:
-    return ResidualKept(**{name: float(value) for name, value in facts.items()})
+def _entry(registry: Path, name: str, facts: dict[str, Any]) -> WeightsEntry:
+    """Check one table; entries with `use = "partition"` find regions and are no such weights."""
+    table = {**facts, "name": name}
+    entry = checked(WeightsEntry, table, f"{registry.name}, [{name}]", WeightsError)
+    return replace(entry, file=registry.parent / entry.file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ratcli.partition.sam_model import OFFICIAL, SamShape
 from ratcli.partition.sam_weights import CHECKPOINTS, load_sam, load_state, locate, verify
 from ratcli.regions import Regions
 from ratcli.scan import FloatArray
+from ratcli.schema import checked
 from ratcli.weightfiles import hash_file
 
 # Chosen on slices it was trained on: benchmarks/partition.py --tune.
@@ -87,20 +88,13 @@ def read_compact(path: Path) -> tuple[SamShape, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
-            table: dict[str, Any] = json.loads(facts["sam_shape"])
-            return _shape(table), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            shape = checked(SamShape, json.loads(facts["sam_shape"]), path.name, WeightsError)
+            return shape, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"{path.name} is damaged, or is not a compact SAM",
             hint="Install rat again, or copy the file again.",
         ) from error
-
-
-def _shape(table: Mapping[str, Any]) -> SamShape:
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
-    }
-    return SamShape(**values)
 
 
 def make(

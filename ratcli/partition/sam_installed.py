@@ -5,13 +5,27 @@ Needs no torch, so that listing what is installed stays quick.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ratcli.errors import WeightsError
+from ratcli.schema import checked
 from ratcli.weightfiles import REGISTRY, hash_file, is_there, read_registry, weights_folders
 
+NAME = "sam-compact"
 FILE = "sam-compact.safetensors"
+
+
+@dataclass(frozen=True)
+class PartitionEntry:
+    """Weights that find regions, as the registry names them; see `WeightsEntry`."""
+
+    use: str
+    file: str
+    sha256: str
+    summary: str
+    licence: str
+    data: tuple[str, ...] = ()
 
 
 def find_compact() -> Path:
@@ -26,8 +40,8 @@ def find_compact() -> Path:
             "the weights of sam-compact are not installed",
             hint="Choose --partition superpixel, which needs no weights.",
         )
-    facts = registered_facts(path)
-    if "sha256" in facts and facts["sha256"] != hash_file(path):
+    entry = registered(path)
+    if entry is not None and entry.sha256 != hash_file(path):
         raise WeightsError(
             f"{path.name} does not have the SHA-256 of the registry",
             hint="The file is damaged or was changed: install rat again.",
@@ -41,11 +55,14 @@ def installed_compact() -> Path | None:
     return next((file for file in files if is_there(file)), None)
 
 
-def registered_facts(path: Path) -> dict[str, Any]:
-    """Return the entry of the weights in the registry beside them; empty if there is none.
+def registered(path: Path) -> PartitionEntry | None:
+    """Return the entry of the weights in the registry beside them; None if there is none.
 
     Raises:
         WeightsError: the registry is damaged.
     """
     registry = path.with_name(REGISTRY)
-    return read_registry(registry).get("sam-compact", {}) if is_there(registry) else {}
+    facts = read_registry(registry).get(NAME) if is_there(registry) else None
+    if facts is None:
+        return None
+    return checked(PartitionEntry, facts, f"{registry.name}, [{NAME}]", WeightsError)

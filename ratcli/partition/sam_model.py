@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import torch
+from msgspec import Meta
 from segment_anything.modeling import (
     ImageEncoderViT,
     MaskDecoder,
@@ -18,6 +20,8 @@ from torch import nn
 # Mean and spread of the 8-bit RGB images that the official encoders were trained on.
 _PIXEL_MEAN = (123.675, 116.28, 103.53)
 _PIXEL_STD = (58.395, 57.12, 57.375)
+
+_Width = Annotated[int, Meta(ge=8, le=4096, multiple_of=8)]
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,24 @@ class SamShape:
         mlp_ratio: hidden over outer channels of the encoder's MLP.
     """
 
-    image_size: int
-    width: int
-    depth: int
-    heads: int
+    image_size: Annotated[int, Meta(ge=16, le=2048, multiple_of=16)]
+    width: _Width
+    depth: Annotated[int, Meta(ge=1, le=64)]
+    heads: Annotated[int, Meta(ge=1, le=64)]
     global_blocks: tuple[int, ...]
-    window: int = 14
-    prompt_width: int = 256
-    decoder_hidden: int = 2048
-    mlp_ratio: float = 4.0
+    window: Annotated[int, Meta(ge=1, le=128)] = 14
+    prompt_width: _Width = 256
+    decoder_hidden: Annotated[int, Meta(ge=1, le=1 << 16)] = 2048
+    mlp_ratio: Annotated[float, Meta(ge=0.125, le=16)] = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse a shape of which no SAM can be built.
+
+        Raises:
+            ValueError: the channels cannot be divided between the heads.
+        """
+        if self.width % self.heads:
+            raise ValueError(f"{self.width} channels cannot be divided between {self.heads} heads")
 
     @property
     def grid(self) -> int:

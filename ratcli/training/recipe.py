@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from ratcli.errors import OutputError, UsageError, nearest
-from ratcli.network.checkpoint import settings_from
 from ratcli.network.rat import NetworkSettings
+from ratcli.schema import Amount, Count, Share, checked, read_toml
 from ratcli.task import Task
 
 if sys.version_info >= (3, 11):
@@ -67,34 +69,49 @@ class Recipe:
 
     task: str
     network: NetworkSettings
-    seed: int = 0
-    steps: int = 4000
-    batch: int = 8
-    patch: int = 128
-    late_steps: int = 0
-    late_batch: int = 2
-    late_patch: int = 256
-    learning_rate: float = 5e-4
-    final_rate: float = 1e-6
-    warmup: int = 200
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    ema: float = 0.999
-    beta: float = 1.0
-    epsilon: float = 0.0
-    balance: float = 0.0
-    pool: int = 64
-    refresh: int = 1
-    procedural: float = 0.3
-    noise_hu: tuple[float, float] = (6.0, 110.0)
-    reduction: tuple[float, float] = (1.5, 24.0)
-    realistic: float = 0.5
+    seed: Annotated[int, Meta(ge=0)] = 0
+    steps: Count = 4000
+    batch: Count = 8
+    patch: Count = 128
+    late_steps: Annotated[int, Meta(ge=0)] = 0
+    late_batch: Count = 2
+    late_patch: Count = 256
+    learning_rate: Amount = 5e-4
+    final_rate: Amount = 1e-6
+    warmup: Annotated[int, Meta(ge=0)] = 200
+    weight_decay: Amount = 1e-4
+    clip: Amount = 1.0
+    ema: Share = 0.999
+    beta: Amount = 1.0
+    epsilon: Amount = 0.0
+    balance: Share = 0.0
+    pool: Count = 64
+    refresh: Annotated[int, Meta(ge=0)] = 1
+    procedural: Share = 0.3
+    noise_hu: tuple[Amount, Amount] = (6.0, 110.0)
+    reduction: tuple[Amount, Amount] = (1.5, 24.0)
+    realistic: Share = 0.5
     partition: str = "superpixel"
-    validate: int = 500
+    validate: Count = 500
     precision: str = "bf16"
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     tuned_from: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse settings with which no run can work.
+
+        Raises:
+            ValueError: a patch does not fit the scale, the precision is unknown, or a patient is
+                both trained on and held out.
+        """
+        for key in ("patch", "late_patch"):
+            if getattr(self, key) % self.network.scale:
+                raise ValueError(f"{key} is not a multiple of {self.network.scale}")
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision is '{self.precision}', expected fp32 or bf16")
+        if both := sorted(set(self.train) & set(self.held_out)):
+            raise ValueError(f"it both trains on and holds out: {', '.join(both)}")
 
 
 # Tuning of installed weights on a few scans.
@@ -134,49 +151,8 @@ def recipe_from(table: dict[str, Any], name: str) -> Recipe:
 
     Raises:
         UsageError: a setting is unknown, missing, or of another kind or range.
-        WeightsError: a setting of the network is unknown.
     """
-    known = {item.name for item in dataclasses.fields(Recipe)}
-    if unknown := sorted(set(table) - known):
-        raise UsageError(
-            f"the recipe {name} has unknown settings: {', '.join(unknown)}",
-            hint=nearest(unknown[0], known),
-        )
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
-    }
-    values["network"] = settings_from(table.get("network", {}))
-    if "task" not in values:
-        raise UsageError(f"the recipe {name} does not name its task")
-    recipe = Recipe(**values)
-    _check_values(recipe, name)
-    if both := sorted(set(recipe.train) & set(recipe.held_out)):
-        raise UsageError(f"the recipe {name} both trains on and holds out: {', '.join(both)}")
-    return recipe
-
-
-def _check_values(recipe: Recipe, name: str) -> None:
-    """Refuse values of the wrong type, and values with which no run can work."""
-    for item in dataclasses.fields(Recipe):
-        value, usual = getattr(recipe, item.name), item.default
-        if usual is dataclasses.MISSING:
-            continue
-        types = (int, float) if isinstance(usual, float) else type(usual)
-        if not isinstance(value, types) or isinstance(value, bool) != isinstance(usual, bool):
-            raise UsageError(
-                f"the recipe {name} sets {item.name} to {value!r}, expected one such as {usual!r}"
-            )
-    scale = recipe.network.scale
-    for key in ("steps", "batch", "patch", "late_batch", "late_patch", "pool", "validate"):
-        if getattr(recipe, key) < 1:
-            raise UsageError(f"the recipe {name} sets {key} below 1")
-    for key in ("patch", "late_patch"):
-        if getattr(recipe, key) % scale:
-            raise UsageError(f"the recipe {name} sets {key}, which is not a multiple of {scale}")
-    if not 0 <= recipe.balance <= 1:
-        raise UsageError(f"the recipe {name} sets balance outside 0 to 1")
-    if recipe.precision not in ("fp32", "bf16"):
-        raise UsageError(f"precision is fp32 or bf16, not '{recipe.precision}'")
+    return checked(Recipe, {"network": {}, **table}, name)
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -214,12 +190,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         UsageError: the file is missing, is not TOML, or has an unknown setting.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"the recipe {path.name} is not TOML: {error}") from error
+    table = read_toml(path)
     if "shape" in table and "task" not in table:
         raise UsageError(
             f"{path.name} is a recipe for the compact SAM, which rat train does not train",
@@ -246,7 +217,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             table[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             table[key] = value.strip()
-    return recipe_from(table, "with the settings given")
+    return recipe_from(table, "the settings given")
 
 
 def recipe_text(recipe: Recipe) -> str:

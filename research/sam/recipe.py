@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ratcli.errors import UsageError
 from ratcli.partition.sam_model import COMPACT, SamShape
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ratcli.schema import checked, read_toml
 
 
 @dataclass(frozen=True)
@@ -93,15 +86,4 @@ def read_sam_recipe(path: Path) -> SamRecipe:
     Raises:
         UsageError: the file is missing, no TOML, or has an unknown setting.
     """
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        shape = SamShape(**_tupled(table.pop("shape", dataclasses.asdict(COMPACT))))
-        return SamRecipe(shape=shape, **_tupled(table))
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe {path.name}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, TypeError) as error:
-        raise UsageError(f"the recipe {path.name} is wrong: {error}") from error
-
-
-def _tupled(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return checked(SamRecipe, read_toml(path), f"the recipe {path.name}")

@@ -12,7 +12,7 @@ from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
-from ratcli.errors import OutputError
+from ratcli.errors import OutputError, UnreadableInputError
 
 HEADER = Header({"task": "add-one"}, {"rat": "0"})
 
@@ -86,3 +86,36 @@ def test_a_manifest_of_another_batch_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(OutputError, match="already exists"):
         run(tmp_path, settings=BatchSettings(manifest=tmp_path / "run.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[1]", "is not a manifest"),
+        ("3", "is not a manifest"),
+        ("[" * 100_000, "is not a manifest"),
+        ('{"settings": 3, "files": []}', "settings is 3, expected a table"),
+        ('{"files": []}', "settings is None, expected a table"),
+        ('{"settings": {}, "files": {}}', "files is {}, expected a list"),
+        ('{"settings": {}, "files": [3]}', r"files\[0\] is 3, expected a table"),
+        ('{"settings": {}, "files": [{"name": "a"}]}', r"status is missing in files\[0\]"),
+        (
+            '{"settings": {}, "files": [{"name": 3, "status": "done"}]}',
+            r"files\[0\]\.name is 3, expected a text",
+        ),
+        (
+            '{"settings": {}, "files": [{"name": "a", "status": "good"}]}',
+            r"files\[0\]\.status is 'good'",
+        ),
+        (
+            '{"settings": {}, "files": [{"name": "a", "status": "done", "facts": 3}]}',
+            r"files\[0\]\.facts is 3, expected a table",
+        ),
+    ],
+)
+def test_a_damaged_manifest_is_refused_by_its_key(tmp_path: Path, text: str, sentence: str) -> None:
+    make_folder(tmp_path / "in", 1)
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UnreadableInputError, match=sentence):
+        run(tmp_path, settings=BatchSettings(manifest=tmp_path / "run.json", resume=True))
+    assert (tmp_path / "run.json").read_text() == text

@@ -61,3 +61,37 @@ def test_a_word_that_a_command_lacks_is_refused(
     config.write_text("recursiv = true\n")
     assert main([command, str(scan), "--config", str(config)]) == 2
     assert "Did you mean recursive?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("segment = 3", "segment is 3, expected a table"),
+        ("segment = [1]", "segment is [1], expected a table"),
+        ("unit = " + "[" * 100_000, "nested too deeply"),
+        ("unit = {a = 1}", "has a table 'unit', which is not a command"),
+        ("[segmnt]\nunit = 3", "Did you mean segment?"),
+        ("unit = 3", "unit must be a text, not 3"),
+        ("threads = 1e400", "threads must be a whole number, not inf"),
+        ("threads = true", "threads must be a whole number, not True"),
+        ("threads = -1", "threads must be at least 0, not -1"),
+        ("suv-factor = nan", "suv-factor must be at least 1e-12, not nan"),
+        ("partition = 'x'", "there is no partition 'x'"),
+        ("[segment.deeper]\na = 1", "sets 'deeper'"),
+        ("[segment]\n[segment]", "is not TOML"),
+        ("a = '\\u0000", "is not TOML"),
+    ],
+)
+def test_a_damaged_config_is_refused_by_its_key(
+    scan: Path, tmp_path: Path, capsys: Output, text: str, sentence: str
+) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    assert main(["segment", str(scan), "--config", str(tmp_path / "bad.toml")]) == 2
+    said = capsys.readouterr().err
+    assert "bad.toml" in said
+    assert sentence in said
+
+
+def test_a_config_that_is_no_text_is_refused(scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_bytes(b"unit = '\xff'")
+    assert main(["segment", str(scan), "--config", str(tmp_path / "bad.toml")]) == 2

@@ -36,11 +36,19 @@ def test_settings_are_changed_by_words() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("betta=1", "unknown settings: betta"),
-        ("steps=many", "sets steps to 'many'"),
-        ("steps=1.5", r"sets steps to 1\.5"),
-        ("batch=0", "sets batch below 1"),
+        ("betta=1", "betta is not a setting"),
+        ("steps=many", "steps is 'many', expected a whole number"),
+        ("steps=1.5", r"steps is 1\.5, expected a whole number"),
+        ("batch=0", "batch is 0, expected a whole number >= 1"),
         ("precision=fp16", "fp32 or bf16"),
+        ("learning_rate=nan", "learning_rate is nan, expected a number"),
+        ("noise_hu=[1]", r"noise_hu is \[1\], expected a list of length 2"),
+        ("noise_hu=[1,'x']", r"noise_hu\[1\] is 'x', expected a number"),
+        ("network=3", "network is 3, expected a table"),
+        ("network={width=-4}", "network.width is -4, expected a whole number >= 1"),
+        ("network={depth=1}", "network: depth is not a setting"),
+        ("network={encoder_blocks=[1]}", "must be equally long"),
+        ("seed=true", "seed is True, expected a whole number"),
     ],
 )
 def test_a_setting_that_cannot_be_is_a_clear_error(words: str, message: str) -> None:
@@ -49,7 +57,7 @@ def test_a_setting_that_cannot_be_is_a_clear_error(words: str, message: str) -> 
 
 
 def test_a_patch_that_the_scale_does_not_divide_is_a_clear_error() -> None:
-    with pytest.raises(UsageError, match="sets patch, which is not a multiple of 4"):
+    with pytest.raises(UsageError, match="patch is not a multiple of 4"):
         with_settings(default_recipe(TASKS["pathology-sr"]), ["patch=98"])
 
 

@@ -148,7 +148,8 @@ def test_compact_weights_that_are_not_installed_are_told(tmp_path, monkeypatch):
 def test_a_registry_guards_the_installed_file(tmp_path, monkeypatch):
     trainer(tmp_path).run(until=1)
     monkeypatch.setenv("RAT_HOME", str(tmp_path))
-    (tmp_path / "registry.toml").write_text('[sam-compact]\nsha256 = "00"\n')
+    facts = "".join(f'{key} = "00"\n' for key in ("use", "file", "sha256", "summary", "licence"))
+    (tmp_path / "registry.toml").write_text(f"[sam-compact]\n{facts}")
     with pytest.raises(WeightsError, match="SHA-256"):
         get_partitioner("sam-compact")
 
