@@ -22,9 +22,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratcli.training.recipe_files import find_recipe, read_recipe
+
 from ratcli.commands.train import train
 from ratcli.commands.train_options import TrainOptions
-from ratcli.training.recipe_files import find_recipe, read_recipe
 
 
 @dataclass(frozen=True)

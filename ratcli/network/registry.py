@@ -53,6 +53,8 @@ class WeightsEntry:
             tasks that keep the grid.
         mean_kept_px: standard deviation in pixels of the Gaussian over which the result keeps the
             input's local mean; 0 if it need not. Only for tasks that keep the grid.
+        consistent_below: root mean square difference, in the task's first unit, up to which a
+            result on a finer grid is made to agree with the input; 0 for never.
     """
 
     name: str
@@ -68,6 +70,7 @@ class WeightsEntry:
     uncertainty_share: Amount = 0.0
     residual_kept: ResidualKept | None = None
     mean_kept_px: Amount = 0.0
+    consistent_below: Amount = 0.0
 
     @property
     def card(self) -> Path:

@@ -21,6 +21,7 @@ from ratcli.network.engine import Engine, load_engine
 from ratcli.network.neighbours import Neighbours
 from ratcli.network.registry import WeightsEntry, find_weights
 from ratcli.partition import Partitioner, get_partitioner
+from ratcli.pipeline.consistent import make_consistent
 from ratcli.pipeline.cutting import Cut
 from ratcli.pipeline.kept_mean import keep_mean
 from ratcli.pipeline.kept_residual import keep_residual
@@ -192,6 +193,8 @@ class Model:
         task, entry, normal = self.settings.task, self._entries[0], plane.normal
         if entry.mean_kept_px:
             restored = keep_mean(normal, restored, ~plane.kept, entry.mean_kept_px)
+        if entry.consistent_below and task.scale != 1:
+            restored = make_consistent(normal, restored, entry.consistent_below / task.gain)
         if entry.residual_kept:
             restored = keep_residual(normal, restored, ~plane.kept, entry.residual_kept, task.gain)
         if self.settings.strength != 1:

@@ -98,6 +98,8 @@ class RestoreProvenance:
             listed.append(f"views={settings.views}")
         if first.mean_kept_px:
             listed.append(f"mean_kept_px={first.mean_kept_px!r}")
+        if first.consistent_below:
+            listed.append(f"consistent_below={first.consistent_below!r}")
         if first.residual_kept:
             numbers = ",".join(map(repr, astuple(first.residual_kept)))
             listed.append(f"residual_kept={numbers}")
