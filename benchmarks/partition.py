@@ -40,7 +40,7 @@ from ratcli.partition.cleanup import paint
 from ratcli.partition.display import layered_picture
 from ratcli.partition.sam import CLEANUP, MASKS, read_compact
 from ratcli.partition.sam_masks import MaskSettings, embed, propose
-from ratcli.partition.sam_model import COMPACT, build_sam
+from ratcli.partition.sam_model import build_sam
 from ratcli.partition.sam_weights import load_sam
 from ratcli.physics.ct import low_dose_noise
 from ratcli.physics.ct_dose import sample_dose
@@ -49,7 +49,7 @@ from ratcli.scan import FloatArray
 from ratcli.training.data import read_patients
 from ratcli.training.examples import TargetPlane
 from ratcli.training.recipe import read_recipe
-from research.sam.recipe import read_sam_recipe
+from research.sam.recipe import COMPACT, read_sam_recipe
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 RECIPE = RECIPES / "ct-denoise.toml"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from types import TracebackType
 
 from typing_extensions import Self
 
@@ -81,7 +80,7 @@ class ReadAhead(Closing):
     def close(self, error: BaseException | None = None) -> None:
         """Stop reading ahead, and close the inner reader."""
         self.thread.shutdown(wait=True, cancel_futures=True)
-        self.inner.__exit__(*_as_exit(error))
+        self.inner.__exit__(None, error, None)
 
 
 class WriteBehind(Closing):
@@ -140,14 +139,7 @@ class WriteBehind(Closing):
         self._close(None)
 
     def _close(self, error: BaseException | None) -> None:
-        self._thread.submit(self._inner.__exit__, *_as_exit(error)).result()
-
-
-def _as_exit(
-    error: BaseException | None,
-) -> tuple[type[BaseException] | None, BaseException | None, TracebackType | None]:
-    """Return an error as `__exit__` takes it."""
-    return (None, None, None) if error is None else (type(error), error, error.__traceback__)
+        self._thread.submit(self._inner.__exit__, None, error, None).result()
 
 
 def write_behind(

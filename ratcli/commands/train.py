@@ -226,7 +226,7 @@ def _run(
 def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
     """Make weights with this name from the averaged network of a run."""
     from ratcli.training.checkpoints import BEST, CHECKPOINT
-    from ratcli.training.publish import About, publish
+    from ratcli.training.publish import publish
     from ratcli.training.recipe import KEPT, find_recipe, read_recipe
 
     home = os.environ.get("RAT_HOME")
@@ -239,5 +239,5 @@ def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
     recipe = read_recipe(find_recipe(options.recipe) if options.recipe else out / KEPT)
     text = options.summary or f"{get_task(recipe.task).summary}; trained with rat train"
     checkpoint = BEST if options.best else CHECKPOINT
-    weights = publish(out, recipe, folder, About(name, text), checkpoint)
+    weights = publish(out, recipe, folder, name, text, checkpoint)
     return TrainResult(out, 0, math.nan, out / checkpoint, weights)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ratcli.errors import UsageError
 from ratcli.regions import LabelArray
-from ratcli.scan import BoolArray, Box, FloatArray
+from ratcli.scan import BoolArray, Box
 
-_FINE = 5
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -35,40 +36,31 @@ class Disc:
         inside: BoolArray = np.hypot(rows - self.row, columns - self.column) < self.radius - margin
         return inside
 
-    def coverage(self, shape: tuple[int, int]) -> FloatArray:
-        """Return float32 `(H, W)`: the share of each pixel that the disc covers, to 1/25."""
-        shifts = (np.arange(_FINE) + 0.5) / _FINE - 0.5
-        rows, columns = np.ogrid[: shape[0], : shape[1]]
-        covered = np.zeros(shape, np.float32)
-        for down in shifts:
-            for right in shifts:
-                away = np.hypot(rows + down - self.row, columns + right - self.column)
-                covered += away < self.radius
-        share: FloatArray = covered / np.float32(_FINE**2)
-        return share
 
+@dataclass(frozen=True, kw_only=True)
+class RegionSource(ABC):
+    """Regions to measure in, plane by plane.
 
-class RegionSource(Protocol):
-    """Regions to measure in, plane by plane."""
+    Attributes:
+        names: of labels; others are called by their number.
+        nominal: known values of some labels, in the scan's unit.
+        backgrounds: label of the background beside which a label's contrast is measured, where
+            named.
+        spans_planes: whether a label means the same region in every plane.
+    """
 
-    @property
-    def names(self) -> Mapping[int, str]:
-        """Name of each label; labels without a name are called by their number."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    nominal: Mapping[int, float] = field(default_factory=dict)
+    backgrounds: Mapping[int, int] = field(default_factory=dict)
+    spans_planes: bool = True
 
-    @property
-    def nominal(self) -> Mapping[int, float]:
-        """Known values of some labels, in the scan's unit."""
-
-    @property
-    def backgrounds(self) -> Mapping[int, int]:
-        """Label of the background beside which a label's contrast is measured, where named."""
-
-    @property
-    def spans_planes(self) -> bool:
-        """Whether a label means the same region in every plane."""
-
+    @abstractmethod
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
-        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
+        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions.
+
+        Raises:
+            UsageError: a label map has another size than the scan.
+        """
 
 
 def region_name(regions: RegionSource | None, label: int) -> str:
@@ -77,33 +69,22 @@ def region_name(regions: RegionSource | None, label: int) -> str:
     return names.get(label, f"region {label}")
 
 
-@dataclass(frozen=True)
-class DrawnRegions:
+@dataclass(frozen=True, kw_only=True)
+class DrawnRegions(RegionSource):
     """Discs and boxes, each on all planes or on some; later ones cover earlier ones.
 
     Attributes:
-        names: of each label.
-        nominal: known values of some labels, in the scan's unit.
         shapes: of each label.
         planes: of labels that are not on all of them.
         edges: round (disc) and straight (box) edges by name, to measure resolution at.
-        backgrounds: label of the background of some labels.
     """
 
-    names: Mapping[int, str]
-    nominal: Mapping[int, float]
     shapes: Mapping[int, Disc | Box]
     planes: Mapping[int, frozenset[int]]
     edges: Mapping[str, Disc | Box] = field(default_factory=dict)
-    backgrounds: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def spans_planes(self) -> bool:
-        """Always true: a drawn region is the same one in all its planes."""
-        return True
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
-        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions."""
+        """Return the label of each pixel; see `RegionSource.labels`."""
         result = np.full(shape, -1, np.int32)
         for label, drawn in self.shapes.items():
             if label in self.planes and plane not in self.planes[label]:
@@ -114,31 +95,19 @@ class DrawnRegions:
 
 
 @dataclass(frozen=True)
-class MappedRegions:
+class MappedRegions(RegionSource):
     """Regions of a label map that is read plane by plane.
 
     Attributes:
         read: plane index -> integers `(H, W)`.
         background: the label outside all regions, None if every label is a region.
-        names: of labels; others are called by their number.
-        nominal: known values of some labels, in the scan's unit.
-        spans_planes: whether a label means the same region in every plane.
-        backgrounds: label of the background of some labels.
     """
 
     read: Callable[[int], npt.NDArray[np.generic]]
     background: int | None = 0
-    names: Mapping[int, str] = field(default_factory=dict)
-    nominal: Mapping[int, float] = field(default_factory=dict)
-    spans_planes: bool = True
-    backgrounds: Mapping[int, int] = field(default_factory=dict)
 
     def labels(self, plane: int, shape: tuple[int, int]) -> LabelArray:
-        """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions.
-
-        Raises:
-            UsageError: the label map has another size than the scan.
-        """
+        """Return the label of each pixel; see `RegionSource.labels`."""
         values = np.rint(np.asarray(self.read(plane))).astype(np.int32)
         if values.shape != shape:
             raise UsageError(
@@ -170,23 +139,29 @@ def regions_from_json(text: str) -> DrawnRegions:
         edges = {str(entry["name"]): _drawn(entry) for entry in content.get("edges", ())}
         drawn = [_drawn(entry) for entry in entries]
         names = {label: str(entry["name"]) for label, entry in enumerate(entries)}
-        nominal = {
-            label: float(entry["nominal"])
-            for label, entry in enumerate(entries)
-            if "nominal" in entry
-        }
-        planes = {
-            label: frozenset(int(plane) for plane in entry["planes"])
-            for label, entry in enumerate(entries)
-            if "planes" in entry
-        }
+        nominal = _values(entries, "nominal", float)
+        planes = _values(entries, "planes", lambda planes: frozenset(map(int, planes)))
         backgrounds = _backgrounds(entries, names)
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"the regions cannot be read: {type(error).__name__} ({error})",
             hint='Expected {"regions": [{"name": "liver", "disc": [row, column, radius]}]}.',
         ) from error
-    return DrawnRegions(names, nominal, dict(enumerate(drawn)), planes, edges, backgrounds)
+    return DrawnRegions(
+        shapes=dict(enumerate(drawn)),
+        planes=planes,
+        edges=edges,
+        names=names,
+        nominal=nominal,
+        backgrounds=backgrounds,
+    )
+
+
+def _values(
+    entries: Sequence[Mapping[str, Any]], key: str, make: Callable[[Any], _Value]
+) -> dict[int, _Value]:
+    """Return a value by the label of each entry that has it."""
+    return {label: make(entry[key]) for label, entry in enumerate(entries) if key in entry}
 
 
 def _backgrounds(entries: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> dict[int, int]:
@@ -196,13 +171,13 @@ def _backgrounds(entries: Sequence[Mapping[str, Any]], names: Mapping[int, str])
         ValueError: a background is not among the regions.
     """
     labels = {name: label for label, name in names.items()}
-    found = {}
-    for label, entry in enumerate(entries):
-        if "background" in entry:
-            if entry["background"] not in labels:
-                raise ValueError(f"the background {entry['background']!r} is not among the regions")
-            found[label] = labels[entry["background"]]
-    return found
+
+    def label_of(background: str) -> int:
+        if background not in labels:
+            raise ValueError(f"the background {background!r} is not among the regions")
+        return labels[background]
+
+    return _values(entries, "background", label_of)
 
 
 def _drawn(entry: Mapping[str, Any]) -> Disc | Box:

@@ -71,10 +71,6 @@ OFFICIAL: dict[str, SamShape] = {
     "sam-vit-h": SamShape(1024, 1280, 32, 16, (7, 15, 23, 31)),
 }
 
-COMPACT = SamShape(
-    512, 192, 12, 6, (2, 5, 8, 11), window=8, prompt_width=128, decoder_hidden=512, mlp_ratio=4.0
-)
-
 
 def build_sam(shape: SamShape) -> Sam:
     """Build a SAM with random weights, in evaluation mode.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +16,8 @@ from ratcli.training.recipe import Recipe
 from ratcli.weightfiles import REGISTRY, hash_file, read_registry, write_whole
 
 
-@dataclass(frozen=True)
-class About:
-    """What the registry says about weights that their file does not.
-
-    Attributes:
-        name: as on the command line.
-        summary: one line.
-        licence: SPDX identifier.
-    """
-
-    name: str
-    summary: str
-    licence: str = "Apache-2.0"
-
-
 def publish(
-    run: Path, recipe: Recipe, folder: Path, about: About, checkpoint: str = CHECKPOINT
+    run: Path, recipe: Recipe, folder: Path, name: str, summary: str, checkpoint: str = CHECKPOINT
 ) -> Path:
     """Write a run's averaged parameters in half precision and enter them in a registry.
 
@@ -40,7 +25,8 @@ def publish(
         run: folder of the run.
         recipe: what it was trained by.
         folder: where the weights go; its registry is made or extended.
-        about: name and summary. An entry of the same name is replaced.
+        name: as on the command line. An entry of the same name is replaced.
+        summary: one line.
         checkpoint: `last.pt` or `best.pt`.
 
     Returns:
@@ -56,18 +42,18 @@ def publish(
         raise UnreadableInputError(f"{checkpoint} is not a checkpoint of a training run")
     build_network(recipe.network, average, torch.device("cpu"))
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{about.name}.safetensors"
+    path = folder / f"{name}.safetensors"
     save_state(path, average, torch.float16)
     entry = {
         "task": recipe.task,
         "file": path.name,
         "sha256": hash_file(path),
-        "summary": about.summary,
-        "licence": about.licence,
+        "summary": summary,
+        "licence": "Apache-2.0",
         "data": _data(recipe),
         "network": asdict(recipe.network),
     }
-    enter(folder, about.name, entry)
+    enter(folder, name, entry)
     return path
 
 

@@ -6,8 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratcli.partition.sam_model import COMPACT, SamShape
+from ratcli.partition.sam_model import SamShape
 from ratcli.schema import checked, read_toml
+
+COMPACT = SamShape(
+    512, 192, 12, 6, (2, 5, 8, 11), window=8, prompt_width=128, decoder_hidden=512, mlp_ratio=4.0
+)
 
 
 @dataclass(frozen=True)

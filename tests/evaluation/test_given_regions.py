@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ratcli.errors import UsageError
-from ratcli.evaluation.given_regions import Disc, MappedRegions, regions_from_json
+from ratcli.evaluation.given_regions import MappedRegions, regions_from_json
 from ratcli.scan import Box
 
 
@@ -40,11 +40,3 @@ def test_a_label_map_of_another_size_is_refused() -> None:
     regions = MappedRegions(lambda plane: np.zeros((4, 4)))
     with pytest.raises(UsageError, match="4 x 4"):
         regions.labels(0, (8, 8))
-
-
-def test_a_disc_covers_its_area_in_shares_of_pixels() -> None:
-    covered = Disc(20.31, 22.17, 9.4).coverage((44, 40))
-    assert covered.sum() == pytest.approx(np.pi * 9.4**2, rel=0.003)
-    assert covered[20, 22] == 1.0
-    assert covered[20, 35] == 0.0
-    assert ((covered > 0) & (covered < 1)).any()

@@ -12,7 +12,8 @@ from ratcli.partition.cleanup import Cleanup, paint
 from ratcli.partition.sam import SamPartitioner
 from ratcli.partition.sam_decoder import decode, upscale
 from ratcli.partition.sam_masks import MaskSettings, SquareFit, embed, encode, propose
-from ratcli.partition.sam_model import COMPACT, OFFICIAL, SamShape, build_sam
+from ratcli.partition.sam_model import OFFICIAL, SamShape, build_sam
+from research.sam.recipe import COMPACT
 
 SMALL = SamShape(128, 32, 2, 2, (1,), window=3, prompt_width=32, decoder_hidden=48)
 # With random weights every mask is as good as any other: keep them all.

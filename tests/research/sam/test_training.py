@@ -12,14 +12,14 @@ import torch
 from ratcli.errors import UnreadableInputError, UsageError, WeightsError
 from ratcli.partition import get_partitioner
 from ratcli.partition.sam import read_compact
-from ratcli.partition.sam_model import COMPACT, SamShape, build_sam
+from ratcli.partition.sam_model import SamShape, build_sam
 from ratcli.training.checkpoints import CHECKPOINT
 from ratcli.training.examples import TargetPlane
 from research.sam.drawing import DrawnPlane, draw_gray
 from research.sam.examples import SamExamples
 from research.sam.loss import mask_loss, segment_prompts
 from research.sam.prompts import draw_prompts
-from research.sam.recipe import SamRecipe, read_sam_recipe
+from research.sam.recipe import COMPACT, SamRecipe, read_sam_recipe
 from research.sam.training import WEIGHTS, PromptFeed, begin_from, make_trainer
 from research.sam.weights import resize_weights
 
