@@ -1,4 +1,4 @@
-"""Regions: a label map in which every pixel has a region."""
+"""Regions: a region map, an integer image in which every pixel has a region."""
 
 from __future__ import annotations
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from ratcli.batch.digest import files_digest
-from ratcli.batch.found import find_inputs
+from ratcli.batch.found import Found, find_inputs
 from ratcli.batch.naming import numbered
 from ratcli.batch.pages import Pages
 from ratcli.batch.plan import Job, Plan
 from ratcli.errors import UsageError
 from ratcli.evaluation.patients import PatientRule
-from ratcli.formats import ScanSource, find_scans
+from ratcli.formats import ScanSource
 from ratcli.formats.patients import patient_of
 from ratcli.scan import ScanInfo
 
@@ -101,22 +102,25 @@ def find_evaluations(
     """List the restored scans, each with those that it is compared with.
 
     If one restored scan and one other scan are given, they belong together. Otherwise the name of
-    the restored scan must begin with that of the other (`a_ct-denoise` with `a`).
+    the restored scan must begin with that of the other (`a_ct-denoise` with `a`). Of several such
+    scans, the one in folders of the same names is taken, then the one with the longest name.
 
     Raises:
-        UsageError: a restored scan has no partner.
+        UsageError: a restored scan has no partner, or several that fit equally well.
         InputNotFoundError: no scan was found.
     """
     found, failures = find_inputs(restored, recursive=recursive, series_uid=series_uid)
-    partners = {name: find_scans(path, recursive=recursive) for name, path in others.paths.items()}
+    partners = {
+        name: find_inputs([path], recursive=recursive)[0] for name, path in others.paths.items()
+    }
     jobs = [
         EvaluationJob(
             scan.source,
-            scan.source.name,
+            scan.place,
             Path(),
-            place=scan.name.removesuffix(scan.source.suffix),
+            place=scan.place,
             others={
-                name: _partner(name, scan.source, candidates, len(found))
+                name: _partner(name, scan, candidates, len(found))
                 for name, candidates in partners.items()
             },
         )
@@ -145,20 +149,38 @@ def prepared(
     return Plan(tuple(jobs), plan.outcomes)
 
 
-def _partner(
-    kind: str, source: ScanSource, candidates: Sequence[ScanSource], count: int
-) -> ScanSource:
+def _partner(kind: str, scan: Found, candidates: Sequence[Found], count: int) -> ScanSource:
     """Return the scan that belongs to a restored one.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or several fit equally well.
     """
     if len(candidates) == 1 and count == 1:
-        return candidates[0]
-    fitting = [other for other in candidates if source.name.startswith(other.name)]
-    if not fitting:
+        return candidates[0].source
+    fit = {
+        other: (_same_folders(scan, other), len(other.source.name))
+        for other in candidates
+        if scan.source.name.startswith(other.source.name)
+    }
+    if not fit:
         raise UsageError(
-            f"there is no {kind} for {source.name}",
+            f"there is no {kind} for {scan.place}",
             hint=f"The name of the restored scan must begin with the name of its {kind}.",
         )
-    return max(fitting, key=lambda other: len(other.name))
+    best = [other for other, rank in fit.items() if rank == max(fit.values())]
+    if len(best) > 1:
+        raise UsageError(
+            f"{len(best)} scans fit {scan.place} as its {kind}",
+            hint=f"Name the restored scan and its {kind} one by one.",
+        )
+    return best[0].source
+
+
+def _same_folders(first: Found, second: Found) -> int:
+    """Return how many of the folders around two scans, from the innermost, have the same names."""
+    pairs = zip(
+        reversed(first.holder.absolute().parts),
+        reversed(second.holder.absolute().parts),
+        strict=False,
+    )
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))

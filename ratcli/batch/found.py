@@ -50,6 +50,11 @@ class Found:
             return own
         return (self.holder.relative_to(root) / own).as_posix()
 
+    @property
+    def place(self) -> str:
+        """The name without the suffix."""
+        return self.name.removesuffix(self.source.suffix)
+
     def is_output(self, output: Path | None, suffixes: Sequence[str]) -> bool:
         """Return whether an earlier run wrote this scan into the folder that is searched.
 

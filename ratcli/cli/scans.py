@@ -72,7 +72,7 @@ evaluate_app = _app(
     (
         ("rat evaluate out.dcm --input low.dcm", "noise, regions and residual"),
         ("rat evaluate out.dcm --reference full.dcm --report page.html", "with a report"),
-        ("rat evaluate out/ --reference full/ --input low/ --csv all.csv", "every scan"),
+        ("rat evaluate out/ -r --reference full/ --csv all.csv", "every scan"),
         ("rat evaluate water.dcm --phantom --json", "a phantom, for a script"),
     ),
     Argument("RESTORED", "Restored files, folders or series.", list[Path]),

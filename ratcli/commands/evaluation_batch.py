@@ -148,7 +148,8 @@ def _prepare(restored: Sequence[Path], options: EvaluateOptions) -> PreparedEval
     work = _work(options)
     pages = None
     if options.report is not None:
-        pages = plan_pages(options.report.absolute(), [job.name for job in plan.jobs])
+        names = [job.name.replace("/", "_") for job in plan.jobs]
+        pages = plan_pages(options.report.absolute(), names)
     unit = f", unit {options.unit}" if options.unit else ""
     plan = prepared(plan, pages, work.files, {"settings": work.choices.text + unit, **versions()})
     # What an earlier part of this batch wrote is written again, with the rows of all scans.

@@ -104,9 +104,9 @@ class RestoreOptions(WindowOptions, BatchOptions):
     threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
     precision: Precision = option(
         "auto",
-        "Precision of the products in the network. mixed uses bfloat16 for attention (at most 1 HU "
-        "from fp32), bf16 everywhere (several HU). auto, the default, is mixed where the processor "
-        "or GPU is faster with it, else fp32.",
+        "Precision of the multiplications in the network. mixed uses bfloat16 for attention (at "
+        "most 1 HU from fp32), bf16 everywhere (several HU). auto, the default, is mixed where the "
+        "processor or GPU is faster with it, else fp32.",
         group=SPEED,
         changes_pixels=True,
     )

@@ -90,8 +90,8 @@ class OutputOptions:
 
     output: Path | None = option(
         None,
-        "File for the output of one scan, or folder for several. Without it, outputs are "
-        "written beside the inputs.",
+        "File for the output of one file; folder for a DICOM series or several scans. Without it, "
+        "outputs are written beside the inputs.",
         short="o",
         metavar="PATH",
     )
@@ -134,7 +134,7 @@ class WindowOptions(ScanOptions):
 
     any_values: bool = option(
         False,
-        "Accept a scan of which nearly all lies outside the values that the task changes.",
+        "Accept a scan even if nearly all of it lies outside the values that the task changes.",
         group=SCANS,
         changes_pixels=True,
     )

@@ -1,6 +1,6 @@
 """Classical methods in the same table as the network, each tuned on training scans only.
 
-Strengths are in multiples of each plane's own noise level, so that one setting serves quiet and
+Strengths are in multiples of each plane's own noise, so that one setting serves quiet and
 noisy planes alike. The usual settings are what tuning found on the training scans of the recipe of
 each task, at a quarter of the dose or counts (`benchmarks/tuned_baselines.py` prints them). BM3D
 runs where the user has installed it: its licence is non-commercial, so it is never a dependency.
@@ -33,7 +33,7 @@ class Method:
     """A classical method.
 
     Attributes:
-        run: plane `(H, W)` float64, its noise level, settings -> `(H, W)`.
+        run: plane `(H, W)` float64, its noise, settings -> `(H, W)`.
         usual: settings by unit of the scan, for users without training scans to tune on.
     """
 
@@ -48,7 +48,7 @@ class Baseline:
     Attributes:
         name: as in `BASELINES`.
         settings: what tuning chose.
-        window: where the noise level is measured and the fidelity was tuned.
+        window: where the noise is measured and the fidelity was tuned.
     """
 
     name: str
@@ -91,7 +91,7 @@ def usual_baseline(name: str, unit: str | None, window: Window | None) -> Baseli
 
 
 def plane_noise(plane: FloatArray, window: Window) -> float:
-    """Return the noise level of `(H, W)` inside the window, else anywhere, else 0 if noiseless."""
+    """Return the noise of `(H, W)` inside the window, else anywhere, else 0 if noiseless."""
     for within in ((window.low, window.high), None):
         try:
             return typical_noise(plane, within)
@@ -152,7 +152,7 @@ def _gaussian(plane: RealArray, sd: float, settings: MethodSettings) -> RealArra
 
 
 def _nl_means(plane: RealArray, sd: float, settings: MethodSettings) -> RealArray:
-    # Divided by the noise level: distances near 1 keep the fast summed-area form accurate.
+    # Divided by the noise: distances near 1 keep the fast summed-area form accurate.
     smooth: RealArray = denoise_nl_means(
         plane / sd,
         patch_size=int(settings["patch_px"]),
@@ -178,7 +178,7 @@ def _bm3d(plane: RealArray, sd: float, settings: MethodSettings) -> RealArray:
 
 
 TUNED_OVER: dict[str, Window] = {"HU": WINDOWS["ct-soft"], "SUV": WINDOWS["pet-warm"]}
-"""By unit, where the usual settings were tuned, and where they need the noise level."""
+"""By unit, where the usual settings were tuned, and where they need the noise."""
 
 BASELINES: dict[str, Method] = {
     "gaussian": Method(_gaussian, usual={"HU": {"sigma_px": 0.77}, "SUV": {"sigma_px": 1.86}}),
@@ -192,6 +192,6 @@ BASELINES: dict[str, Method] = {
     "total-variation": Method(
         _total_variation, usual={"HU": {"strength": 0.8}, "SUV": {"strength": 2.5}}
     ),
-    # Not tuned: it cannot be a dependency. Its authors' own noise level is a strength of 1.
+    # Not tuned: it cannot be a dependency. Its authors' own noise is a strength of 1.
     "bm3d": Method(_bm3d, usual={"HU": {"strength": 1.2}, "SUV": {"strength": 1.2}}),
 }

@@ -112,4 +112,6 @@ def _check_place(name: str, found: ScanInfo, wanted: ScanInfo) -> None:
 
 
 def _size(info: ScanInfo) -> str:
-    return f"{info.planes} planes of {info.channels} x {info.height} x {info.width}"
+    colours = " in colour" if info.channels > 1 else ""
+    planes = "1 plane" if info.planes == 1 else f"{info.planes} planes"
+    return f"{planes} of {info.height} x {info.width} pixels{colours}"

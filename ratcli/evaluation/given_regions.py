@@ -1,4 +1,4 @@
-"""Regions that the user gives: drawn discs and boxes, or a label map.
+"""Regions that the user gives: drawn discs and boxes, or a region map.
 
 Files are opened elsewhere. No torch here.
 """
@@ -59,7 +59,7 @@ class RegionSource(ABC):
         """Return int32 `(H, W)`: the label of each pixel, -1 outside all regions.
 
         Raises:
-            UsageError: a label map has another size than the scan.
+            UsageError: a region map has another size than the scan.
         """
 
 
@@ -96,7 +96,7 @@ class DrawnRegions(RegionSource):
 
 @dataclass(frozen=True)
 class MappedRegions(RegionSource):
-    """Regions of a label map that is read plane by plane.
+    """Regions of a region map that is read plane by plane.
 
     Attributes:
         read: plane index -> integers `(H, W)`.

@@ -1,1 +1,1 @@
-"""The Region Attention Transformer: network, attention engines, weights."""
+"""The Region Attention Transformer: the network, the engine that runs it, and its weights."""

@@ -1,7 +1,7 @@
 """A model: the networks of a restoration, loaded, and all that is done to a plane around them.
 
-A plane is mapped to the network's values, partitioned, restored, blended with the input, and mapped
-back to the task's unit.
+A plane is normalised (mapped to the network's values), partitioned, restored, blended with the
+input, and mapped back to the task's unit.
 """
 
 from __future__ import annotations

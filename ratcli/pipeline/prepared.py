@@ -1,4 +1,4 @@
-"""A plane before it goes through a network: in the network's values, with its regions."""
+"""A plane before it goes through a network: normalised, and with its regions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PreparedPlane:
         values: `(C, H, W)` in the task's first unit.
         hidden: `(H, W)`, true where there is no measurement.
         kept: `(C, H, W)`, true where the result is the input.
-        normal: `(C, H, W)`, as the network sees it.
+        normal: `(C, H, W)`, normalised, as the network sees it.
         labels: `(s*H, s*W)`.
         regions: number of regions.
         partition_seconds: time in the partitioner.

@@ -1,4 +1,4 @@
-"""PET synthesis: standard-dose PET from low counts, in SUV."""
+"""PET synthesis: PET as after a full acquisition, from few counts, in SUV."""
 
 from ratcli.task import Task
 

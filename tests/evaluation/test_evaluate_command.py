@@ -173,6 +173,32 @@ def test_a_scan_without_its_reference_is_refused_before_work(
     assert "there is no reference for b_ct-denoise" in capsys.readouterr().err
 
 
+def test_scans_of_one_name_are_compared_with_those_of_their_own_folder(
+    rat: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, patient in enumerate(("p1", "p2")):
+        volume = _volume() + 100 * number
+        _save(tmp_path / "out" / patient, "ct", volume)
+        _save(tmp_path / "full" / patient, "ct", volume)
+    words = ("--reference", tmp_path / "full", "-r", "--unit", "HU", "--json")
+    pages = tmp_path / "pages"
+    assert rat(tmp_path / "out", *words, "--report", pages) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()[:2]]
+    assert [one["scan"] for one in found] == ["p1/ct", "p2/ct"]
+    assert {row["fidelity"]["rmse"] for one in found for row in one["fidelity"]} == {0.0}
+    assert {page.name for page in pages.iterdir()} == {"index.html", "p1_ct.html", "p2_ct.html"}
+
+
+def test_a_scan_with_two_references_is_refused_before_work(
+    rat: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path / "out", "ct", _volume())
+    for patient in ("p1", "p2"):
+        _save(tmp_path / "full" / patient, "ct", _volume())
+    assert rat(tmp_path / "out", "--reference", tmp_path / "full", "-r", "--unit", "HU") == 2
+    assert "2 scans fit ct as its reference" in capsys.readouterr().err
+
+
 def test_tuned_settings_are_read_from_a_file(
     rat: Run, scans: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
