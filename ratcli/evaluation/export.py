@@ -1,7 +1,7 @@
 """An evaluation as JSON and as rows of a CSV; and as a text from which it can be read again.
 
-A batch keeps such texts, which take little memory. Nothing is lost but the sample planes. Infinity
-and nan, which JSON does not have, become texts in them. No torch here.
+A batch keeps such texts, which take little memory. Nothing is lost but the sample planes; infinity
+and nan are kept as Python's JSON writes them. No torch here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import csv
 import io
 import json
 import math
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ratcli.evaluation.contrast import Contrast
 from ratcli.evaluation.detectability import DetectabilityRow
@@ -191,47 +191,32 @@ def _is_map(value: object) -> bool:
 
 def to_text(found: Evaluation) -> str:
     """Return an evaluation without its samples as JSON."""
-    return json.dumps(_encode(replace(found, samples=())), allow_nan=False)
+    plain = msgspec.to_builtins(replace(found, samples=()), str_keys=True, enc_hook=_as_table)
+    return json.dumps(plain)
 
 
 def from_text(text: str) -> Evaluation:
     """Return the evaluation of which `to_text` made this.
 
     Raises:
-        TypeError, ValueError, KeyError: it is not an evaluation, or of another version of rat.
+        ValueError, KeyError: it is not an evaluation, or of another version of rat.
     """
-    found: Evaluation = _decode(Evaluation, json.loads(text))
+    table = json.loads(text)
+    try:
+        found = msgspec.convert(table, Evaluation, str_keys=True, dec_hook=_array_of)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+    if unknown := table.keys() - {part.name for part in fields(Evaluation)}:
+        raise ValueError(f"there are no figures named {', '.join(sorted(unknown))}")
     return found
 
 
-def _encode(value: Any) -> Any:
-    if is_dataclass(value):
-        return {part.name: _encode(getattr(value, part.name)) for part in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _encode(part) for key, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return {"shape": list(value.shape), "values": _encode(value.ravel().tolist())}
-    if isinstance(value, (list, tuple)):
-        return [_encode(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+def _as_table(array: Any) -> dict[str, Any]:
+    assert isinstance(array, np.ndarray)
+    return {"shape": array.shape, "values": array.ravel().tolist()}
 
 
-def _decode(kind: Any, value: Any) -> Any:
-    """Return data as a type: a dataclass, a tuple, a mapping, an array, or a plain value."""
-    if is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _decode(hints[name], part) for name, part in value.items()})  # type: ignore[operator]
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        known = [arm for arm in inner if arm is not type(None)]
-        return None if value is None else _decode(known[0], value)
-    if origin is tuple:
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_decode(part, each) for part, each in zip(kinds, value, strict=True))
-    if origin is not None and issubclass(origin, Mapping):
-        return {inner[0](key): _decode(inner[1], part) for key, part in value.items()}
-    if origin is np.ndarray:
-        return np.array(value["values"], np.float64).reshape(value["shape"])
-    return float(value) if kind is float else value
+def _array_of(_: type, table: Any) -> npt.NDArray[np.float64]:
+    values: npt.NDArray[np.float64] = np.array(table["values"], np.float64)
+    array: npt.NDArray[np.float64] = values.reshape(table["shape"])
+    return array

@@ -55,5 +55,9 @@ def test_all_figures_come_back(make: object) -> None:
 
 
 def test_data_of_another_version_are_refused() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="height"):
         from_text('{"planes": 1, "sharpness": 3}')
+    with pytest.raises(ValueError, match="no figures named sharpness"):
+        from_text(to_text(_slide())[:-1] + ', "sharpness": 3}')
+    with pytest.raises(ValueError, match="object"):
+        from_text("3")
