@@ -29,6 +29,7 @@ LAYERS: dict[str, float] = {
     "physics": 2,
     "pipeline": 2.5,
     "commands": 4,
+    "node": 4,
     "batch": 3,
     "training": 3,
     "evaluation": 2.5,
@@ -38,7 +39,7 @@ LAYERS: dict[str, float] = {
 PURE = {0: set(), 1: {"numpy", "typing_extensions"}}
 ONLY_CLI = {"typer", "rich"}
 WITHOUT_TORCH = (
-    "formats", "tasks", "cli", "commands", "batch", "evaluation", "regions", "scan", "task",
+    "formats", "tasks", "cli", "commands", "node", "batch", "evaluation", "regions", "scan", "task",
     "holes", "adjacent", "weightfiles",
 )  # fmt: skip
 TORCH_INSIDE = ("torch", "torchvision", "segment_anything")
@@ -53,7 +54,7 @@ WITHOUT_PATHS = (
     "physics",
     "pipeline",
 )
-MAY_MEET = ({"scan", "regions"}, {"scan", "task"})
+MAY_MEET = ({"scan", "regions"}, {"scan", "task"}, {"commands", "node"})
 
 
 class Import(NamedTuple):

@@ -104,6 +104,17 @@ class Runner:
             attempt.output = worker.run(job, attempt.reader, progress)
         return attempt.finish()
 
+    def load(self) -> Worker:
+        """Load the work if it is not loaded yet.
+
+        Raises:
+            WeightsError: the weights are missing or damaged.
+            DeviceError: the device is missing.
+        """
+        if self._worker is None:
+            self._worker = self._work.load()
+        return self._worker
+
     def open(self, job: Job) -> Opened:
         """Open a scan and begin to read it.
 
@@ -120,13 +131,11 @@ class Runner:
 
     def _load(self, scan: Opened) -> Worker:
         """Load the work; if that fails, close the scan that would have been the first."""
-        if self._worker is None:
-            try:
-                self._worker = self._work.load()
-            except BaseException:
-                scan.close()
-                raise
-        return self._worker
+        try:
+            return self.load()
+        except BaseException:
+            scan.close()
+            raise
 
 
 class _Opening(Closing):

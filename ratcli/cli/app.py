@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "ratcli.cli.scans:evaluate_app",
     "simulate": "ratcli.cli.scans:simulate_app",
     "train": "ratcli.cli.train:app",
+    "serve": "ratcli.cli.serve:app",
     "info": "ratcli.cli.info:app",
     "weights": "ratcli.cli.weights:app",
     "doctor": "ratcli.cli.doctor:app",

@@ -104,7 +104,7 @@ def _handlers(options: ConsoleOptions) -> list[logging.Handler]:
 def _silence_libraries() -> None:
     """Silence other libraries, because warnings of pydicom quote values of headers."""
     warnings.simplefilter("ignore")
-    for name in ("pydicom", "tifffile", "nibabel", "highdicom", "distributed"):
+    for name in ("pydicom", "pynetdicom", "tifffile", "nibabel", "highdicom", "distributed"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from ratcli.cli.console import MESSAGES, ConsoleOptions, talking
-from ratcli.commands.options import MAIN, Described, check_value, described
+from ratcli.commands.options import MAIN, Described, check_settings, described
 from ratcli.errors import InputNotFoundError, UsageError, nearest
 from ratcli.schema import read_toml
 
@@ -236,16 +236,6 @@ def by_parameter(settings: dict[str, Any], options: type, path: Path) -> dict[st
     Raises:
         UsageError: a setting is not an option, or its value is not allowed.
     """
-    known = {each.word: each for each in (*described(options), *described(ConsoleOptions))}
-    chosen = {}
-    for name, value in settings.items():
-        each = known.get(name.replace("_", "-"))
-        if each is None:
-            hint = nearest(name.replace("_", "-"), known, "Write options without leading dashes.")
-            raise UsageError(f"{path.name} sets '{name}', which is not an option", hint=hint)
-        try:
-            checked = check_value(each, value)
-        except UsageError as error:
-            raise UsageError(f"{path.name}: {error}", hint=error.hint) from error
-        chosen[each.name] = list(checked) if each.is_several else checked
-    return chosen
+    known = (*described(options), *described(ConsoleOptions))
+    checked = check_settings(settings, known, path.name)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in checked.items()}

@@ -184,6 +184,33 @@ def check_value(known: Described, value: Any) -> Any:
     return _checked_one(known, value)
 
 
+def check_settings(
+    settings: Mapping[str, Any], options: Sequence[Described], where: str
+) -> dict[str, Any]:
+    """Check the settings of a table, and return them by the names of the fields.
+
+    Args:
+        settings: names with dashes or underscores, and values.
+        options: those that may be set.
+        where: what the table is called in messages.
+
+    Raises:
+        UsageError: a setting is not an option, or its value is not allowed.
+    """
+    known = {each.word: each for each in options}
+    chosen = {}
+    for name, value in settings.items():
+        each = known.get(name.replace("_", "-"))
+        if each is None:
+            hint = nearest(name.replace("_", "-"), known, "Write options without leading dashes.")
+            raise UsageError(f"{where} sets '{name}', which is not an option", hint=hint)
+        try:
+            chosen[each.name] = check_value(each, value)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}", hint=error.hint) from error
+    return chosen
+
+
 def _parts_of(hint: Any) -> tuple[type, tuple[str, ...], bool, bool]:
     """Return kind, choices, whether None is allowed and whether there may be several."""
     arms = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)

@@ -21,6 +21,7 @@ from ratcli.scan import FloatArray
 if TYPE_CHECKING:
     from ratcli.batch.by_task import WorkByTask
     from ratcli.batch.manifest import Header
+    from ratcli.batch.plan import Selection
     from ratcli.batch.restoring import RestoreWork
     from ratcli.batch.session import Batch
     from ratcli.commands.restore_report import RestoreReports
@@ -106,13 +107,36 @@ def restoration(scans: Scans, options: RestoreOptions) -> Restoration:
     Raises:
         RatError: an input is missing, an output cannot be written as asked, or options contradict.
     """
-    from ratcli.batch.by_task import WorkByTask
-    from ratcli.batch.choosing import TaskChoice
     from ratcli.batch.plan import find_jobs
     from ratcli.batch.session import Batch
 
-    tasks = possible_tasks(options)
-    works = tuple(_work(options, task) for task in tasks)
+    works = restore_works(options)
+    plan = find_jobs(paths_of(scans), restore_selection(options, works))
+    work = joined(works)
+    for settings in dict.fromkeys(work.of(job).settings for job in plan.jobs):
+        check_outputs(options, settings)
+    return Restoration(Batch(plan, _header(options, works), batch_settings(options)), work)
+
+
+def restore_works(options: RestoreOptions) -> tuple[RestoreWork, ...]:
+    """Return how scans are restored: for the task that was named, or for each task.
+
+    Raises:
+        UsageError: options contradict each other.
+        WeightsError: there are no such weights.
+    """
+    return tuple(_work(options, task) for task in possible_tasks(options))
+
+
+def restore_selection(options: RestoreOptions, works: Sequence[RestoreWork]) -> Selection:
+    """Return which scans are restored, and where the results go.
+
+    Args:
+        options: the options.
+        works: from `restore_works`.
+    """
+    from ratcli.batch.choosing import TaskChoice
+
     place = selection(
         options,
         options,
@@ -120,12 +144,15 @@ def restoration(scans: Scans, options: RestoreOptions) -> Restoration:
         residual=options.save_residual,
         uncertainty=options.uncertainty,
     )
-    place = replace(place, levels=True, choice=TaskChoice(tasks, works[0].read))
-    plan = find_jobs(paths_of(scans), place)
-    work = works[0] if len(works) == 1 else WorkByTask(works)
-    for settings in dict.fromkeys(work.of(job).settings for job in plan.jobs):
-        _check_outputs(options, settings)
-    return Restoration(Batch(plan, _header(options, works), batch_settings(options)), work)
+    tasks = tuple(work.settings.task for work in works)
+    return replace(place, levels=True, choice=TaskChoice(tasks, works[0].read))
+
+
+def joined(works: tuple[RestoreWork, ...]) -> RestoreWork | WorkByTask:
+    """Return the work for scans of all tasks of `restore_works`."""
+    from ratcli.batch.by_task import WorkByTask
+
+    return works[0] if len(works) == 1 else WorkByTask(works)
 
 
 def _work(options: RestoreOptions, task: Task) -> RestoreWork:
@@ -145,7 +172,12 @@ def _work(options: RestoreOptions, task: Task) -> RestoreWork:
     )
 
 
-def _check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
+def check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
+    """Refuse outputs that a task, or the number of views, cannot give.
+
+    Raises:
+        UsageError: such an output is wanted.
+    """
     task = settings.task
     if options.uncertainty and settings.samples == 1:
         raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")

@@ -43,6 +43,7 @@ _JPEG_2000 = (
     HTJ2KLosslessRPCL,
     HTJ2K,
 )
+READABLE_COMPRESSED = (RLELossless, *JPEG_LOSSY, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
 _ENCODED = (RLELossless, JPEGLSLossless, JPEG2000Lossless, *JPEG_LOSSLESS)
 
 
@@ -61,8 +62,7 @@ class Frame:
 
 def is_readable(syntax: UID) -> bool:
     """Return whether frames of a transfer syntax can be decoded."""
-    known = (RLELossless, *JPEG_LOSSY, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
-    return not syntax.is_compressed or syntax in known
+    return not syntax.is_compressed or syntax in READABLE_COMPRESSED
 
 
 def codestream_header(start: bytes, syntax: UID) -> CodestreamHeader | None:

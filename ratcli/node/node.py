@@ -1,0 +1,112 @@
+"""The node: receives and sends in threads of its own, and restores in the thread that calls it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+
+from ratcli.batch.claim import BusyError, claimed
+from ratcli.batch.closing import Closing
+from ratcli.batch.interrupt import Interrupt
+from ratcli.batch.memory import parse_bytes
+from ratcli.errors import UsageError
+from ratcli.formats.atomic import output_errors
+from ratcli.node.events import Events, log
+from ratcli.node.inbox import Inbox
+from ratcli.node.queue import Queue
+from ratcli.node.restorer import Restorer
+from ratcli.node.scp import Server
+from ratcli.node.senders import Sender
+from ratcli.node.sending import carrier_of
+from ratcli.node.settings import NodeConfig, NodeSettings
+
+DATABASE = "queue.sqlite"
+_LOOK_S = 0.2
+_CLEAN_S = 60.0
+
+
+class Node(Closing):
+    """A node that runs from when it is made until it is closed; `work` restores what comes in.
+
+    Args:
+        config: the settings.
+
+    Raises:
+        UsageError: the port, the folder or a certificate cannot be used.
+        OutputError: the folder cannot be written.
+        WeightsError: the weights are missing or damaged.
+        DeviceError: the device is missing.
+    """
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config, self._events = config, Events()
+        node = config.node
+        self._keep_bytes = parse_bytes(node.keep_size) if node.keep_size else 0
+        self._cleaned = 0.0
+        with ExitStack() as stack:
+            self._claim(node, stack)
+            self._queue = Queue(node.folder / DATABASE)
+            stack.callback(self._queue.close)
+            self._queue.restart()
+            free = parse_bytes(node.free_space)
+            self._inbox = Inbox(node, free, self._queue, config.routes)
+            self._restorer = Restorer(config.routes, self._inbox, self._events)
+            for each in config.destinations:
+                carrier = carrier_of(each, node)
+                stack.enter_context(
+                    Sender(
+                        each.name, carrier, self._queue, self._inbox, self._events, node.refusals
+                    )
+                )
+            self._server = stack.enter_context(Server(config, self._inbox, self._events))
+            self._held = stack.pop_all()
+        log(logging.INFO, "node started", ae_title=node.ae_title, port=self.port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._server.port
+
+    def figures(self) -> dict[str, float]:
+        """Return what was counted since the start; see `METRICS`."""
+        return self._events.figures()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End associations, wait for what is being sent, and let go of the folder."""
+        self._held.close()
+        log(logging.INFO, "node ended")
+
+    def work(self, interrupt: Interrupt) -> None:
+        """Restore series as they are complete, until KeyboardInterrupt.
+
+        Args:
+            interrupt: is asked after each plane whether to end.
+        """
+        while True:
+            interrupt.check()
+            if time.monotonic() - self._cleaned > _CLEAN_S:
+                self._inbox.clean(self._keep_bytes)
+                self._cleaned = time.monotonic()
+            key = self._inbox.take()
+            if key is None:
+                time.sleep(_LOOK_S)
+                continue
+            entry = self._queue.entry(key)
+            assert entry is not None
+            self._restorer.restore(key, entry.route, lambda done, total: interrupt.check())
+
+    def _claim(self, node: NodeSettings, stack: ExitStack) -> None:
+        """Hold the folder for this process.
+
+        Raises:
+            UsageError: another node uses it.
+        """
+        with output_errors(node.folder):
+            node.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            stack.enter_context(claimed(node.folder / DATABASE))
+        except BusyError as error:
+            raise UsageError(
+                "another `rat serve` uses this folder", hint="Set another folder in node.toml."
+            ) from error
