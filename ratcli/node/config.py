@@ -67,6 +67,8 @@ def _destination(table: Mapping[str, Any]) -> Destination:
             f"the destination '{found.name}' needs one of address, url and folder",
             hint="Give an address and an ae-title for DICOM, a url for DICOMweb.",
         )
+    if found.commitment and not found.address:
+        raise UsageError(f"the destination '{found.name}' is no DICOM node that could commit")
     if found.address and not found.ae_title:
         raise UsageError(f"the destination '{found.name}' has an address but no ae-title")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
+from functools import partial
 
 from ratcli.batch.claim import BusyError, claimed
 from ratcli.batch.closing import Closing
@@ -14,15 +15,18 @@ from ratcli.errors import UsageError
 from ratcli.formats.atomic import output_errors
 from ratcli.node.events import Events, log
 from ratcli.node.inbox import Inbox
+from ratcli.node.page import Page
 from ratcli.node.queue import Queue
 from ratcli.node.restorer import Restorer
 from ratcli.node.scp import Server
-from ratcli.node.senders import Sender
+from ratcli.node.senders import Sender, committed
 from ratcli.node.sending import carrier_of
 from ratcli.node.settings import NodeConfig, NodeSettings
+from ratcli.node.watch import Watch
 
 DATABASE = "queue.sqlite"
 _LOOK_S = 0.2
+_WATCH_S = 2.0
 _CLEAN_S = 60.0
 
 
@@ -43,7 +47,7 @@ class Node(Closing):
         self._config, self._events = config, Events()
         node = config.node
         self._keep_bytes = parse_bytes(node.keep_size) if node.keep_size else 0
-        self._cleaned = 0.0
+        self._cleaned = self._looked = 0.0
         with ExitStack() as stack:
             self._claim(node, stack)
             self._queue = Queue(node.folder / DATABASE)
@@ -52,14 +56,20 @@ class Node(Closing):
             free = parse_bytes(node.free_space)
             self._inbox = Inbox(node, free, self._queue, config.routes)
             self._restorer = Restorer(config.routes, self._inbox, self._events)
-            for each in config.destinations:
-                carrier = carrier_of(each, node)
+            for to in config.destinations:
+                carrier = carrier_of(to, node)
                 stack.enter_context(
-                    Sender(
-                        each.name, carrier, self._queue, self._inbox, self._events, node.refusals
-                    )
+                    Sender(to, carrier, self._queue, self._inbox, self._events, node.refusals)
                 )
-            self._server = stack.enter_context(Server(config, self._inbox, self._events))
+            report = partial(committed, queue=self._queue, events=self._events)
+            self._server = stack.enter_context(Server(config, self._inbox, self._events, report))
+            self._page = None
+            if node.page_port is not None:
+                page = Page(node.page_port, self._queue, self._events)
+                self._page = stack.enter_context(page)
+            self._watch = None
+            if node.watch is not None:
+                self._watch = Watch(node.watch, node.ae_title, self._inbox, self._events)
             self._held = stack.pop_all()
         log(logging.INFO, "node started", ae_title=node.ae_title, port=self.port)
 
@@ -71,6 +81,11 @@ class Node(Closing):
     def figures(self) -> dict[str, float]:
         """Return what was counted since the start; see `METRICS`."""
         return self._events.figures()
+
+    @property
+    def page_port(self) -> int | None:
+        """The port of the page; None if there is none."""
+        return None if self._page is None else self._page.port
 
     def close(self, error: BaseException | None = None) -> None:
         """End associations, wait for what is being sent, and let go of the folder."""
@@ -85,9 +100,7 @@ class Node(Closing):
         """
         while True:
             interrupt.check()
-            if time.monotonic() - self._cleaned > _CLEAN_S:
-                self._inbox.clean(self._keep_bytes)
-                self._cleaned = time.monotonic()
+            self._now_and_then()
             key = self._inbox.take()
             if key is None:
                 time.sleep(_LOOK_S)
@@ -95,6 +108,16 @@ class Node(Closing):
             entry = self._queue.entry(key)
             assert entry is not None
             self._restorer.restore(key, entry.route, lambda done, total: interrupt.check())
+
+    def _now_and_then(self) -> None:
+        """Look into the folder that is watched, and delete what is kept no longer."""
+        now = time.monotonic()
+        if self._watch is not None and now - self._looked > _WATCH_S:
+            self._watch.look()
+            self._looked = now
+        if now - self._cleaned > _CLEAN_S:
+            self._inbox.clean(self._keep_bytes)
+            self._cleaned = now
 
     def _claim(self, node: NodeSettings, stack: ExitStack) -> None:
         """Hold the folder for this process.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -35,6 +36,7 @@ from ratcli.formats.dicom.codec import READABLE_COMPRESSED
 from ratcli.node.arrival import RefusedError, matches
 from ratcli.node.events import Events, log
 from ratcli.node.inbox import Inbox
+from ratcli.node.sending import COMMITMENT
 from ratcli.node.settings import Caller, NodeConfig
 from ratcli.node.tls import server_context
 
@@ -69,13 +71,22 @@ class Server(Closing):
         config: the settings.
         inbox: takes the objects.
         events: counts them.
+        committed: is called with the UID of a request for storage commitment, and whether all of
+            it was committed to.
 
     Raises:
         UsageError: the address or the port cannot be used.
     """
 
-    def __init__(self, config: NodeConfig, inbox: Inbox, events: Events) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        inbox: Inbox,
+        events: Events,
+        committed: Callable[[str, bool], None],
+    ) -> None:
         self._config, self._inbox, self._events = config, inbox, events
+        self._committed = committed
         self._most_bytes = parse_bytes(config.node.largest_object)
         self._sizes: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
         self._server = self._listen()
@@ -99,6 +110,7 @@ class Server(Closing):
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_PDU_RECV, self._measure),
             (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_EVENT_REPORT, self._report),
             (evt.EVT_CONN_CLOSE, _discard),
         ]
         try:
@@ -122,6 +134,8 @@ class Server(Closing):
         entity.maximum_pdu_size = node.pdu_bytes
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT_S
         entity.add_supported_context(VERIFICATION)
+        # The archive calls to report about its commitment, so the caller is the provider.
+        entity.add_supported_context(COMMITMENT, scu_role=False, scp_role=True)
         for sop_class in CLASSES:
             entity.add_supported_context(sop_class, SYNTAXES)
         return entity
@@ -172,6 +186,11 @@ class Server(Closing):
         log(logging.DEBUG, "object received", series=key)
         status.Status = 0x0000
         return status
+
+    def _report(self, event: Any) -> tuple[int, None]:
+        """Hear what an archive committed to; event type 1 is all of the request."""
+        self._committed(str(event.event_information.TransactionUID), event.event_type == 1)
+        return 0x0000, None
 
 
 def _discard(event: Any) -> None:

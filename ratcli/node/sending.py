@@ -1,15 +1,17 @@
 """Sends files to a destination: by C-STORE, by STOW-RS, or into a folder.
 
-Source: PS3.4, B.2 (storage service class); PS3.18, 10.5 (store transaction).
+Source: PS3.4, B.2 (storage) and J.3 (storage commitment); PS3.18, 10.5 (store transaction).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 from pynetdicom.association import Association
@@ -19,6 +21,7 @@ from ratcli.formats.atomic import PartialFile
 from ratcli.node.settings import Destination, NodeSettings
 from ratcli.node.tls import client_context
 
+COMMITMENT, _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 10.0
 _NATIVE = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
@@ -43,6 +46,14 @@ class Carrier(Protocol):
             DestinationRefusedError: it does not want an object.
         """
 
+    def ask_commitment(self, files: Sequence[Path], transaction: str) -> None:
+        """Ask the destination to commit to the storage of files; it reports to the server.
+
+        Raises:
+            UnreachableError: the destination cannot be reached.
+            DestinationRefusedError: it does not commit.
+        """
+
 
 def carrier_of(destination: Destination, node: NodeSettings) -> Carrier:
     """Return the way to a destination.
@@ -57,7 +68,14 @@ def carrier_of(destination: Destination, node: NodeSettings) -> Carrier:
     return AssociationCarrier(destination, node)
 
 
-class FolderCarrier:
+class _NoCommitment:
+    """A way to a destination that is not asked to commit, because its answer is final."""
+
+    def ask_commitment(self, files: Sequence[Path], transaction: str) -> None:
+        """Do nothing; the settings refuse commitment for such a destination."""
+
+
+class FolderCarrier(_NoCommitment):
     """Copies files into a folder, with a folder for each series."""
 
     def __init__(self, folder: Path) -> None:
@@ -77,7 +95,7 @@ class FolderCarrier:
                 raise UnreachableError("the folder cannot be written") from error
 
 
-class WebCarrier:
+class WebCarrier(_NoCommitment):
     """Sends files by STOW-RS."""
 
     def __init__(self, destination: Destination) -> None:
@@ -93,6 +111,7 @@ class WebCarrier:
             token = self._destination.token_file.read_text(encoding="utf-8").strip()
             headers["Authorization"] = f"Bearer {token}"
         client = DICOMwebClient(self._destination.url, headers=headers)
+        client.set_http_retry_params(retry=False)  # the queue tries again
         for file in files:
             try:
                 answer = client.store_instances([pydicom.dcmread(file)])
@@ -126,23 +145,36 @@ class AssociationCarrier:
     def send(self, files: Sequence[Path]) -> None:
         """Send files; see `Carrier.send`."""
         _config.STORE_SEND_CHUNKED_DATASET = True
-        association = self._associate(files)
-        try:
+        contexts: list[tuple[str, Any]] = []
+        for sop_class, syntax in sorted({_kind(file) for file in files}):
+            # A context for itself, so that the other node cannot choose another syntax.
+            contexts += [(sop_class, syntax), (sop_class, _NATIVE)]
+        with self._associated(contexts) as association:
             for file in files:
                 _store(association, file)
-        finally:
-            if association.is_established:
-                association.release()
 
-    def _associate(self, files: Sequence[Path]) -> Association:
+    def ask_commitment(self, files: Sequence[Path], transaction: str) -> None:
+        """Send a request for commitment; see `Carrier.ask_commitment`."""
+        request = Dataset()
+        request.TransactionUID = transaction
+        request.ReferencedSOPSequence = [_reference(file) for file in files]
+        with self._associated([(COMMITMENT, _NATIVE)]) as association:
+            if not association.accepted_contexts:
+                raise DestinationRefusedError("the node offers no storage commitment")
+            status, _ = association.send_n_action(request, 1, COMMITMENT, _COMMITMENT_INSTANCE)
+            if "Status" not in status:
+                raise UnreachableError("the association ended before the answer")
+            if status.Status:
+                raise DestinationRefusedError(f"the node does not commit: {status.Status:04X}")
+
+    @contextmanager
+    def _associated(self, contexts: Sequence[tuple[str, Any]]) -> Iterator[Association]:
         to = self._destination
         entity = AE(self._node.ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = TIMEOUT_S
         entity.connection_timeout = CONNECT_TIMEOUT_S
-        for sop_class, syntax in sorted({_kind(file) for file in files}):
-            # A context for itself, so that the other node cannot choose another syntax.
+        for sop_class, syntax in contexts:
             entity.add_requested_context(sop_class, syntax)
-            entity.add_requested_context(sop_class, _NATIVE)
         association = entity.associate(
             to.address, to.port, ae_title=to.ae_title,
             tls_args=None if self._tls is None else (self._tls, to.address),
@@ -151,7 +183,19 @@ class AssociationCarrier:
             raise UnreachableError("the association was rejected")
         if not association.is_established:
             raise UnreachableError("no association could be made")
-        return association
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _reference(file: Path) -> Dataset:
+    meta = pydicom.filereader.read_file_meta_info(file)
+    item = Dataset()
+    item.ReferencedSOPClassUID = meta.MediaStorageSOPClassUID
+    item.ReferencedSOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    return item
 
 
 def _kind(file: Path) -> tuple[str, str]:
@@ -180,7 +224,7 @@ def _store(association: Association, file: Path) -> None:
         raise DestinationRefusedError(f"the node answered with status {code:04X}")
 
 
-def _decompressed(file: Path) -> pydicom.Dataset:
+def _decompressed(file: Path) -> Dataset:
     dataset = pydicom.dcmread(file)
     if UID(dataset.file_meta.TransferSyntaxUID).is_compressed:
         dataset.decompress(generate_instance_uid=False)

@@ -51,8 +51,9 @@ class NodeSettings:
     refusals: int = option(
         5, "A series fails when a destination refused it this many times.", least=1
     )
-    page_port: int = option(
-        0, "Port on 127.0.0.1 of the page, of `/status` and of `/metrics`; 0 for none.",
+    page_port: int | None = option(
+        None,
+        "Port on 127.0.0.1 of the page, of `/status` and of `/metrics`. Without it there are none.",
         least=0, most=65535,
     )  # fmt: skip
     watch: Path | None = option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from ratcli.batch.interrupt import Interrupt
 from ratcli.node.config import read_config
 from ratcli.node.node import Node
+from ratcli.node.queue import Queue
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "ct_phantom.dcm"
 SIZE = 32
-CT = "1.2.840.10008.5.1.4.1.1.2"
 HEAD = 'folder = "{folder}"\nport = 0\nquiet-seconds = 0.5\nfree-space = "1MB"\n'
 ROUTE = '[[route]]\nname = "ct"\nto = "there"\ntask = "ct-denoise"\npartition = "none"\n'
 
@@ -58,13 +59,18 @@ def save(images: Sequence[pydicom.Dataset], folder: Path) -> list[Path]:
 
 
 def send(
-    port: int, images: Sequence[pydicom.Dataset], *, calling: str = "TEST", called: str = "RAT"
+    port: int,
+    images: Sequence[pydicom.Dataset],
+    *,
+    syntax: str = ExplicitVRLittleEndian,
+    tls: ssl.SSLContext | None = None,
 ) -> list[int]:
     """Send images, and return the status of each."""
-    entity = AE(calling)
+    entity = AE("TEST")
     for sop_class in {str(image.SOPClassUID) for image in images}:
-        entity.add_requested_context(sop_class)
-    association = entity.associate("127.0.0.1", port, ae_title=called)
+        entity.add_requested_context(sop_class, syntax)
+    with_tls = None if tls is None else (tls, "127.0.0.1")
+    association = entity.associate("127.0.0.1", port, tls_args=with_tls)
     assert association.is_established
     try:
         return [int(association.send_c_store(image).Status) for image in images]
@@ -81,12 +87,14 @@ class Archive:
         got: SOP instance UIDs in the order in which they came.
         images: the last object of each UID.
         status: what it answers.
+        handlers: of other requests.
     """
 
     port: int = 0
     got: list[str] = field(default_factory=list)
     images: dict[str, pydicom.Dataset] = field(default_factory=dict)
     status: int = 0
+    handlers: list[Any] = field(default_factory=list)
 
     def store(self, event: Any) -> int:
         image = event.dataset
@@ -98,12 +106,15 @@ class Archive:
 
 
 @contextmanager
-def listening(archive: Archive) -> Iterator[Archive]:
+def listening(archive: Archive, tls: ssl.SSLContext | None = None) -> Iterator[Archive]:
     """Let an archive listen, on its port or on any that is free."""
     entity = AE("THERE")
     entity.supported_contexts = AllStoragePresentationContexts
-    handlers = [(evt.EVT_C_STORE, archive.store)]
-    server = entity.start_server(("127.0.0.1", archive.port), block=False, evt_handlers=handlers)
+    entity.add_supported_context("1.2.840.10008.1.20.1")
+    handlers = [(evt.EVT_C_STORE, archive.store), *archive.handlers]
+    server = entity.start_server(
+        ("127.0.0.1", archive.port), block=False, evt_handlers=handlers, ssl_context=tls
+    )
     archive.port = server.server_address[1]
     try:
         yield archive
@@ -149,6 +160,15 @@ def running(config: Path) -> Iterator[Node]:
         finally:
             stop.wanted.set()
             thread.join()
+
+
+def state_of(folder: Path) -> dict[str, int]:
+    """Return how many series are in each state, of those in which there are any."""
+    queue = Queue(folder / "node" / "queue.sqlite")
+    try:
+        return {state: count for state, count in queue.counts().items() if count}
+    finally:
+        queue.close()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -15,29 +15,21 @@ from node_runs import (
     running,
     save,
     send,
+    state_of,
     wait_until,
     write_config,
 )
 from pynetdicom import AE
 
 from ratcli.commands.restore import restore
-from ratcli.node.queue import Queue
 
 pytestmark = [
     pytest.mark.usefixtures("tiny_weights"),
     # pynetdicom drops the socket of a connection that was refused without closing it
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <(ssl|socket):ResourceWarning"),
 ]
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
-
-
-def state_of(folder: Path) -> dict[str, int]:
-    queue = Queue(folder / "node" / "queue.sqlite")
-    try:
-        return {state: count for state, count in queue.counts().items() if count}
-    finally:
-        queue.close()
 
 
 def test_a_series_comes_back_as_rat_restore_makes_it(tmp_path: Path) -> None:
