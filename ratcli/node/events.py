@@ -50,3 +50,10 @@ def log(level: int, event: str, **facts: object) -> None:
     """
     words = [f"{name.replace('_', ' ')} {value}" for name, value in facts.items()]
     LOG.log(level, "%s", "; ".join([event, *words]), extra={"event": event, "facts": facts})
+
+
+def reason_of(error: Exception) -> str:
+    """Return why the disk or the database failed, without a path."""
+    if isinstance(error, OSError):
+        return f"the disk cannot be used: {(error.strerror or 'unknown reason').lower()}"
+    return str(error)

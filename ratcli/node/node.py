@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -11,9 +12,9 @@ from ratcli.batch.claim import BusyError, claimed
 from ratcli.batch.closing import Closing
 from ratcli.batch.interrupt import Interrupt
 from ratcli.batch.memory import parse_bytes
-from ratcli.errors import UsageError
+from ratcli.errors import OutputError, UsageError
 from ratcli.formats.atomic import output_errors
-from ratcli.node.events import Events, log
+from ratcli.node.events import Events, log, reason_of
 from ratcli.node.inbox import Inbox
 from ratcli.node.page import Page
 from ratcli.node.queue import Queue
@@ -52,7 +53,6 @@ class Node(Closing):
             self._claim(node, stack)
             self._queue = Queue(node.folder / DATABASE)
             stack.callback(self._queue.close)
-            self._queue.restart()
             free = parse_bytes(node.free_space)
             self._inbox = Inbox(node, free, self._queue, config.routes)
             self._restorer = Restorer(config.routes, self._inbox, self._events)
@@ -100,14 +100,24 @@ class Node(Closing):
         """
         while True:
             interrupt.check()
-            self._now_and_then()
-            key = self._inbox.take()
-            if key is None:
+            try:
+                is_idle = not self._restore_one(interrupt)
+            except (OSError, OutputError, sqlite3.Error) as error:
+                log(logging.ERROR, "restoring waits", reason=reason_of(error))
+                is_idle = True
+            if is_idle:
                 time.sleep(_LOOK_S)
-                continue
-            entry = self._queue.entry(key)
-            assert entry is not None
-            self._restorer.restore(key, entry.route, lambda done, total: interrupt.check())
+
+    def _restore_one(self, interrupt: Interrupt) -> bool:
+        """Restore a series that is complete; return False if there is none."""
+        self._queue.restart()  # nothing is being restored now, whatever went wrong before
+        self._now_and_then()
+        key = self._inbox.take()
+        entry = None if key is None else self._queue.entry(key)
+        if entry is None:
+            return False
+        self._restorer.restore(entry.key, entry.route, lambda done, total: interrupt.check())
+        return True
 
     def _now_and_then(self) -> None:
         """Look into the folder that is watched, and delete what is kept no longer."""

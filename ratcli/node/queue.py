@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ratcli.errors import UsageError
+
 STATES = ("received", "restoring", "restored", "sent", "failed")
 
 _TABLES = """
@@ -74,14 +76,23 @@ class Queue:
 
     Args:
         path: the file; it is made if it does not exist.
+
+    Raises:
+        UsageError: it cannot be opened, or is not a database.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.executescript(_TABLES)
+        try:
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_TABLES)
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"the queue {path.name} cannot be opened: {error}",
+                hint="Run this as the user of the node, and see that the disk is not full.",
+            ) from error
 
     def close(self) -> None:
         """Close the database."""
@@ -183,7 +194,12 @@ class Queue:
 
     def waiting(self) -> dict[str, int]:
         """Return how many series each destination is still to get."""
-        return dict(self._rows("SELECT destination, COUNT(*) FROM deliveries GROUP BY destination"))
+        return dict(
+            self._rows(
+                "SELECT destination, COUNT(*) FROM deliveries d JOIN series s ON s.key = d.key "
+                "WHERE s.state = 'restored' GROUP BY destination"
+            )
+        )
 
     def remove(self, key: str, state: str) -> bool:
         """Forget a series; return False if it did not have that state."""

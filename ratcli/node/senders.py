@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 
 from pydicom.uid import generate_uid
 
 from ratcli.batch.closing import Closing
 from ratcli.errors import RatError
-from ratcli.node.events import Events, log
+from ratcli.node.events import Events, log, reason_of
 from ratcli.node.inbox import OUTPUTS, Inbox
 from ratcli.node.queue import Delivery, Queue
 from ratcli.node.sending import Carrier, DestinationRefusedError, UnreachableError
@@ -82,10 +83,14 @@ class Sender(Closing):
 
     def _run(self) -> None:
         while not self._ended.wait(_LOOK_S):
-            for delivery in self._queue.due(self._to.name):
-                if self._ended.is_set():
-                    return
-                self._deliver(delivery)
+            try:
+                for delivery in self._queue.due(self._to.name):
+                    if self._ended.is_set():
+                        return
+                    self._deliver(delivery)
+            except (OSError, sqlite3.Error) as error:
+                log(logging.ERROR, "sending waits", reason=reason_of(error))
+                self._ended.wait(_FIRST_WAIT_S)
 
     def _deliver(self, delivery: Delivery) -> None:
         folder = self._inbox.folder(delivery.key, OUTPUTS)

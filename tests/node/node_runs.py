@@ -171,7 +171,7 @@ def state_of(folder: Path) -> dict[str, int]:
         queue.close()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait for something; fail if it does not happen."""
     end = time.monotonic() + seconds
     while not condition():
