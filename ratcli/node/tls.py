@@ -5,7 +5,9 @@ Source: PS3.15, B.12 (non-downgrading BCP 195 profile).
 
 from __future__ import annotations
 
+import socket
 import ssl
+from typing import Any
 
 from ratcli.errors import UsageError
 from ratcli.node.settings import NodeSettings
@@ -13,11 +15,23 @@ from ratcli.node.settings import NodeSettings
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
 
 
+class _Patient(ssl.SSLContext):
+    """A context of a server: each association makes its handshake in its own thread.
+
+    pynetdicom would make it where it listens, and one silent caller would hold up all others.
+    """
+
+    def wrap_socket(self, sock: socket.socket, *words: Any, **options: Any) -> ssl.SSLSocket:
+        """Wrap a socket; the handshake comes with the first bytes that are read."""
+        options["do_handshake_on_connect"] = False
+        return super().wrap_socket(sock, *words, **options)
+
+
 def server_context(node: NodeSettings) -> ssl.SSLContext | None:
     """Return how callers are met; None without a certificate."""
     if node.tls_certificate is None:
         return None
-    context = _context(ssl.PROTOCOL_TLS_SERVER, node)
+    context = _prepared(_Patient(ssl.PROTOCOL_TLS_SERVER), node)
     if node.tls_authority is not None:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -25,19 +39,18 @@ def server_context(node: NodeSettings) -> ssl.SSLContext | None:
 
 def client_context(node: NodeSettings) -> ssl.SSLContext:
     """Return how destinations are met: their certificate and its host name are checked."""
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, node)
+    context = _prepared(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), node)
     if node.tls_authority is None:
         context.load_default_certs()
     return context
 
 
-def _context(protocol: int, node: NodeSettings) -> ssl.SSLContext:
-    """Make a context with what both sides share.
+def _prepared(context: ssl.SSLContext, node: NodeSettings) -> ssl.SSLContext:
+    """Set what both sides share.
 
     Raises:
         UsageError: a file is missing or is not PEM.
     """
-    context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     try:

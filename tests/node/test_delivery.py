@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
 import threading
@@ -92,7 +93,9 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
-def test_associations_can_have_tls_and_need_a_certificate(tmp_path: Path) -> None:
+def test_associations_with_tls_need_a_certificate_and_do_not_wait_for_a_silent_caller(
+    tmp_path: Path,
+) -> None:
     certificate, key = make_certificate(tmp_path)
     head = f'tls-certificate = "{certificate}"\ntls-key = "{key}"\n'
     head += f'tls-authority = "{certificate}"\n'
@@ -102,7 +105,7 @@ def test_associations_can_have_tls_and_need_a_certificate(tmp_path: Path) -> Non
     with listening(Archive(), line) as archive:
         config = write_config(tmp_path, archive.port, head)
         config.write_text(config.read_text().replace('"THERE"', '"THERE"\ntls = true'))
-        with running(config) as node:
+        with running(config) as node, socket.create_connection(("127.0.0.1", node.port)):
             caller = ssl.create_default_context(cafile=str(certificate))
             assert not is_accepted(node.port, None)
             assert not is_accepted(node.port, caller)
