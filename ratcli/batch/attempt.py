@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing_extensions import Self
 
 from ratcli.batch.claim import BusyError, claimed
-from ratcli.batch.digest import output_digest
 from ratcli.batch.outcome import Outcome, Status
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
@@ -96,7 +95,7 @@ class Attempt:
         try:
             self.output.commit()
             is_hashed = self._digest and self.job.outputs
-            digest = output_digest(self.job.output) if is_hashed else ""
+            digests = self.job.output_digests() if is_hashed else {}
         except Exception as error:
             return Outcome.failure(self.job.name, error, output=self.job.output_text)
         return Outcome(
@@ -104,7 +103,8 @@ class Attempt:
             "done",
             output=self.job.output_text,
             input_sha256=self._scan.digest,
-            output_sha256=digest,
+            output_sha256=digests.pop(self.job.output.name, ""),
+            parts_sha256=digests,
             notices=self._notices(),
             facts=self.output.facts,
         )

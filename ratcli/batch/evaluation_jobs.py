@@ -12,7 +12,7 @@ from ratcli.batch.digest import files_digest
 from ratcli.batch.found import Found, find_inputs
 from ratcli.batch.naming import numbered
 from ratcli.batch.pages import Pages
-from ratcli.batch.plan import Job, Plan
+from ratcli.batch.plan import Job, Plan, files_read
 from ratcli.errors import UsageError
 from ratcli.evaluation.patients import PatientRule
 from ratcli.formats import ScanSource
@@ -87,7 +87,9 @@ class EvaluationJob(Job):
 
     def inputs_digest(self) -> str:
         """Return one SHA-256 of all that is read; scans that change their places change it."""
-        each = [f"{name} {files_digest(source.files)}" for name, source in self.sources.items()]
+        each = [
+            f"{name} {files_digest(files_read(source))}" for name, source in self.sources.items()
+        ]
         each += [files_digest([path]) for path in self.more_files if path.exists()]
         return hashlib.sha256("\n".join(each).encode()).hexdigest()
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ratcli.batch.digest import output_digest
 from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.plan import Job, Plan
 from ratcli.errors import OutputError, UnreadableInputError, UsageError
@@ -158,36 +157,55 @@ def _check_settings(path: Path, before: Mapping[str, Any], now: Mapping[str, Fac
             )
 
 
-def resume(plan: Plan, before: Sequence[Outcome]) -> Plan:
+def resume(plan: Plan, before: Sequence[Outcome], *, keeps_strangers: bool = True) -> Plan:
     """Leave out what is done and unchanged; what was begun may be written anew.
 
     Args:
         plan: all jobs of the batch.
         before: the outcomes in the manifest.
+        keeps_strangers: whether a job fails if a file has the name of one of its outputs and is
+            not what was written for it; otherwise it stays a job like any other.
     """
     jobs: list[Job] = []
-    skipped: list[Outcome] = []
+    outcomes = list(plan.outcomes)
     known = {outcome.name: outcome for outcome in before}
     for job in plan.jobs:
         outcome = known.get(job.name)
-        if outcome is None:
-            jobs.append(job)
-        elif not _is_ours(job, outcome):
-            begun = outcome.status == "planned"
+        if outcome is None or not outcome.input_sha256:
+            begun = outcome is not None and outcome.status == "planned"
             jobs.append(replace(job, overwrite=job.overwrite or begun))
-        elif job.inputs_digest() == outcome.input_sha256:
+            continue
+        written, found = _written(outcome), job.output_digests()
+        stranger = next((name for name in found if found[name] != written.get(name)), None)
+        if stranger is not None and keeps_strangers:
+            outcomes.append(Outcome.failure(job.name, _changed(stranger), output=job.output_text))
+        elif stranger is not None:
+            jobs.append(job)
+        elif _is_done(job, outcome, found):
             again = replace(outcome, status="skipped", error="done before", output=job.output_text)
-            skipped.append(again)
+            outcomes.append(again)
         else:
             jobs.append(replace(job, overwrite=True))
-    return Plan(tuple(jobs), (*plan.outcomes, *skipped))
+    return Plan(tuple(jobs), tuple(outcomes))
 
 
-def _is_ours(job: Job, outcome: Outcome) -> bool:
-    """Return whether a scan is done, and its output, if it has one, is that of the manifest."""
-    if not outcome.input_sha256 or not all(path.exists() for path in job.outputs):
-        return False
-    return not job.outputs or output_digest(job.output) == outcome.output_sha256
+def _written(outcome: Outcome) -> dict[str, str]:
+    """Return the SHA-256 of each file and folder that was written for a scan, by its name."""
+    return {Path(outcome.output).name: outcome.output_sha256, **outcome.parts_sha256}
+
+
+def _is_done(job: Job, outcome: Outcome, found: Mapping[str, str]) -> bool:
+    """Return whether all that is wanted is there, and all that was read is unchanged."""
+    wanted = {path.name for path in job.outputs} | set(outcome.parts_sha256)
+    names = {path.name for path in job.names}
+    return (wanted & names) <= set(found) and job.inputs_digest() == outcome.input_sha256
+
+
+def _changed(name: str) -> OutputError:
+    return OutputError(
+        f"{name} already exists, and is not what the manifest says was written",
+        hint="Move it away, or give --if-exists overwrite.",
+    )
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:

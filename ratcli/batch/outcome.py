@@ -37,6 +37,7 @@ class Outcome:
             it: the batch ends with it, although nothing failed.
         input_sha256: hash of the input's files, empty where it was not asked for.
         output_sha256: the same of the output.
+        parts_sha256: the same of each further file or folder of the output, by its name.
         notices: what is unusual about the scan, one sentence each.
         facts: figures about the work, or its result where that is no file.
     """
@@ -50,6 +51,7 @@ class Outcome:
     exit_code: int = 0
     input_sha256: str = ""
     output_sha256: str = ""
+    parts_sha256: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     facts: Mapping[str, Fact] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ratcli.batch.choosing import TaskChoice, choose_tasks
-from ratcli.batch.digest import files_digest
+from ratcli.batch.digest import files_digest, output_digest
 from ratcli.batch.found import BESIDE, Found, find_inputs
 from ratcli.batch.naming import Unnamed, name_apart, numbered
 from ratcli.batch.outcome import Outcome
@@ -82,7 +82,17 @@ class Job:
 
     def inputs_digest(self) -> str:
         """Return the SHA-256 of all that is read: another one means that the result is outdated."""
-        return files_digest(self.source.files)
+        return files_digest(files_read(self.source))
+
+    def output_digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each file and folder that was written, by its name."""
+        return {path.name: output_digest(path) for path in self.names if path.exists()}
+
+
+def files_read(source: ScanSource) -> list[Path]:
+    """Return all files that are read of a scan: both of a pair of header and voxels."""
+    parts = [part for path in source.files for part in part_names(source, path, levels=False)]
+    return [*source.files, *(part for part in parts if part.is_file())]
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratcli.batch.digest import files_digest, output_digest
 from ratcli.batch.memory import Budget, Portion
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead, WriteBehind, write_behind
 from ratcli.batch.work import PendingOutput, PlaneProgress, ScanWork
 from ratcli.errors import UsageError
-from ratcli.formats import check_jpeg
+from ratcli.formats import ScanSource, check_jpeg, part_names
 from ratcli.formats.regions import open_regions
+from ratcli.partition import Partitioner
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.pipeline import Outputs, RestoreSettings, RestoreSummary, check, restore_scan
 from ratcli.pipeline.object_window import refuse_outside_window
-from ratcli.scan import Derivation, ScanInfo, ScanReader
+from ratcli.regions import Regions
+from ratcli.scan import Derivation, FloatArray, ScanInfo, ScanReader
 
 if TYPE_CHECKING:
     from ratcli.pipeline.model import Model
@@ -67,13 +70,47 @@ class RestoreWork(ScanWork):
         """Load the network; see `Work.load`."""
         from ratcli.pipeline.model import Model, load_partitioner
 
-        partitioner = load_partitioner(self.settings)
+        partitioner: Partitioner
+        if self.regions is not None:
+            partitioner = GivenRegions(regions_digest(self.regions))
+        else:
+            partitioner = load_partitioner(self.settings)
         if self.cache is not None:
             partitioner = CachedPartitioner(partitioner, self.cache)
         budget = None
         if self.memory_bytes:
             budget = Budget.of(self.memory_bytes, self.settings.weights_names[0])
         return RestoreWorker(self, Model.load(self.settings, partitioner), budget)
+
+
+@dataclass(frozen=True)
+class GivenRegions:
+    """Regions that the user gave, in the place of a partitioner: what an output records of them.
+
+    Attributes:
+        sha256: of the region map, so that other regions give other identifiers.
+    """
+
+    sha256: str
+
+    name = "user"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The hash of the region map."""
+        return (f"regions={self.sha256}",)
+
+    def partition(self, plane: FloatArray) -> Regions:
+        """Never called: each plane comes with its regions."""
+        raise AssertionError(f"no regions were given for a plane of shape {plane.shape}")
+
+
+def regions_digest(path: Path) -> str:
+    """Return the SHA-256 of a region map; of both files if it is a pair."""
+    if path.is_dir():
+        return output_digest(path)
+    parts = part_names(ScanSource((path,), "nifti", path.stem), path, levels=False)
+    return files_digest(part for part in (path, *parts) if part.is_file())
 
 
 class RestoreWorker:

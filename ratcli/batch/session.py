@@ -66,7 +66,9 @@ class Batch:
         if settings.manifest is not None:
             if settings.resume:
                 self._before = manifests.read(settings.manifest, header)
-                plan = manifests.resume(plan, self._before)
+                plan = manifests.resume(
+                    plan, self._before, keeps_strangers=settings.if_exists == "error"
+                )
             elif settings.if_exists != "overwrite":
                 manifests.check_new(settings.manifest)
         self.plan = settle_existing(plan, settings.if_exists)

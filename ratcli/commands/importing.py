@@ -71,7 +71,6 @@ def _read(
 
     try:
         state = read_state(file)
-        _check_bytes(file, state)
         settings = infer_settings(state, Unseen(task.scale, heads, window))
     except (RuntimeError, MemoryError, AttributeError) as error:
         raise WeightsError(f"{file.name} does not contain a network") from error
@@ -93,15 +92,6 @@ def _check_name(name: str) -> None:
         )
     if name in PARTITIONS or name in {entry.name for entry in list_weights()}:
         raise UsageError(f"weights named '{name}' already exist", hint="Choose another --name.")
-
-
-def _check_bytes(file: Path, state: Mapping[str, Tensor]) -> None:
-    """Refuse a file that is smaller than its tensors claim to be, before memory is used."""
-    claimed = sum(value.numel() * value.element_size() for value in state.values())
-    if claimed > file.stat().st_size:
-        raise WeightsError(
-            f"{file.name} has {file.stat().st_size} bytes, but its tensors claim {claimed}"
-        )
 
 
 def _install(folder: Path, name: str, state: Mapping[str, Tensor], entry: dict[str, Any]) -> Path:

@@ -207,8 +207,8 @@ def _header(options: RestoreOptions, works: Sequence[RestoreWork]) -> Header:
 
 def _resolved(work: RestoreWork) -> dict[str, Fact]:
     """Return the settings of a task that depend on more than the options."""
+    from ratcli.batch.restoring import regions_digest
     from ratcli.network.registry import find_weights
-    from ratcli.weightfiles import hash_file
 
     settings = work.settings
     weights, *others = (find_weights(name) for name in settings.weights_names)
@@ -217,11 +217,11 @@ def _resolved(work: RestoreWork) -> dict[str, Fact]:
         "weights": weights.name,
         "weights_sha256": weights.sha256,
         **beside,
-        "partition": settings.partition_name,
+        "partition": None if work.regions else settings.partition_name,
         "views": settings.views,
         "memory_bytes": work.memory_bytes or None,
         "jpeg_quality": work.jpeg_quality,
-        "regions_sha256": hash_file(work.regions) if work.regions else None,
+        "regions_sha256": regions_digest(work.regions) if work.regions else None,
     }
 
 

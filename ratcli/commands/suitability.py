@@ -9,7 +9,7 @@ import numpy as np
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.pipeline.object_window import refuse_outside_window
-from ratcli.scan import Box, FloatArray, ScanInfo, ScanReader
+from ratcli.scan import Box, ScanInfo, ScanReader
 from ratcli.task import Task
 
 MOST_PIXELS = 1 << 24
@@ -68,10 +68,9 @@ def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRa
     for plane, box in _places(info, most_pixels):
         values = reader.read(plane, box)
         seen += values.shape[1] * values.shape[2]
-        measured = _measured(reader, plane, box, values)
-        if measured.size:
-            lowest = min(lowest, float(measured.min()))
-            highest = max(highest, float(measured.max()))
+        measured = np.isfinite(values) & ~reader.padding(plane)[box.slices if box else ...]
+        lowest = float(values.min(where=measured, initial=lowest))
+        highest = float(values.max(where=measured, initial=highest))
     if lowest > highest:
         return None
     return ValueRange(lowest, highest, seen / (info.planes * info.height * info.width))
@@ -90,12 +89,6 @@ def _places(info: ScanInfo, most_pixels: int) -> Iterator[tuple[int, Box | None]
     for top in np.linspace(0, info.height - height, across).round():
         for left in np.linspace(0, info.width - width, across).round():
             yield info.planes // 2, Box(int(top), int(left), height, width)
-
-
-def _measured(reader: ScanReader, plane: int, box: Box | None, values: FloatArray) -> FloatArray:
-    padding = reader.padding(plane)[box.slices if box else ...]
-    measured: FloatArray = values[:, ~padding]
-    return measured[np.isfinite(measured)]
 
 
 def suitability(task: Task, reader: ScanReader) -> Suitability:

@@ -6,6 +6,8 @@ import struct
 from dataclasses import dataclass
 
 _SOF = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7)
+_JPEG2000_MAGIC = b"\xff\x4f\xff\x51"
+_MOST_SCANS = 64
 _STANDALONE = (0x01, *range(0xD0, 0xD9))
 
 
@@ -52,10 +54,13 @@ def parse_jpeg(data: bytes) -> CodestreamHeader:
     """Read the markers of a JPEG or JPEG-LS up to the frame header.
 
     Raises:
-        ValueError: there is no frame header.
+        ValueError: there is no frame header, or more scans than a progressive JPEG needs: each of
+            them costs as much time as the whole image.
 
     Source: ITU-T T.81 B.2, T.87 C.2.
     """
+    if data.count(b"\xff\xda") > _MOST_SCANS:
+        raise ValueError("too many scans")
     jfif, adobe, position = False, None, 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
@@ -99,9 +104,7 @@ def parse_jpeg2000(data: bytes) -> CodestreamHeader:
 
     Source: ITU-T T.800 A.5.1.
     """
-    start = data.find(b"\xff\x4f\xff\x51")
-    if start < 0:
-        raise ValueError("no SIZ marker")
+    start = _jpeg2000_start(data)
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     (count,) = struct.unpack_from(">H", data, start + 40)
     kind = data[start + 42]
@@ -114,5 +117,29 @@ def is_subsampled(data: bytes) -> bool:
 
     Source: ITU-T T.800 A.5.1, XRsiz and YRsiz.
     """
-    start = data.find(b"\xff\x4f\xff\x51")
-    return start >= 0 and any(step != 1 for step in data[start + 46 : start + 48])
+    start = _jpeg2000_start(data)
+    return any(step != 1 for step in data[start + 46 : start + 48])
+
+
+def _jpeg2000_start(data: bytes) -> int:
+    """Return where the codestream that a decoder reads begins: the first one of a JP2 file.
+
+    Other boxes of a JP2 file may hold bytes that look like a codestream.
+
+    Raises:
+        ValueError: there is none.
+
+    Source: ITU-T T.800 I.4.
+    """
+    start, kind = 0, b""
+    while data[start : start + 4] != _JPEG2000_MAGIC:
+        if kind == b"jp2c" or start + 16 > len(data):
+            raise ValueError("no codestream of JPEG 2000")
+        length, kind = struct.unpack_from(">I4s", data, start)
+        head = 8
+        if length == 1:
+            (length,), head = struct.unpack_from(">Q", data, start + 8), 16
+        if kind != b"jp2c" and length < head:
+            raise ValueError("a box of JP2 has no length")
+        start += head if kind == b"jp2c" else length
+    return start

@@ -66,6 +66,8 @@ def find_scans(
         sources = _sources(files.by_format, series_uid, files.strays)
         sources += [_unreadable(file, reason) for file, reason in files.unreadable.items()]
         sources.sort(key=lambda source: source.paths[0])
+    elif not path.is_file():
+        raise UnreadableInputError(f"{path.name} is a pipe or a device, not a file")
     else:
         name = _sniff_or_raise(path)
         if series_uid is not None or _is_container(name, path):

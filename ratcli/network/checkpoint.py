@@ -109,7 +109,17 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path.name} contains no parameters")
+    _check_bytes(path, content)
     return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _check_bytes(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse a file that is smaller than its tensors claim to be, before any of them is copied."""
+    claimed = sum(value.numel() * value.element_size() for value in state.values())
+    if claimed > path.stat().st_size:
+        raise WeightsError(
+            f"{path.name} has {path.stat().st_size} bytes, but its tensors claim {claimed}"
+        )
 
 
 def save_state(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype) -> None:

@@ -51,12 +51,13 @@ class CachedPartitioner:
         Raises:
             OutputError: the folder cannot be written.
         """
-        path = self.folder / f"{self.key(plane)}.npz"
-        kept = _load(path, plane.shape[-2:])
+        key = self.key(plane)
+        path = self.folder / f"{key}.npz"
+        kept = _load(path, key, plane.shape[-2:])
         if kept is not None:
             return kept
         regions = self.source.partition(plane)
-        _store(path, regions)
+        _store(path, key, regions)
         return regions
 
     def key(self, plane: FloatArray) -> str:
@@ -68,12 +69,12 @@ class CachedPartitioner:
         return digest.hexdigest()
 
 
-def _load(path: Path, shape: tuple[int, ...]) -> Regions | None:
-    """Return an entry, or None if there is none or it is damaged."""
+def _load(path: Path, key: str, shape: tuple[int, ...]) -> Regions | None:
+    """Return an entry, or None if there is none, or it is damaged or of another plane."""
     try:
         # numpy leaves a damaged file open that it opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
-            labels = entry["labels"]
+            labels, stored_key = entry["labels"], str(entry["key"])
     except FileNotFoundError:
         return None
     except (
@@ -86,19 +87,21 @@ def _load(path: Path, shape: tuple[int, ...]) -> Regions | None:
         zlib.error,
     ):
         return None
-    if labels.shape != tuple(shape) or labels.dtype.kind not in "iu":
+    if stored_key != key or labels.shape != tuple(shape) or labels.dtype.kind not in "iu":
+        return None
+    if labels.min() < 0:
         return None
     return Regions.from_labels(labels)
 
 
-def _store(path: Path, regions: Regions) -> None:
+def _store(path: Path, key: str, regions: Regions) -> None:
     """Write an entry under a temporary name, then rename it."""
     small = np.uint16 if regions.count <= 1 << 16 else np.int32
     partial = path.with_name(f".{path.stem[:16]}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            np.savez_compressed(file, labels=regions.labels.astype(small))
+            np.savez_compressed(file, labels=regions.labels.astype(small), key=key)
         partial.replace(path)
     except OSError as error:
         raise OutputError(f"the cache folder cannot be written: {error.strerror}") from error

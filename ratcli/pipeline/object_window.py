@@ -5,11 +5,16 @@ Such values are in another unit than the file or the user says, as counts taken 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.scan import FloatArray, ScanReader
 from ratcli.task import Task
+
+MOST_PIXELS = 1 << 20
+"""Pixels from which on only every second, third and so on of a row and a column counts."""
 
 MOST_OUTSIDE = 0.95
 """Share of the object outside the window from which on a scan is refused."""
@@ -26,7 +31,9 @@ def refuse_outside_window(task: Task, reader: ScanReader) -> None:
     if info.channels > 1:
         return
     plane = info.planes // 2
-    measured = reader.read(plane)[:, ~reader.padding(plane)]
+    step = max(1, math.isqrt(info.height * info.width // MOST_PIXELS))
+    some = np.s_[..., ::step, ::step]
+    measured = reader.read(plane)[some][:, ~reader.padding(plane)[some]]
     values = measured[np.isfinite(measured)] * np.float32(task.unit_factor(info))
     object_values = _object(values)
     if object_values.size == 0:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from ratcli.holes import not_measured, seen_by_network
 from ratcli.network.neighbours import Neighbour, Neighbours
@@ -15,6 +16,9 @@ from ratcli.partition import Partitioner
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.task import Task
+
+CONSTANT_PX = 7
+"""Side in pixels of the smallest square of one value that is kept as it is."""
 
 _Sample = TypeVar("_Sample", bound=np.generic)
 
@@ -68,9 +72,23 @@ def prepare(
     regions = given or partitioner.partition(normal)
     seconds = time.perf_counter() - began
     labels = enlarged(regions.labels, task.scale)
-    kept = hidden | task.outside(values)
+    kept = hidden | task.outside(values) | without_noise(values)
     near = [each and _normal(task, each) for each in neighbours]
     return PreparedPlane(values, hidden, kept, normal, labels, regions.count, seconds, near)
+
+
+def without_noise(values: FloatArray) -> BoolArray:
+    """Return `(C, H, W)`, true in areas of one value that are at least `CONSTANT_PX` wide.
+
+    Measured values scatter: such an area was computed or cut off, and there is nothing to restore.
+
+    Args:
+        values: `(C, H, W)`.
+    """
+    size = (1, CONSTANT_PX, CONSTANT_PX)
+    highest, lowest = maximum_filter(values, size), minimum_filter(values, size)
+    constant: BoolArray = maximum_filter(highest == lowest, size)
+    return constant
 
 
 def _normal(task: Task, neighbour: Neighbour) -> Neighbour:

@@ -9,6 +9,7 @@ from ratcli import __version__
 from ratcli.network.registry import WeightsEntry
 from ratcli.partition import Partitioner
 from ratcli.pipeline.cutting import Cut
+from ratcli.pipeline.prepared import CONSTANT_PX
 from ratcli.pipeline.settings import RestoreSettings
 from ratcli.pipeline.uncertainty import Calibration
 from ratcli.scan import Derivation
@@ -89,6 +90,8 @@ class RestoreProvenance:
             f"strength={settings.strength!r}",
             f"precision={settings.engine.precision}",
         ]
+        if settings.task.scale == 1:
+            listed.append(f"constant_kept_px={CONSTANT_PX}")
         if settings.engine.tile:
             listed.append(f"tile={settings.engine.tile}")
         listed += self.cut.recorded

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from batch_scans import AddOne, Heard, make_scan, values_of
@@ -69,8 +71,11 @@ def test_an_output_that_somebody_changed_is_not_replaced(tmp_path: Path) -> None
     settings = BatchSettings(manifest=tmp_path / "run.json", resume=True)
     run(tmp_path, settings=settings)
     make_scan(tmp_path / "out" / "00.nii", seed=9)
-    with pytest.raises(OutputError, match="already exists"):
-        run(tmp_path, settings=settings)
+    theirs = (tmp_path / "out" / "00.nii").read_bytes()
+    (outcome,) = run(tmp_path, settings=settings)
+    assert "is not what the manifest says was written" in outcome.error
+    assert (outcome.status, outcome.exit_code) == ("failed", OutputError.exit_code)
+    assert (tmp_path / "out" / "00.nii").read_bytes() == theirs
 
 
 def test_an_output_that_is_gone_is_made_again(tmp_path: Path) -> None:
@@ -119,3 +124,62 @@ def test_a_damaged_manifest_is_refused_by_its_key(tmp_path: Path, text: str, sen
     with pytest.raises(UnreadableInputError, match=sentence):
         run(tmp_path, settings=BatchSettings(manifest=tmp_path / "run.json", resume=True))
     assert (tmp_path / "run.json").read_text() == text
+
+
+def make_pair(path: Path, seed: int) -> None:
+    values = np.random.default_rng(seed).integers(-500, 500, (8, 8, 3)).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Pair(values, np.eye(4)), path)
+
+
+@pytest.fixture
+def resuming(tmp_path: Path) -> BatchSettings:
+    return BatchSettings(manifest=tmp_path / "run.json", resume=True)
+
+
+def test_new_voxels_of_a_pair_are_done_again(tmp_path: Path, resuming: BatchSettings) -> None:
+    make_pair(tmp_path / "in" / "a.hdr", seed=0)
+    run(tmp_path, settings=resuming)
+    assert statuses(run(tmp_path, settings=resuming)) == {"a.hdr": "skipped"}
+    make_pair(tmp_path / "in" / "a.hdr", seed=1)
+    assert statuses(run(tmp_path, settings=resuming)) == {"a.hdr": "done"}
+    expected = values_of(tmp_path / "in" / "a.img") + 1
+    np.testing.assert_array_equal(values_of(tmp_path / "out" / "a.img"), expected)
+
+
+def test_a_part_of_an_output_that_is_gone_is_made_again(
+    tmp_path: Path, resuming: BatchSettings
+) -> None:
+    make_pair(tmp_path / "in" / "a.hdr", seed=0)
+    run(tmp_path, settings=resuming)
+    (tmp_path / "out" / "a.img").unlink()
+    assert statuses(run(tmp_path, settings=resuming)) == {"a.hdr": "done"}
+    assert (tmp_path / "out" / "a.img").is_file()
+
+
+def test_a_damaged_part_of_an_output_fails_alone_and_stays(
+    tmp_path: Path, resuming: BatchSettings
+) -> None:
+    make_pair(tmp_path / "in" / "a.hdr", seed=0)
+    run(tmp_path, settings=resuming)
+    voxels = tmp_path / "out" / "a.img"
+    voxels.write_bytes(voxels.read_bytes()[:100])
+    make_pair(tmp_path / "in" / "b.hdr", seed=1)
+    assert statuses(run(tmp_path, settings=resuming)) == {"a.hdr": "failed", "b.hdr": "done"}
+    assert voxels.stat().st_size == 100
+    again = replace(resuming, if_exists="overwrite")
+    assert statuses(run(tmp_path, settings=again)) == {"a.hdr": "done", "b.hdr": "skipped"}
+
+
+def test_an_output_that_is_now_wanted_too_does_not_stop_the_others(
+    tmp_path: Path, resuming: BatchSettings
+) -> None:
+    make_folder(tmp_path / "in", 1)
+    run(tmp_path, settings=resuming)
+    make_folder(tmp_path / "in", 2)
+    wanted = Selection("_one", output=tmp_path / "out", residual=True)
+    batch = Batch(find_jobs([tmp_path / "in"], wanted), HEADER, resuming)
+    assert [(job.name, job.overwrite) for job in batch.jobs] == [
+        ("00.nii", True),
+        ("01.nii", False),
+    ]

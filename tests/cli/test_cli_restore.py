@@ -111,6 +111,19 @@ def test_a_region_map_is_used(tmp_path: Path, capsys: Output) -> None:
     assert json.loads(capsys.readouterr().out)["regions"] == 6
 
 
+def test_other_regions_give_other_identifiers_and_are_not_told_as_a_partition(scan: Path) -> None:
+    made = []
+    for name, rows in (("a", 8), ("b", 16), ("a_again", 8)):
+        labels = scan.parent / f"{name}.tif"
+        tifffile.imwrite(labels, (np.indices((64, 64))[0] // rows).astype(np.uint8))
+        out = scan.parent / name / "scan.dcm"
+        assert restore(scan, "-t", "ct-denoise", "--regions", labels, "-o", out) == 0
+        made.append(pydicom.dcmread(out))
+    first, other, again = made
+    assert first.SOPInstanceUID == again.SOPInstanceUID != other.SOPInstanceUID
+    assert "regions by user" in first.DerivationDescription
+
+
 def test_a_region_map_of_another_size_is_refused(scan: Path, capsys: Output) -> None:
     labels = scan.parent / "labels.tif"
     tifffile.imwrite(labels, np.zeros((48, 48), np.uint8))

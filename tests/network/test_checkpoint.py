@@ -107,3 +107,11 @@ def test_a_pickle_with_code_is_refused_and_its_code_not_run(
     with pytest.raises(WeightsError, match="refused"):
         read_state(path)
     assert not target.exists()
+
+
+def test_tensors_larger_than_their_file_are_refused_before_they_are_copied(tmp_path: Path) -> None:
+    path = tmp_path / "small.pth"
+    gate = torch.zeros(1000).as_strided((30_000, 1000), (0, 1))
+    torch.save({"middle_blks.0.layers.0.lambda_ra": gate}, path)
+    with pytest.raises(WeightsError, match="its tensors claim 120000000"):
+        read_state(path)

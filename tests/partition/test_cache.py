@@ -104,3 +104,23 @@ print(total)
     assert len(answers) == 1
     assert all(run.returncode == 0 for run in runs)
     assert len(list(Path(tmp_path).iterdir())) == 8
+
+
+def test_an_entry_of_another_plane_is_not_used(tmp_path, plane):
+    source = Counting()
+    cache = CachedPartitioner(source, tmp_path)
+    cache.partition(plane + 1)
+    (entry,) = tmp_path.glob("*.npz")
+    entry.rename(tmp_path / f"{cache.key(plane)}.npz")
+    cache.partition(plane)
+    assert source.calls == 2
+
+
+def test_an_entry_of_negative_labels_is_not_used(tmp_path, plane):
+    source = Counting()
+    cache = CachedPartitioner(source, tmp_path)
+    key = cache.key(plane)
+    labels = np.arange(64).reshape(8, 8) - 9
+    np.savez_compressed(tmp_path / f"{key}.npz", labels=labels, key=key)
+    assert cache.partition(plane).labels.min() == 0
+    assert source.calls == 1

@@ -55,6 +55,23 @@ def test_padding_comes_back_and_does_not_reach_the_network(load: Load) -> None:
     assert np.array_equal(*restored)
 
 
+@pytest.mark.parametrize("value", [-1000, 0, 40.5, 2000])
+def test_a_plane_of_one_value_comes_back_as_it_is(load: Load, value: float) -> None:
+    scan = MemoryScan(np.full((1, 1, 48, 40), value, np.float32))
+    run(load(identity=False), scan)
+    assert np.array_equal(scan.written, scan.values)
+
+
+def test_an_area_of_one_value_is_kept_up_to_its_edge_and_noise_beside_it_is_not(load: Load) -> None:
+    values = slices(1)
+    values[0, 0, :, :20] = 60.0
+    scan = MemoryScan(values)
+    run(load(identity=False), scan)
+    changed = np.abs(scan.written - values)[0, 0] > 1e-3
+    assert not changed[:, :20].any()
+    assert changed[:, 20:].mean() > 0.9
+
+
 def test_strength_blends_between_input_and_result(load: Load) -> None:
     results = []
     for strength in (0.0, 0.5, 1.0):

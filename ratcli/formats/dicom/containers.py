@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ratcli.errors import UnreadableInputError
+from ratcli.formats.dicom.archive import open_archive
 from ratcli.formats.dicom.elements import code, items, text, uid
 from ratcli.formats.dicom.files import guarded, read_header
 
@@ -33,15 +34,16 @@ def is_zip(path: Path) -> bool:
 
 
 def holds_dicom(path: Path) -> bool:
-    """Return whether one of the first members of a zip archive is DICOM, by its preamble."""
-    try:
-        with guarded(path, "the archive"), zipfile.ZipFile(path) as archive:
-            return any(
-                _starts_as_dicom(archive, member)
-                for member in _safe_members(archive)[:_PROBED_MEMBERS]
-            )
-    except UnreadableInputError:
-        return False
+    """Return whether one of the first members of a zip archive is DICOM, by its preamble.
+
+    Raises:
+        UnreadableInputError: the archive is damaged, or beyond the limits.
+    """
+    with guarded(path, "the archive"):
+        archive = open_archive(path)
+        return any(
+            _starts_as_dicom(archive, member) for member in _safe_members(archive)[:_PROBED_MEMBERS]
+        )
 
 
 @dataclass
@@ -89,7 +91,8 @@ def _contents(path: Path) -> Contents:
 
 def _zip_contents(path: Path) -> Contents:
     found, strays = [], {}
-    with guarded(path, "the archive"), zipfile.ZipFile(path) as archive:
+    with guarded(path, "the archive"):
+        archive = open_archive(path)
         for member in _safe_members(archive):
             name = PurePosixPath(member).name
             if name.upper() == "DICOMDIR":

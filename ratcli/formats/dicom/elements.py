@@ -25,7 +25,7 @@ from ratcli.errors import UnreadableInputError
 # pydicom's messages echo element values, which may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _VALUES = ("RescaleSlope", "RescaleIntercept")
 _PLACES = (
     "PixelSpacing",
@@ -127,7 +127,7 @@ def _value(dataset: Dataset, keyword: str) -> object:
     try:
         with quiet_pydicom():
             value: object = dataset.get(keyword)
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError):
+    except Exception:  # pydicom raises many classes, and some are no subclass of ValueError
         return None
     return None if value is None or value == "" else value
 

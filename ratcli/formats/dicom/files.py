@@ -6,7 +6,6 @@ import contextlib
 import copy
 import os
 import struct
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,8 @@ from pydicom.uid import (
 )
 
 from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.dicom.archive import open_archive
+from ratcli.formats.dicom.budget import CountedStream
 from ratcli.formats.dicom.elements import quiet_pydicom, uid
 from ratcli.formats.limits import inflate, read_bounded
 
@@ -140,7 +141,8 @@ class DicomFile:
         implicit, little = self.syntax.is_implicit_VR, self.syntax.is_little_endian
         with guarded(self.path, "the end of the file"), self.open() as file:
             file.seek(offset)
-            return read_dataset(file, implicit, little)
+            with CountedStream(file, self.path.name) as counted:
+                return read_dataset(cast(BinaryIO, counted), implicit, little)
 
 
 @contextlib.contextmanager
@@ -157,10 +159,8 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     archive = next((part for part in path.parents if part.is_file()), None)
     if archive is None:
         raise FileNotFoundError(2, "no such file")
-    with zipfile.ZipFile(archive) as members:
-        member = path.relative_to(archive).as_posix()
-        with members.open(member) as stream:
-            data = read_bounded(stream, max_bytes=MAX_DATASET_BYTES, name=path.name)
+    with open_archive(archive).open(path.relative_to(archive).as_posix()) as stream:
+        data = read_bounded(stream, max_bytes=MAX_DATASET_BYTES, name=path.name)
     yield data
 
 
@@ -186,18 +186,21 @@ def read_header(path: Path) -> DicomFile:
         stamp = file_stamp(path)
         syntax, meta = _read_meta(file)
         body = _inflated(file, path.name) if syntax == DeflatedExplicitVRLittleEndian else file
-        dataset = read_dataset(
-            body,
-            syntax.is_implicit_VR,
-            syntax.is_little_endian,
-            stop_when=lambda tag, vr, length: tag in _PIXEL_TAGS or tag.group > 0x7FE0,
-        )
+        with CountedStream(body, path.name) as counted:
+            dataset = read_dataset(
+                cast(BinaryIO, counted),
+                syntax.is_implicit_VR,
+                syntax.is_little_endian,
+                stop_when=lambda tag, vr, length: tag in _PIXEL_TAGS or tag.group > 0x7FE0,
+            )
+            elements = dict(dataset.items())
+            counted.add_unparsed(elements.values())
         if not dataset:
             raise UnreadableInputError(f"{path.name}: no element of the DICOM header can be read")
         encoding = dataset.original_encoding
         pixels = _pixel_element(body, bool(encoding[0]), bool(encoding[1]))
         syntax = _actual_syntax(syntax, dataset)
-        return DicomFile(path, dataset, syntax, pixels, meta, dict(dataset.items()), stamp)
+        return DicomFile(path, dataset, syntax, pixels, meta, elements, stamp)
 
 
 def _copy_elements(

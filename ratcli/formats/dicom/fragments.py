@@ -19,6 +19,7 @@ _ITEM = 0xE000FFFE  # (FFFE,E000) read as a little-endian number
 _DELIMITER = 0xE0DDFFFE
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
+_MOST_FRAGMENTS = 1 << 20
 _CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f", b"\x00\x00")
 
 
@@ -108,6 +109,8 @@ def _list_fragments(file: BinaryIO, pixels: PixelElement, name: str) -> tuple[li
         if tag != _ITEM or position + length > size:
             raise UnreadableInputError(f"{name}: the compressed pixel data end early")
         fragments.append(Fragment(position, length))
+        if len(fragments) > _MOST_FRAGMENTS:
+            raise UnreadableInputError(f"{name}: more than {_MOST_FRAGMENTS} compressed fragments")
         position += length
     return fragments, size
 

@@ -27,6 +27,9 @@ from ratcli.formats.dicom.precision import precision_notice
 _CODESTREAM_START = 1 << 14
 """Bytes of a codestream in which its header is looked for."""
 
+_MOST_FRAMES = 1 << 15
+_MOST_TILES = 1 << 20
+
 
 class FrameFile:
     """A DICOM image: its header and, on demand, its frames.
@@ -113,8 +116,14 @@ class FrameFile:
         return self._index
 
     def _check_length(self) -> None:
-        """Refuse pixel data that are shorter than declared, before a plane is asked for."""
+        """Refuse too many frames, and pixel data that are shorter than declared."""
         name, frames = self.path.name, self.layout.frames
+        is_slide = "TotalPixelMatrixColumns" in self.file.dataset
+        most = _MOST_TILES if is_slide else _MOST_FRAMES
+        if frames > most:
+            raise UnreadableInputError(
+                f"{name}: the header declares {frames} frames, but at most {most} are read"
+            )
         if self.pixels.encapsulated:
             self._check_codestream()
             return

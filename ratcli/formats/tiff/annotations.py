@@ -16,21 +16,27 @@ _SCALED = (
     *("X", "Y", "Width", "Height", "RadiusX", "RadiusY", "X1", "Y1", "X2", "Y2"),
     *("cx", "cy", "rx", "ry", "r"),  # of the schemas before 2010
 )
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _LENGTH = re.compile(
     rf"""(\s(?:{"|".join(_SCALED)})\s*=\s*["']\s*)({_NUMBER})(?=\s*["'])""", re.IGNORECASE
 )
 _SHIFT = re.compile(rf"""(\sA[01]2\s*=\s*["']\s*)({_NUMBER})(?=\s*["'])""")
 _POINTS = re.compile(r"""(\spoints\s*=\s*)(["'])([^"']*)\2""", re.IGNORECASE)
 _TRANSFORM = re.compile(r"""\stransform\s*=\s*["']\s*(?!none)[^"']""", re.IGNORECASE)
-_ROI = re.compile(r"<(?:\w+:)?ROI\b[^>]*?(?:/>|>.*?</(?:\w+:)?ROI\s*>)", re.DOTALL)
-_IMAGE = re.compile(r"<(?:\w+:)?Image\b[^>]*>.*?</(?:\w+:)?Image\s*>", re.DOTALL)
-_MASK = re.compile(r"<(?:\w+:)?Mask\b[^>]*>.*?</(?:\w+:)?Mask\s*>", re.DOTALL)
+
+
+def _element(name: str) -> re.Pattern[str]:
+    """Return a pattern of an element that holds none of its own name, in one pass over a text."""
+    tag = rf"(?:\w+:)?{name}\b"
+    return re.compile(rf"<{tag}[^<>]*?(?:/>|>[^<]*(?:<(?!/?{tag})[^<]*)*</{tag}\s*>)")
+
+
+_ROI, _IMAGE, _MASK = _element("ROI"), _element("Image"), _element("Mask")
 _BITMAP = re.compile(
-    r"(?P<open><(?P<name>(?:\w+:)?BinData)\b[^>]*)>(?P<data>[^<]*)(?P<close></(?P=name)\s*>)"
+    r"(?P<open><(?P<name>(?:\w+:)?BinData)\b[^<>]*)>(?P<data>[^<]*)(?P<close></(?P=name)\s*>)"
 )
 _PATH = re.compile(r"<(?:\w+:)?Path\b")
-_ELEMENT = re.compile(r"<[A-Za-z][^>]*>")
+_ELEMENT = re.compile(r"<[A-Za-z][^<>]*>")
 _LEFT_OUT_OF_IMAGEJ = (b"roi ", b"over")
 _MOST_MASK_PIXELS = 1 << 22
 
@@ -110,10 +116,10 @@ def _regions_elsewhere(text: str, size: tuple[int, int]) -> set[str]:
     here: set[str] = set()
     elsewhere: set[str] = set()
     for match in _IMAGE.finditer(text):
-        pixels = re.search(r"<(?:\w+:)?Pixels\b[^>]*>", match.group(0))
+        pixels = re.search(r"<(?:\w+:)?Pixels\b[^<>]*>", match.group(0))
         facts = pixels.group(0) if pixels else ""
         is_here = (_value(facts, "SizeY"), _value(facts, "SizeX")) == (str(size[0]), str(size[1]))
-        names = re.findall(r"""<(?:\w+:)?ROI(?:Ref)?\s[^>]*?\bID\s*=\s*["']([^"']*)""", match[0])
+        names = re.findall(r"""<(?:\w+:)?ROI(?:Ref)?\s[^<>]*?\bID\s*=\s*["']([^"']*)""", match[0])
         (here if is_here else elsewhere).update(names)
     return elsewhere - here
 

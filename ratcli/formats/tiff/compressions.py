@@ -8,6 +8,7 @@ import numpy as np
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.codestream import (
+    CodestreamHeader,
     check_jpeg_end,
     is_subsampled,
     parse_jpeg,
@@ -23,6 +24,7 @@ JPEG = 7
 
 _JPEG = (6, JPEG, 33007, 34892)
 _JPEG2000 = (33003, 33004, 33005, 34712)
+_MOST_COMPONENTS = 8
 _BOUNDED = (1, 5, 8, 32773, 32946, 34925, 34926, 50000, 50013)
 """Codecs with a limit on the bytes that come out: none, LZW, deflate, PackBits, LZMA, zstd."""
 
@@ -72,12 +74,18 @@ def check_declared_size(compression: int, data: bytes, height: int, width: int) 
         UnreadableInputError: it declares more pixels, or has no header.
     """
     try:
-        declared = _declared_size(compression, data)
+        declared = _declared(compression, data)
     except (ValueError, struct.error, IndexError) as error:
-        raise UnreadableInputError("a compressed tile or strip has no header") from error
-    if declared is not None and (declared[0] > height + 15 or declared[1] > width + 15):
+        raise UnreadableInputError(f"a compressed tile or strip cannot be read: {error}") from error
+    if declared is None:
+        return
+    if declared.components > _MOST_COMPONENTS:
         raise UnreadableInputError(
-            f"a compressed tile or strip declares {declared[0]} x {declared[1]} pixels, "
+            f"a compressed tile or strip declares {declared.components} samples for each pixel"
+        )
+    if declared.rows > height + 15 or declared.columns > width + 15:
+        raise UnreadableInputError(
+            f"a compressed tile or strip declares {declared.rows} x {declared.columns} pixels, "
             f"but the page gives it {height} x {width}"
         )
 
@@ -96,11 +104,7 @@ def check_jpeg_is_whole(data: bytes) -> None:
         ) from error
 
 
-def _declared_size(compression: int, data: bytes) -> tuple[int, int] | None:
+def _declared(compression: int, data: bytes) -> CodestreamHeader | None:
     if compression in _JPEG:
-        header = parse_jpeg(data)
-    elif compression in _JPEG2000:
-        header = parse_jpeg2000(data)
-    else:
-        return None
-    return header.rows, header.columns
+        return parse_jpeg(data)
+    return parse_jpeg2000(data) if compression in _JPEG2000 else None

@@ -127,7 +127,7 @@ def history(derivation: Derivation, before: bytes) -> bytes:
 
 def ome_names_other_files(description: str) -> bool:
     """Return whether an OME-XML spreads its planes over several files."""
-    return len(set(re.findall(r"<UUID[^>]*>\s*([^<\s]+)", description))) > 1
+    return len(set(re.findall(r"<UUID[^<>]*>\s*([^<\s]+)", description))) > 1
 
 
 def floating_description(kind: str, description: bytes) -> bytes:
@@ -141,7 +141,7 @@ def floating_description(kind: str, description: bytes) -> bytes:
         return re.sub(rb"(?m)^(min|max)=.*\n?", b"", description)
     if kind == "ome":
         description = re.sub(rb'\sSignificantBits="[^"]*"', b"", description)
-        return re.sub(rb'(<(?:\w+:)?Pixels\b[^>]*\sType=")[^"]*', rb"\1float", description)
+        return re.sub(rb'(<(?:\w+:)?Pixels\b[^<>]*\sType=")[^"]*', rb"\1float", description)
     return description
 
 
@@ -170,14 +170,14 @@ def _finer_ome(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
         return re.sub(r'(\bPhysicalSize[XY]=")([-+.\deE]+)', lambda m: _divided(m, scale), element)
 
     text = description.decode("utf-8", "surrogateescape")
-    text = re.sub(r"<(?:\w+:)?Pixels\b[^>]*>", finer, finer_ome_rois(text, scale, size))
+    text = re.sub(r"<(?:\w+:)?Pixels\b[^<>]*>", finer, finer_ome_rois(text, scale, size))
     return text.encode("utf-8", "surrogateescape")
 
 
 def _without_file_names(description: bytes) -> bytes:
     """Remove file names and UUIDs from an OME-XML, since the file has a new name."""
-    description = re.sub(rb"<(\w+:)?UUID\b[^>]*>[^<]*</(\w+:)?UUID>", b"", description)
-    return re.sub(rb'(<(?:\w+:)?OME\b[^>]*?)\sUUID="[^"]*"', rb"\1", description)
+    description = re.sub(rb"<(\w+:)?UUID\b[^<>]*>[^<]*</(\w+:)?UUID>", b"", description)
+    return re.sub(rb'(<(?:\w+:)?OME\b[^<>]*?)\sUUID="[^"]*"', rb"\1", description)
 
 
 def _finer_shaped(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
@@ -221,7 +221,7 @@ def _ome_length(description: str, axis: str, size: tuple[int, int]) -> float | N
 
 def _ome_pixels(description: str, size: tuple[int, int]) -> str:
     """Return the Pixels element of an image of this height and width, or else the first."""
-    found = re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", description)
+    found = re.findall(r"<(?:\w+:)?Pixels\b[^<>]*>", description)
     sizes = [(_attribute(each, "SizeY"), _attribute(each, "SizeX")) for each in found]
     wanted = (str(size[0]), str(size[1]))
     return found[sizes.index(wanted) if wanted in sizes else 0] if found else ""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import tifffile
 
 from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.tiff.budget import MOST_PAGES, check_tags
 from ratcli.formats.tiff.main_page import REDUCED, likeness, main_page
 from ratcli.formats.tiff.metadata import Resolution, ome_names_other_files
 
@@ -22,7 +23,6 @@ Kind = Literal["svs", "ome", "imagej", "shaped", "plain"]
 IMAGEJ_COUNTS, IMAGEJ_DATA = 50838, 50839
 """Tags of ImageJ's metadata: the bytes of each part, and the parts."""
 
-_MAX_PAGES = 20_000
 _MAX_DESCRIPTION = 64 << 20
 
 # Its warnings quote tags; what matters is raised as a RatError instead.
@@ -103,6 +103,7 @@ def open_pages(path: Path) -> TiffPages:
         UnreadableInputError: the structure is damaged, or the planes are in other files.
     """
     with structure_errors("the structure of the TIFF file"):
+        check_tags(path)
         file = tifffile.TiffFile(path, _multifile=False)
     try:
         with structure_errors("the structure of the TIFF file"):
@@ -151,7 +152,7 @@ def imagej_facts(page: Any) -> tuple[bytes, tuple[int, ...], str]:
 def _read_pages(file: Any) -> list[Any]:
     pages: list[Any] = []
     seen: set[int] = set()
-    for index in range(_MAX_PAGES):
+    for index in range(MOST_PAGES):
         try:
             page = file.pages[index]
         except IndexError:
@@ -161,7 +162,7 @@ def _read_pages(file: Any) -> list[Any]:
         seen.add(page.offset)
         pages.append(page)
     else:
-        raise UnreadableInputError(f"the file has more than {_MAX_PAGES} pages")
+        raise UnreadableInputError(f"the file has more than {MOST_PAGES} pages")
     if not pages:
         raise UnreadableInputError("the file has no page that can be read")
     return pages

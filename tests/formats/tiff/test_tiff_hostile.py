@@ -262,3 +262,38 @@ def test_broken_files_are_refused_in_bounded_memory():
     assert len(opened.outcomes) == len(BROKEN)
     assert all(outcome.startswith("UnreadableInputError") for outcome in opened.outcomes)
     assert opened.peak_bytes < BOUND
+
+
+def test_pages_that_share_one_long_description_are_refused(tmp_path):
+    description, pages, start = b"x" * (1 << 21) + b"\0\0", [], 8 + (1 << 21) + 2
+    for number in range(200):
+        entries = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+        entries += [(270, 2, len(description), 8), (273, 4, 1, 8), (277, 3, 1, 1)]
+        entries += [(278, 4, 1, 8), (279, 4, 1, 64)]
+        packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        link = start + (number + 1) * (6 + len(packed)) if number < 199 else 0
+        pages.append(struct.pack("<H", len(entries)) + packed + struct.pack("<I", link))
+    path = tmp_path / "a.tif"
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, start) + description + b"".join(pages))
+    opened = open_in_child(path)
+    assert "the tags of the pages take more bytes than the file has" in opened.outcome
+    assert opened.peak_bytes < BOUND
+
+
+def test_samples_of_a_pixel_that_no_page_has_are_refused_before_decoding(tmp_path):
+    frame = bytes(imagecodecs.jpeg2k_encode(np.zeros((16, 16, 3), np.uint8), codecformat="J2K"))
+    frame = frame[:40] + struct.pack(">H", 16000) + frame[42:]
+    assert "16000 samples" in refused(tmp_path / "a.tif", tiled(16, 16, 16, 34712, [frame]))
+
+
+@pytest.mark.parametrize(
+    "start", ["<UUID ", "<Pixels ", "<ROI>", "<ROI ", "<Image>", "<ROI><Mask>", 'x="1', "<Shape "]
+)
+def test_an_ome_xml_of_unclosed_elements_is_searched_in_one_pass(tmp_path, start):
+    """A quadratic search of two million characters would take hours: the child has a minute."""
+    pixels = '<Pixels SizeX="8" SizeY="8" Type="uint8" DimensionOrder="XYCZT" ID="Pixels:0">'
+    inside = start * (2_000_000 // len(start))
+    text = f"<?xml version='1.0'?><OME><Image>{pixels}{inside}</Pixels></Image></OME>"
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint8), description=text, metadata=None)
+    assert open_in_child(path).outcome == "read"
