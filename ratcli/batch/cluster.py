@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ratcli.batch.outcome import Outcome
+from ratcli.batch.outcome import LOG, TRACE, Outcome
 from ratcli.batch.plan import Job
 from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
-from ratcli.errors import DeviceError, RatError, UsageError
+from ratcli.errors import DeviceError, InputNotFoundError, RatError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-CONNECT_S = 20
-
 _ONE_AT_A_TIME = threading.Lock()
 
 
+@dataclass(frozen=True)
+class Scheduler:
+    """Where a cluster is.
+
+    Attributes:
+        address: as `tcp://host:8786`.
+        timeout_s: seconds in which it must answer.
+    """
+
+    address: str
+    timeout_s: float = 10.0
+
+
 def run_cluster(
-    jobs: Sequence[Job], work: Work, settings: RunSettings, listener: BatchListener, address: str
+    jobs: Sequence[Job],
+    work: Work,
+    settings: RunSettings,
+    listener: BatchListener,
+    scheduler: Scheduler,
 ) -> None:
     """Send jobs to a scheduler. If a worker is lost, the scheduler gives its job to another one.
 
@@ -34,14 +52,16 @@ def run_cluster(
         work: what to do with each scan.
         settings: how.
         listener: hears of outcomes, not of single planes.
-        address: of the scheduler, as `tcp://host:8786`.
+        scheduler: of the cluster.
 
     Raises:
         UsageError: the extra `cluster` is not installed.
-        DeviceError: the scheduler does not answer.
+        DeviceError: the scheduler does not answer, or no longer.
         WeightsError: the weights are missing or damaged.
     """
-    with _connect(address) as client:
+    with _connect(scheduler) as client:
+        if not client.scheduler_info()["workers"]:
+            LOG.warning("the cluster has no workers; the scans wait for the first one")
         # A worker can be lost after it wrote the output: then its job comes again and must be
         # allowed to replace that output. The plan has checked that the names were free.
         ours = [replace(job, overwrite=True) for job in jobs]
@@ -66,6 +86,9 @@ def _listen(
     Returns:
         Jobs that lost several workers, one after another. One job that ends its workers takes
         the jobs that wait on them with it, so each of these must be tried alone.
+
+    Raises:
+        DeviceError: the scheduler is lost.
     """
     from distributed import KilledWorker, as_completed
 
@@ -85,6 +108,11 @@ def _outcome(future: Future[Any], job: Job) -> Outcome:
     from distributed import KilledWorker
 
     error = future.exception()
+    if future.cancelled():
+        raise DeviceError(
+            "the Dask scheduler was lost",
+            hint="Start it again and continue with --resume; the manifest has what is done.",
+        )
     if error is None:
         outcome = future.result()
         assert isinstance(outcome, Outcome)
@@ -106,6 +134,12 @@ def _lost(job: Job) -> Outcome:
 
 def work_on(job: Job, work: Work, settings: RunSettings) -> Outcome:
     """Run one job on a worker of the cluster."""
+    if not all(path.exists() for path in job.source.paths):
+        error = InputNotFoundError(
+            f"a worker of the cluster does not see {job.name}",
+            hint="Inputs and outputs must have the same paths on all machines of the cluster.",
+        )
+        return Outcome.failure(job.name, error, output=job.output_text)
     with _ONE_AT_A_TIME:
         return _runner(work, settings).run_one(job, lambda done, total: None)
 
@@ -115,7 +149,8 @@ def _runner(work: Work, settings: RunSettings) -> Runner:
     return Runner(work, settings)
 
 
-def _connect(address: str) -> Client:
+def _connect(scheduler: Scheduler) -> Client:
+    address, timeout_s = scheduler.address, scheduler.timeout_s
     try:
         from distributed import Client
     except ImportError as error:
@@ -123,10 +158,23 @@ def _connect(address: str) -> Client:
             "--scheduler needs the library distributed, which is not installed",
             hint="Install it with `pip install 'ratcli[cluster]'`.",
         ) from error
+    if not LOG.isEnabledFor(TRACE):
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
-        return Client(address, timeout=CONNECT_S)
-    except (OSError, ValueError) as error:
+        with ThreadPoolExecutor(1) as thread:  # whoever calls may have an event loop of their own
+            asking = asyncio.wait_for(_ask(address), timeout_s)
+            thread.submit(asyncio.run, asking).result()
+        return Client(address, timeout=timeout_s)
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
         raise DeviceError(
-            f"no Dask scheduler answers at {address}",
+            f"no Dask scheduler answers at {address} within {timeout_s:g} s",
             hint="Start one with `dask scheduler`, and workers with `dask worker`.",
         ) from error
+
+
+async def _ask(address: str) -> None:
+    """Exchange a message; a client would wait without end for a port that is silent."""
+    from distributed.core import rpc
+
+    async with rpc(address) as scheduler:
+        await scheduler.identity()

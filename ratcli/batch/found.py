@@ -106,7 +106,7 @@ def find_inputs(
             failures.append(Outcome.failure(path.name or str(path), error))
         else:
             for source in sources:
-                is_named = series_uid is not None or source.paths[0] == path
+                is_named = series_uid is not None or source.paths[0] == path.absolute()
                 found.append(Found(source, path, is_named))
             failures += [_left_out(file, path) for source in sources for file in source.left_out]
     return found, failures

@@ -30,6 +30,7 @@ class BatchSettings:
         resume: whether to go on with the batch of that manifest.
         processes: processes on this machine.
         scheduler: address of a Dask scheduler; empty for this machine.
+        scheduler_timeout: seconds in which the scheduler must answer.
         fail_fast: whether the first failure ends the batch.
     """
 
@@ -38,6 +39,7 @@ class BatchSettings:
     resume: bool = False
     processes: int = 1
     scheduler: str = ""
+    scheduler_timeout: float = 10.0
     fail_fast: bool = False
 
 
@@ -164,9 +166,10 @@ class Batch:
     def _share(self, jobs: tuple[Job, ...], work: Work, listener: BatchListener) -> None:
         """Let a cluster, or processes of this machine, work through jobs."""
         if self._settings.scheduler:
-            from ratcli.batch.cluster import run_cluster
+            from ratcli.batch.cluster import Scheduler, run_cluster
 
-            run_cluster(jobs, work, self._how, listener, self._settings.scheduler)
+            scheduler = Scheduler(self._settings.scheduler, self._settings.scheduler_timeout)
+            run_cluster(jobs, work, self._how, listener, scheduler)
         else:
             from ratcli.batch.pool import run_pool
 

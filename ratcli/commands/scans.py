@@ -114,6 +114,14 @@ class RunOptions:
         metavar="ADDRESS",
         group=BATCH,
     )
+    scheduler_timeout: float = option(
+        10.0,
+        "Fail if the cluster does not answer within this time.",
+        metavar="SECONDS",
+        least=0.1,
+        most=3600,
+        group=BATCH,
+    )
     manifest: Path | None = option(
         None,
         "Write versions, settings and the outcome of each scan to this JSON file.",
@@ -174,5 +182,6 @@ def batch_settings(options: RunOptions) -> BatchSettings:
         resume=options.resume,
         processes=options.jobs,
         scheduler=options.scheduler,
+        scheduler_timeout=options.scheduler_timeout,
         fail_fast=options.fail_fast,
     )

@@ -53,7 +53,7 @@ def find_scans(
         series_uid: SeriesInstanceUID of the only series wanted.
 
     Returns:
-        At least one source, in the order of their file names.
+        At least one source, in the order of their file names, with absolute paths.
 
     Raises:
         InputNotFoundError: nothing there, no scan in it, or not that series.
@@ -61,6 +61,7 @@ def find_scans(
     """
     if not path.exists():
         raise InputNotFoundError(f"{path.name or path} does not exist")
+    path = path.absolute()  # for processes that work in another folder
     if path.is_dir():
         files = _sort_files(_list_files(path, recursive))
         sources = _sources(files.by_format, series_uid, files.strays)

@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +20,7 @@ from ratcli.batch import cluster
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Selection, find_jobs
+from ratcli.batch.run import RunSettings
 from ratcli.batch.session import Batch, BatchSettings
 from ratcli.errors import DeviceError, WeightsError
 
@@ -88,9 +97,79 @@ def test_missing_weights_end_the_run(tmp_path: Path, address: str) -> None:
         run(tmp_path, address, AddOne(loads=False))
 
 
-def test_a_scheduler_that_is_not_there_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_inputs_may_be_relative_to_a_folder_that_no_worker_is_in(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "CONNECT_S", 0.3)
-    with pytest.raises(DeviceError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        run(tmp_path, "tcp://127.0.0.1:9", AddOne())
+    make_scan(tmp_path / "in" / "0.nii")
+    monkeypatch.chdir(tmp_path)
+    plan = find_jobs([Path("in")], Selection("_one", output=tmp_path / "out"))
+    batch = Batch(plan, Header(), BatchSettings(scheduler=address))
+    assert [outcome.status for outcome in batch.run(AddOne(), Heard())] == ["done"]
+
+
+def test_a_scan_that_a_worker_does_not_see_is_said(tmp_path: Path) -> None:
+    scan = make_scan(tmp_path / "in" / "0.nii")
+    (job,) = find_jobs([scan], Selection("_one", output=tmp_path / "out")).jobs
+    scan.unlink()
+    outcome = cluster.work_on(job, AddOne(), RunSettings())
+    assert (outcome.status, outcome.exit_code) == ("failed", 3)
+    assert "a worker of the cluster does not see 0.nii" in outcome.error
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_scheduler_that_does_not_answer_is_said_in_time(tmp_path: Path, is_silent: bool) -> None:
+    make_scan(tmp_path / "in" / "0.nii")
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        if is_silent:
+            port.listen()
+        address = f"tcp://127.0.0.1:{port.getsockname()[1]}"
+        settings = BatchSettings(scheduler=address, scheduler_timeout=0.5)
+        with pytest.raises(DeviceError, match=rf"no Dask scheduler answers at {address} within"):
+            Batch(plan, Header(), settings).run(AddOne(), Heard())
+
+
+@dataclass
+class Killing(Heard):
+    """Kills a process at the first outcome."""
+
+    victim: subprocess.Popen[bytes] | None = None
+
+    def finished(self, outcome: Outcome) -> None:
+        super().finished(outcome)
+        if self.victim is not None:
+            self.victim.kill()
+
+
+def test_a_batch_whose_scheduler_is_lost_can_be_resumed(tmp_path: Path, address: str) -> None:
+    for number in range(3):
+        make_scan(tmp_path / "in" / f"{number}.nii", seed=number)
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+    place = tmp_path / "scheduler.json"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    more = ["--scheduler-file", str(place), "--no-dashboard"]
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", *words, *more]
+        part = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, cwd=tmp_path)
+        stack.enter_context(part)
+        stack.callback(part.kill)
+        return part
+
+    with ExitStack() as stack:
+        scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0")
+        while not place.exists():
+            time.sleep(0.05)
+        start("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny")
+        own = json.loads(place.read_text())["address"]
+        settings = BatchSettings(
+            scheduler=own, scheduler_timeout=2.0, manifest=tmp_path / "run.json", resume=True
+        )
+        heard = Killing(victim=scheduler)
+        with pytest.raises(DeviceError, match="the Dask scheduler was lost"):
+            Batch(plan, Header(), settings).run(AddOne(seconds=0.5), heard)
+    again = Batch(plan, Header(), replace(settings, scheduler=address))
+    assert len(again.jobs) == 2
+    again.run(AddOne(), Heard())
+    assert len(list((tmp_path / "out").glob("*.nii"))) == 3
