@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ratcli.batch.interrupt import Interrupt
+from ratcli.batch.interrupt import Interrupt, shielded
 from ratcli.batch.outcome import Outcome, as_rat_error
 from ratcli.batch.plan import Job
 from ratcli.batch.run import BatchListener, Runner, RunSettings
@@ -88,7 +88,8 @@ class _Pool:
         ours, theirs = context.Pipe()
         arguments = (theirs, self._work, self._settings)
         process = context.Process(target=_serve, args=arguments, daemon=True)
-        process.start()
+        with shielded():
+            process.start()
         theirs.close()
         member = _Process(process, ours)
         self._members.append(member)
@@ -144,8 +145,6 @@ class _Pool:
 
 def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
     """Run the jobs that come through the pipe; this is what a process does."""
-    # The terminal sends Ctrl-C to all processes; the one that started them decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     runner = Runner(work, settings)
     with (

@@ -10,18 +10,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from batch_scans import AddOne, Heard, make_scan, values_of
 
+from ratcli.batch.interrupt import Interrupt
 from ratcli.batch.manifest import Header
 from ratcli.batch.outcome import Outcome
 from ratcli.batch.plan import Selection, find_jobs
 from ratcli.batch.session import Batch, BatchSettings
+from ratcli.errors import OutputError
+from ratcli.formats import open_scan
 
 KILLS = 30
 SCANS = 50
@@ -245,3 +250,48 @@ def test_an_interrupt_leaves_whole_outputs_and_gives_130(
     done = {file["output"] for file in content["files"] if file["status"] == "done"}
     assert done == {path.name for path in (tmp_path / "out").iterdir()}
     assert 0 < len(done) < 40
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_to_all_processes_leaves_no_claim_and_no_traceback(
+    number: str, tmp_path: Path
+) -> None:
+    for scan in range(20):
+        make_scan(tmp_path / "in" / f"{scan:02}.nii", seed=scan, planes=40)
+    words = ["segment", str(tmp_path / "in"), "--unit", "HU", "--partition", "superpixel"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ratcli", *words, "--jobs", "2", "-o", str(tmp_path / "out")],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    os.killpg(process.pid, getattr(signal, number))
+    told = first + process.stderr.read()
+    assert process.wait(60) == 130
+    process.stderr.close()
+    assert "Traceback" not in told
+    assert told.endswith("rat: interrupted.\n")
+    assert hidden(tmp_path) == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGTERM)
+            interrupt.check()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_full_folder_of_temporary_files_is_said(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(0).integers(-500, 500, (128, 128, 200)).astype(np.int16)
+    scan = tmp_path / "scan.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), scan)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(OutputError, match="do not fit into the folder of temporary files"):
+        open_scan(scan).read(0)

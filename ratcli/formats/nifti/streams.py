@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from ratcli.errors import UnreadableInputError
+from ratcli.errors import OutputError, UnreadableInputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_LEVEL = 6
@@ -56,17 +56,21 @@ def copy_to_disk(path: Path, offset: int, size: int) -> IO[bytes]:
 
     Raises:
         UnreadableInputError: the stream is damaged or holds fewer bytes.
+        OutputError: the folder of temporary files is full, or there is none.
     """
-    spilled = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    with _spill_errors():
+        spilled = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         with open_bytes(path) as file:
             _skip(file, offset)
             _copy(file, spilled, size)
             file.read(1)  # at the end of the stream this checks its CRC
+        with _spill_errors():
+            spilled.flush()
     except BaseException:
-        spilled.close()
+        with contextlib.suppress(OSError):  # what did not fit is written again, and lost
+            spilled.close()
         raise
-    spilled.flush()
     return spilled
 
 
@@ -94,8 +98,20 @@ def _copy(file: IO[bytes], target: IO[bytes], size: int) -> None:
                 f"the voxels end after {size - left} of {size} bytes",
                 hint="The file is truncated, or its header is damaged.",
             )
-        target.write(block)
+        with _spill_errors():
+            target.write(block)
         left -= len(block)
+
+
+@contextlib.contextmanager
+def _spill_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            "the voxels do not fit into the folder of temporary files",
+            hint="Set TMPDIR to a folder on a larger disk.",
+        ) from error
 
 
 @contextlib.contextmanager
