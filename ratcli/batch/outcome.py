@@ -81,7 +81,7 @@ def as_rat_error(error: BaseException) -> RatError:
     """Return an error as a RatError, with a text that holds nothing of a patient and no path."""
     if isinstance(error, RatError):
         return error
-    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
+    if is_out_of_memory(error):
         return DeviceError(
             "there is not enough memory", hint="Use a smaller --tile or fewer --jobs."
         )
@@ -94,9 +94,12 @@ def as_rat_error(error: BaseException) -> RatError:
     )
 
 
-def _is_torch_out_of_memory(error: BaseException) -> bool:
-    """Return whether torch's CPU allocator failed; torch has no class of its own for that."""
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ended: Python's, that of torch's CPU allocator, or of a library."""
+    if isinstance(error, (RuntimeError, ImportError)):
+        ends = ("can't allocate memory", "cannot allocate memory", "failed to map segment")
+        return any(end in str(error).lower() for end in ends)
+    return isinstance(error, MemoryError)
 
 
 def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:

@@ -13,8 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 from ratcli import __version__
+from ratcli.batch.outcome import is_out_of_memory
+from ratcli.cli.address_space import guard_torch
 from ratcli.cli.streams import guarded_streams, printable
-from ratcli.errors import OutputError, RatError, UsageError, nearest, sentence
+from ratcli.errors import DeviceError, OutputError, RatError, UsageError, nearest, sentence
 
 # A command is an application of Typer; its module is imported when it is called or listed.
 COMMANDS: dict[str, str] = {
@@ -93,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     code: object = 0
+    guard_torch()
     try:
         with guarded_streams():
             try:
@@ -118,6 +121,8 @@ def _report(error: BaseException) -> int:
         code, message, hint = 2, *_parser_sentence(error)
     elif isinstance(error, (KeyboardInterrupt, typer.Abort)):
         code, message, hint = INTERRUPTED, "interrupted", ""
+    elif is_out_of_memory(error):
+        code, message, hint = DeviceError.exit_code, "there is not enough memory", ""
     else:
         code, message, hint = 1, _internal_sentence(error), _INTERNAL_HINT
     print(f"rat: {printable(sentence(message, hint))}", file=sys.stderr)

@@ -10,6 +10,7 @@ import shutil
 import sys
 
 from ratcli import __version__
+from ratcli.errors import RatError
 
 # Distribution and what it is for; the first ones must be there, the others come with extras.
 REQUIRED = {
@@ -82,6 +83,8 @@ def _devices() -> dict[str, str]:
     """Ask torch, which takes a second to import. A broken installation is reported, not raised."""
     try:
         import torch
+    except RatError as error:
+        return {"torch": str(error)}
     except (ImportError, OSError) as error:
         return {"torch": f"cannot be imported ({type(error).__name__})"}
     devices = {"cpu": f"{torch.get_num_threads()} threads"}
@@ -94,7 +97,6 @@ def _devices() -> dict[str, str]:
 
 
 def _weights() -> dict[str, str]:
-    from ratcli.errors import RatError
     from ratcli.network.registry import list_weights, verify_weights
     from ratcli.weightfiles import weights_folders
 
