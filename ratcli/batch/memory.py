@@ -19,6 +19,12 @@ _NETWORK_BYTES = 720
 _NETWORK_WIDTH = 32
 _PLANE_BYTES = 130
 
+# The same without torch: 66 bytes for each pixel of a plane whose regions are found, and 38 more
+# if they are drawn.
+_REGION_BASE_BYTES = 120_000_000
+_REGION_BYTES = 75
+_DRAWING_BYTES = 40
+
 _STEP = 64
 _SMALLEST_PANE = 128
 _LARGEST_PANE = 1024
@@ -50,6 +56,28 @@ def parse_bytes(text: str) -> int:
     if match is None:
         raise UsageError(f"'{text}' is not an amount of memory", hint="Write it as 4GB or 1500MB.")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def check_regions(limit_bytes: int, info: ScanInfo, *, is_drawn: bool, has_network: bool) -> None:
+    """Refuse a scan whose regions cannot be found within a limit; planes are never cut for that.
+
+    Args:
+        limit_bytes: how much memory may be taken.
+        info: the scan.
+        is_drawn: whether the regions are drawn, too.
+        has_network: whether a network finds them.
+
+    Raises:
+        DeviceError: the planes are too large.
+    """
+    base = _BASE_BYTES if has_network else _REGION_BASE_BYTES
+    each = _REGION_BYTES + _DRAWING_BYTES * is_drawn
+    least_gb = (base + each * info.height * info.width) / 1e9
+    if least_gb * 1e9 > limit_bytes:
+        raise DeviceError(
+            f"{limit_bytes / 1e9:.2g} GB is too little to find the regions of this scan",
+            hint=f"It needs at least {math.ceil(10 * least_gb) / 10:.1f} GB.",
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ratcli import __version__
+from ratcli.batch.memory import check_regions
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.region_extras import Previews, RegionStatistics
@@ -44,6 +45,7 @@ class SegmentWork(ScanWork):
         propagate: whether a region keeps its number from plane to plane.
         preview: whether pictures are drawn beside the output.
         table: whether a table is written beside the output.
+        memory_bytes: limit that a scan has to fit into; 0 for none.
     """
 
     partition: str = "superpixel"
@@ -55,10 +57,16 @@ class SegmentWork(ScanWork):
     propagate: bool = False
     preview: bool = False
     table: bool = False
+    memory_bytes: int = 0
 
     def check(self, reader: ScanReader) -> None:
         """Refuse a scan that no task is for; see `ScanWork.check`."""
         check(self.task_of(reader), reader)
+        if self.memory_bytes:
+            has_network = self.partition.startswith("sam-")
+            check_regions(
+                self.memory_bytes, reader.info, is_drawn=self.preview, has_network=has_network
+            )
 
     def task_of(self, reader: ScanReader) -> Task:
         """Return the task that maps the values of a scan for the partitioner.

@@ -81,6 +81,11 @@ class SegmentOptions(ScanOptions, BatchOptions):
         "Where partitions by a network (sam-...) are computed: auto, cpu, cuda, cuda:1 or mps.",
         metavar="DEVICE", group=SPEED,
     )  # fmt: skip
+    memory: str = option(
+        "",
+        "Refuse a scan whose regions would take more memory than this, such as 4GB.",
+        metavar="SIZE", group=SPEED,
+    )  # fmt: skip
     threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
 
 
@@ -175,6 +180,7 @@ def partition_of(options: SegmentOptions) -> str:
 
 def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]:
     from ratcli.batch.choosing import TaskChoice
+    from ratcli.batch.memory import parse_bytes
     from ratcli.batch.pool import threads_each
     from ratcli.batch.segmenting import SegmentWork
     from ratcli.batch.session import Batch
@@ -192,6 +198,7 @@ def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]
         propagate=options.propagate,
         preview=options.preview,
         table=options.table,
+        memory_bytes=parse_bytes(options.memory) if options.memory else 0,
         max_pixels=options.max_pixels,
     )
     place = selection(options, options, "_regions")

@@ -165,3 +165,19 @@ def test_a_map_that_is_there_is_kept(scan: Path, capsys: Output) -> None:
     assert segment(scan, "--unit", "HU", "--if-exists", "overwrite") == 0
     capsys.readouterr()
     assert nib.load(scan.parent / "ball_regions.nii.gz").shape == (48, 40, 4)
+
+
+def test_a_scan_whose_regions_take_too_much_memory_is_refused(
+    tmp_path: Path, capsys: Output
+) -> None:
+    path = tmp_path / "large.nii"
+    nib.save(nib.Nifti1Image(np.zeros((1024, 1024, 1), np.int16), np.eye(4)), path)
+    words = (path, "--unit", "HU", "--partition", "none")
+    assert segment(*words, "--memory", "150MB") == 6
+    said = capsys.readouterr().err
+    assert (
+        "0.15 GB is too little to find the regions of this scan. It needs at least 0.2 GB" in said
+    )
+    assert segment(*words, "--memory", "much") == 2
+    assert names(tmp_path) == ["large.nii"]
+    assert segment(*words, "--memory", "0.3GB") == 0
