@@ -74,7 +74,7 @@ class NodeSettings:
 class Caller:
     """Who may send: a `[[caller]]`. Without any, every program on a loopback address may."""
 
-    ae_title: str = option("*", f"AE title; {PATTERN}.")
+    ae_title: str = option("*", "AE title; a pattern such as `CT*`.")
     address: str = option("", "IP address or network, such as `10.1.0.0/16`; any if left out.")
 
 

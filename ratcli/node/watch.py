@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ratcli.node.arrival import RefusedError
-from ratcli.node.events import Events, log
+from ratcli.node.events import Events, log, reason_of
 from ratcli.node.inbox import OUT_OF_RESOURCES, Inbox
 
 CALLING = "FOLDER"
@@ -33,16 +33,16 @@ class Watch:
     def __init__(self, folder: Path, called: str, inbox: Inbox, events: Events) -> None:
         self._folder, self._called, self._inbox, self._events = folder, called, inbox, events
         self._seen: dict[Path, _Stamp] = {}
-        self._refused: dict[Path, _Stamp] = {}
+        self._left: dict[Path, _Stamp] = {}
 
     def look(self) -> None:
         """Take the files that are complete."""
         now = dict(self._files())
         for path, stamp in now.items():
-            if self._seen.get(path) == stamp and self._refused.get(path) != stamp:
+            if self._seen.get(path) == stamp and self._left.get(path) != stamp:
                 self._take(path, stamp)
         self._seen = now
-        self._refused = {path: stamp for path, stamp in self._refused.items() if path in now}
+        self._left = {path: stamp for path, stamp in self._left.items() if path in now}
 
     def _files(self) -> Iterator[tuple[Path, _Stamp]]:
         for path in sorted(self._folder.rglob("*")):
@@ -58,15 +58,15 @@ class Watch:
         try:
             shutil.copyfile(path, copy)
             self._inbox.store(copy, CALLING, self._called)
+            self._events.count("objects_received_total")
+            self._left[path] = stamp  # if it cannot be removed, it is not taken again and again
             path.unlink()
-        except OSError:
-            log(logging.WARNING, "file not taken", reason="it cannot be read or removed")
+        except OSError as error:
+            log(logging.WARNING, "file left in the folder", reason=reason_of(error))
         except RefusedError as error:
             if error.status != OUT_OF_RESOURCES:
-                self._refused[path] = stamp
-                self._events.count("objects_refused_total")
+                self._left[path] = stamp
+                self._events.count("objects_left_total")
                 log(logging.WARNING, "file left in the folder", reason=error)
-        else:
-            self._events.count("objects_received_total")
         finally:
             copy.unlink(missing_ok=True)
