@@ -20,6 +20,7 @@ from ratcli.formats.regions import open_regions
 from ratcli.partition import Partitioner
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.pipeline import Outputs, RestoreSettings, RestoreSummary, check, restore_scan
+from ratcli.pipeline.aiming import ChosenStrength, aimed
 from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.regions import Regions
 from ratcli.scan import Derivation, FloatArray, ScanInfo, ScanReader
@@ -148,9 +149,10 @@ class RestoreWorker:
         model = self.model_for(reader.info)
         with ExitStack() as stack:
             regions = self._regions(reader, stack)
+            model, chosen = aimed(model, reader, regions)
             outputs = self._outputs(job, reader, model, stack)
             summary = restore_scan(reader, outputs, model, regions=regions, progress=progress)
-            return PendingOutput(self._facts(summary), stack.pop_all())
+            return PendingOutput(self._facts(summary, chosen), stack.pop_all())
 
     def _regions(self, reader: ReadAhead, stack: ExitStack) -> RegionsOf | None:
         """Open the region map that was given, if any."""
@@ -182,9 +184,10 @@ class RestoreWorker:
             uncertainty = begin(job.uncertainty, provenance.uncertainty())
         return Outputs(restored, residual, uncertainty)
 
-    def _facts(self, summary: RestoreSummary) -> dict[str, Fact]:
+    def _facts(self, summary: RestoreSummary, chosen: ChosenStrength | None) -> dict[str, Fact]:
         """Return figures in four digits, without the time, which the outcome has."""
-        figures = {name: value for name, value in asdict(summary).items() if name != "seconds"}
+        every = asdict(summary) | (asdict(chosen) if chosen is not None else {})
+        figures = {name: value for name, value in every.items() if name != "seconds"}
         rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
         return {
             **rounded,

@@ -24,6 +24,7 @@ from ratcli.formats.atomic import PartialFile, output_errors
 from ratcli.formats.closing import FinishingWriter
 from ratcli.physics import Degradation
 from ratcli.pipeline import check
+from ratcli.pipeline.aiming import sample_planes
 from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import Box, Derivation, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
@@ -31,7 +32,6 @@ from ratcli.task import Task
 if TYPE_CHECKING:
     from ratcli.physics.scans import Degrader
 
-_SAMPLES = 5
 _SKEW = 0.02
 _TILE = 256
 _MARGIN = 4
@@ -132,11 +132,9 @@ class SimulateWorker:
 
 
 def _samples(reader: ReadAhead) -> list[FloatArray]:
-    """Read a few planes, evenly spread; the first and last ones are often unlike the rest."""
-    planes = reader.info.planes
-    count = min(_SAMPLES, planes)
-    numbers = [(2 * k + 1) * planes // (2 * count) for k in range(count)]
-    return [reader.thread.submit(reader.inner.read, number).result() for number in numbers]
+    """Read a few planes, evenly spread."""
+    planes = sample_planes(reader.info)
+    return [reader.thread.submit(reader.inner.read, number).result() for number in planes]
 
 
 def _degraded(reader: ReadAhead, degrade: Degrader, plane: int) -> FloatArray:

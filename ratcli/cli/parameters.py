@@ -12,8 +12,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from ratcli.cli.console import MESSAGES, ConsoleOptions, talking
-from ratcli.commands.options import MAIN, Described, check_settings, described
-from ratcli.errors import InputNotFoundError, UsageError, nearest
+from ratcli.commands.options import MAIN, Described, check_settings, check_value, described
+from ratcli.errors import InputNotFoundError, UsageError, nearest, sentence
 from ratcli.schema import read_toml
 
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -116,12 +116,23 @@ def _parameter(each: Described) -> inspect.Parameter:
         metavar=_metavar(each),
         min=about.least,
         max=about.most,
+        parser=None if about.parse is None else _parser(each),
         rich_help_panel=about.group or None,
         show_default=each.default not in (None, "", (), False),
         callback=_not_an_option if each.kind is Path else None,
         autocompletion=None if names is None else _completion(names),
     )
     return _keyword(each.name, Annotated[_type_of(each), info], _default_of(each))
+
+
+def _parser(each: Described) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        try:
+            return check_value(each, value)
+        except UsageError as error:
+            raise typer.BadParameter(sentence(str(error), error.hint)) from error
+
+    return parse
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

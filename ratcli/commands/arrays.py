@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 # Options for arrays; all others are for scans on disk.
 _FOR_ARRAYS = frozenset(
     {
-        *("task", "strength", "device", "weights", "partition", "regions", "views", "threads"),
+        *(
+            "task",
+            "strength",
+            "target_noise",
+            "dose_equivalent",
+            "device",
+            "weights",
+            "partition",
+            "regions",
+            "views",
+            "threads",
+        ),
         *("precision", "tile", "pane_overlap", "memory", "compile"),
     }
 )
@@ -49,6 +60,7 @@ def restore_array(
     from ratcli.batch.memory import Budget, parse_bytes
     from ratcli.commands.restore_options import RestoreOptions, possible_tasks, restore_settings
     from ratcli.pipeline import Outputs, restore_scan
+    from ratcli.pipeline.aiming import aimed, check_target
 
     if others := sorted(set(changes) - _FOR_ARRAYS):
         raise TypeError(f"an array does not take these options: {', '.join(others)}")
@@ -67,6 +79,8 @@ def restore_array(
         budget = Budget.of(parse_bytes(settled.memory), settings.weights_names[0])
         portion = budget.portion(reader.info, settings.task.scale)
         model = model.within(portion.pane, portion.batch)
+    check_target(model.settings)
+    model, _ = aimed(model, reader, given)
     restore_scan(reader, Outputs(writer), model, regions=given)
     return writer.result(values)
 

@@ -39,6 +39,8 @@ class Option:
         word: name on the command line, if it differs from that of the field.
         also: other names on the command line, from older versions.
         names: returns the names that may be given, for completion and for a hint.
+        parse: returns the number that a text stands for, for options that take names or units
+            besides numbers; raises `UsageError`.
         changes_pixels: whether another value changes the output; then a manifest compares it.
     """
 
@@ -51,6 +53,7 @@ class Option:
     word: str = ""
     also: tuple[str, ...] = ()
     names: Callable[[], Sequence[str]] | None = None
+    parse: Callable[[str], float] | None = None
     changes_pixels: bool = False
 
 
@@ -229,6 +232,8 @@ def _checked_one(known: Described, value: Any) -> Any:
     word, about = known.word, known.option
     if known.kind is Path and isinstance(value, (str, os.PathLike)):
         return Path(value)
+    if about.parse is not None and isinstance(value, str):
+        value = about.parse(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if known.kind is float and is_number:
         value = float(value)

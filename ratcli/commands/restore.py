@@ -178,7 +178,10 @@ def check_outputs(options: RestoreOptions, settings: RestoreSettings) -> None:
     Raises:
         UsageError: such an output is wanted.
     """
+    from ratcli.pipeline.aiming import check_target
+
     task = settings.task
+    check_target(settings)
     if options.uncertainty and settings.samples == 1:
         raise UsageError("an uncertainty needs 8 views, not 1", hint="Leave --views out.")
     if options.save_residual and task.scale != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,14 +19,48 @@ from ratcli.commands.scans import (
     partition_names,
     task_names,
 )
+from ratcli.errors import UsageError
 from ratcli.network.settings import EngineSettings, Precision
 from ratcli.pipeline import RestoreSettings
-from ratcli.pipeline.settings import VIEWS, Context
+from ratcli.pipeline.settings import VIEWS, Context, NoiseTarget
 from ratcli.task import Task
 from ratcli.tasks import TASKS, get_task
 
+STRENGTHS = {"low": 0.4, "medium": 0.7, "high": 1.0}
+"""Strengths by name."""
+
 OUTPUTS = "What is written"
 NETWORK = "Network and regions"
+
+
+def parse_strength(text: str) -> float:
+    """Return the strength that a name or a number stands for.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text in STRENGTHS:
+        return STRENGTHS[text]
+    return _number("strength", text, f"{', '.join(STRENGTHS)}, or a number from 0 to 1")
+
+
+def parse_noise(text: str) -> float:
+    """Return a noise in HU, given with or without the unit.
+
+    Raises:
+        UsageError: it is no number, or in another unit.
+    """
+    return _number("target-noise", text.strip().removesuffix("HU"), "a number in HU, such as 15HU")
+
+
+def _number(word: str, text: str, expected: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{word} must be {expected}, not '{text}'")
+    return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +75,21 @@ class RestoreOptions(WindowOptions, BatchOptions):
     )  # fmt: skip
     strength: float = option(
         RestoreSettings.strength,
-        "How much of the restoration to apply, from 0 (unchanged) to 1 (full).",
-        least=0, most=1, metavar="S", changes_pixels=True,
+        "How much of the restoration to apply: low (0.4), medium (0.7), high (1), or a number from "
+        "0 (unchanged) to 1 (full).",
+        least=0, most=1, metavar="S", parse=parse_strength, changes_pixels=True,
+    )  # fmt: skip
+    target_noise: float | None = option(
+        None,
+        "CT: choose the strength so that this noise is left in soft tissue, such as 15HU. It is "
+        "measured over the whole series, which gets one strength.",
+        least=0.1, metavar="HU", parse=parse_noise, changes_pixels=True,
+    )  # fmt: skip
+    dose_equivalent: float | None = option(
+        None,
+        "CT: choose the strength so that the noise is that of this many times the dose of the "
+        "scan: 4 halves the noise. One strength for the whole series.",
+        least=1, metavar="TIMES", changes_pixels=True,
     )  # fmt: skip
     report: Path | None = option(
         None,
@@ -162,6 +210,7 @@ def restore_settings(options: RestoreOptions, task: Task) -> RestoreSettings:
         partition=options.partition or "",
         weights=options.weights,
         strength=options.strength,
+        target=_target(options),
         views=options.views or (VIEWS if options.uncertainty else 1),
         pane_overlap=options.pane_overlap,
         context=options.context,
@@ -173,3 +222,19 @@ def restore_settings(options: RestoreOptions, task: Task) -> RestoreSettings:
             compile=options.compile,
         ),
     )
+
+
+def _target(options: RestoreOptions) -> NoiseTarget | None:
+    """Return the noise that decides the strength, if one is wanted.
+
+    Raises:
+        UsageError: the strength is decided twice.
+    """
+    if options.target_noise is None and options.dose_equivalent is None:
+        return None
+    if None not in (options.target_noise, options.dose_equivalent) or options.strength != 1:
+        raise UsageError(
+            "the strength is given more than once",
+            hint="Give one of --strength, --target-noise and --dose-equivalent.",
+        )
+    return NoiseTarget(options.target_noise, options.dose_equivalent)

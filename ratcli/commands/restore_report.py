@@ -121,6 +121,12 @@ class RestoreReports:
         how = [f"precision {precision}", f"views {settings.views}"]
         if settings.engine.tile:
             how.append(f"tiles of {settings.engine.tile} px")
+        facts = outcome.facts
+        if "noise_hu" in facts:
+            how.append(
+                f"strength {facts['strength']:g} chosen, which changes the noise from "
+                f"{facts['input_noise_hu']:g} to {facts['noise_hu']:g} HU"
+            )
         if "device" in outcome.facts:
             how.append(f"device {outcome.facts['device']}")
         return ", ".join(how)

@@ -10,7 +10,9 @@ from ratcli.scan import ScanReader
 _SOFTWARE = 305
 _MADE = re.compile(
     r"rat \d[\w.+-]*, [\w-]+, weights [\w.+-]+ \(SHA-256 [0-9a-f]{64}\)"
-    r"(?: and [\w.+-]+ \(SHA-256 [0-9a-f]{64}\))*, strength [\w.+-]+, regions by [\w-]+"
+    r"(?: and [\w.+-]+ \(SHA-256 [0-9a-f]{64}\))*, strength [\w.+-]+"
+    r"(?: chosen for (?:a noise of [\d.e+-]+ HU|the noise of [\d.e+-]+ times the dose))?"
+    r", regions by [\w-]+"
     r"(?:, mean of [\w ]+ views)?"
 )
 

@@ -127,6 +127,11 @@ class Model:
         settings = replace(self.settings, pane=pane)
         return Model(settings, engines, self._entries, self._partitioner)
 
+    def with_strength(self, strength: float) -> Model:
+        """Return a model of the same networks that applies another share of the restoration."""
+        settings = replace(self.settings, strength=strength)
+        return Model(settings, self._engines, self._entries, self._partitioner)
+
     def cut(self, info: ScanInfo) -> Cut:
         """Return how the planes of a scan are cut."""
         settings = self.settings

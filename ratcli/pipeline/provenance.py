@@ -37,12 +37,15 @@ class RestoreProvenance:
     def restored(self) -> Derivation:
         """Return what the writer of the restored scan records."""
         task, views, seen = self.settings.task, self.settings.views, self.planes_seen
+        target = self.settings.target
         weights = " and ".join(f"{entry.name} (SHA-256 {entry.sha256})" for entry in self.entries)
         return Derivation(
             task=task.name,
             description=(
                 f"rat {__version__}, {task.name}, weights {weights}, "
-                f"strength {self.settings.strength:g}, regions by {self.partitioner.name}"
+                f"strength {self.settings.strength:g}"
+                f"{f' chosen for {target.text}' if target else ''}"
+                f", regions by {self.partitioner.name}"
                 f"{f', mean of {views} views' if views > 1 else ''}"
                 f"{f', each from {seen} neighbouring planes' if seen > 1 else ''}"
             ),

@@ -89,8 +89,9 @@ def restore_scan(
     *,
     regions: RegionsOf | None = None,
     progress: PlaneProgress | None = None,
+    planes: Sequence[int] | None = None,
 ) -> RestoreSummary:
-    """Restore every plane of a scan.
+    """Restore every plane of a scan, or some of them.
 
     Args:
         reader: the scan.
@@ -98,6 +99,7 @@ def restore_scan(
         model: the loaded networks.
         regions: gives the regions of a plane, on the input's grid, in place of the partitioner.
         progress: called after each step.
+        planes: those to restore; None for all. Others may serve as their neighbours.
 
     Raises:
         UnsuitableInputError: the scan is not what the task restores.
@@ -109,7 +111,8 @@ def restore_scan(
     task, cut, began = model.settings.task, model.cut(reader.info), time.perf_counter()
     check(task, reader)
     factor = np.float32(task.unit_factor(reader.info))
-    source = _Source(reader, cut, regions, model.adjacent(reader.info))
+    wanted = range(reader.info.planes) if planes is None else planes
+    source = _Source(reader, cut, regions, model.adjacent(reader.info), wanted)
     target = _Target(outputs, cut, task, factor)
     for parts in source.groups(model.batch):
         restored = model.restore(
@@ -121,7 +124,7 @@ def restore_scan(
         target.write(parts, restored)
         if progress is not None:
             progress(target.done, source.total)
-    return target.summary(reader.info.planes, time.perf_counter() - began)
+    return target.summary(len(wanted), time.perf_counter() - began)
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,10 @@ class _Source:
         cut: Cut,
         regions: RegionsOf | None,
         adjacent: Sequence[tuple[Adjacent | None, ...]],
+        planes: Sequence[int],
     ) -> None:
         self._reader = reader
+        self._planes = planes
         self._panes = cut.panes()
         self._regions = regions
         self._adjacent = adjacent
@@ -164,13 +169,13 @@ class _Source:
 
     @property
     def total(self) -> int:
-        """Panes of all planes."""
-        return self._reader.info.planes * len(self._panes)
+        """Panes of all planes that are restored."""
+        return len(self._planes) * len(self._panes)
 
     def groups(self, batch: int) -> Iterator[list[_Part]]:
         """Yield panes of equal shape, in reading order, at most `batch` together."""
         group: list[_Part] = []
-        for plane, pane in product(range(self._reader.info.planes), self._panes):
+        for plane, pane in product(self._planes, self._panes):
             if group and (len(group) == batch or pane.shape != group[-1].pane.shape):
                 yield group
                 group = []

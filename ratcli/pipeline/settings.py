@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -15,6 +16,33 @@ VIEWS = 8
 """Ways to turn and mirror a plane."""
 
 
+@dataclass(frozen=True)
+class NoiseTarget:
+    """Noise that a restored CT scan should have; one of both is given.
+
+    Attributes:
+        noise_hu: standard deviation in soft tissue.
+        dose: times the dose of the scan at which a scan has this noise.
+    """
+
+    noise_hu: float | None
+    dose: float | None
+
+    def noise_of(self, input_hu: float) -> float:
+        """Return the noise in HU that is wanted of a scan with a given noise."""
+        if self.noise_hu is not None:
+            return self.noise_hu
+        assert self.dose is not None
+        return input_hu / math.sqrt(self.dose)
+
+    @property
+    def text(self) -> str:
+        """The target in words, as provenance records it."""
+        if self.noise_hu is not None:
+            return f"a noise of {self.noise_hu:g} HU"
+        return f"the noise of {self.dose:g} times the dose"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RestoreSettings:
     """What decides how scans are restored.
@@ -24,6 +52,7 @@ class RestoreSettings:
         partition: name of the partitioner; empty for the task's default.
         weights: names of the weights, whose results are averaged; empty for the task's default.
         strength: share of the restoration that is applied, from 0 to 1.
+        target: noise from which the strength of each scan is chosen; None for `strength` itself.
         views: 1, or 8 for the mean over the eight ways to turn and mirror a plane.
         pane: side in pixels, on the output's grid, of the panes that planes are cut into; 0 to
             cut only planes that are too large (see `ratcli.pipeline.cutting`).
@@ -40,6 +69,7 @@ class RestoreSettings:
     partition: str = ""
     weights: tuple[str, ...] = ()
     strength: float = 1.0
+    target: NoiseTarget | None = None
     views: int = 1
     pane: int = 0
     pane_overlap: int = 64
