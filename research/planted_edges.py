@@ -6,24 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.given_regions import Disc
 from ratcli.evaluation.resolution import disc_transfer
-from ratcli.scan import FloatArray
-
-_FINE = 5
-
-
-def coverage(disc: Disc, shape: tuple[int, int]) -> FloatArray:
-    """Return float32 `(H, W)`: the share of each pixel that a disc covers, to 1/25."""
-    shifts = (np.arange(_FINE) + 0.5) / _FINE - 0.5
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    covered = np.zeros(shape, np.float32)
-    for down in shifts:
-        for right in shifts:
-            away = np.hypot(rows + down - disc.row, columns + right - disc.column)
-            covered += away < disc.radius
-    share: FloatArray = covered / np.float32(_FINE**2)
-    return share
 
 
 def f50_kept(

@@ -18,7 +18,7 @@ from ratcli.evaluation.given_regions import Disc
 from ratcli.physics.ct import blur_with_kernel
 from ratcli.physics.ct_dose import MEDIUM_SMOOTH
 from ratcli.scan import FloatArray
-from research.planted_edges import coverage, f50_kept
+from research.planted_edges import f50_kept
 
 RADIUS_MM = 7.0
 MOST = 4
@@ -46,8 +46,8 @@ def planted(case: Case, heights_hu: Mapping[str, float]) -> dict[str, Edge]:
             break
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         centres.append((float(row) + _OFF_GRID[0], float(column) + _OFF_GRID[1]))
-        disc += coverage(Disc(*centres[-1], radius), free.shape)
-        free &= coverage(Disc(*centres[-1], radius + MARGIN_PX + 2), free.shape) == 0
+        disc += Disc(*centres[-1], radius).coverage(free.shape)
+        free &= Disc(*centres[-1], radius + MARGIN_PX + 2).coverage(free.shape) == 0
     if not centres:
         return {}
     blurred = blur_with_kernel(torch.from_numpy(disc[None]), case.spacing_mm, MEDIUM_SMOOTH).numpy()

@@ -1,4 +1,4 @@
-"""`rat evaluate --detectability` on folders of images with and without the discs of a phantom."""
+"""`rat evaluate --detectability`: discs of a phantom, or discs that are planted in a scan."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ratcli import __version__
 from ratcli.batch.evaluating import MeasuredScan
 from ratcli.batch.pages import plan_pages, versions, write_text
+from ratcli.commands.planted import evaluate_planted
 from ratcli.errors import InputNotFoundError, UnsuitableInputError, UsageError
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
 from ratcli.evaluation.detectability import disc_rows
@@ -48,26 +49,31 @@ def has_signal_folders(path: Path) -> bool:
     return (path / PRESENT).is_dir() and (path / ABSENT).is_dir()
 
 
-def evaluate_signal_folders(
+def evaluate_detectability(
     paths: Sequence[Path], options: EvaluateOptions, listener: Listener
 ) -> list[MeasuredScan]:
-    """Measure how well discs of a phantom are detected; see `ratcli.commands.evaluate.evaluate`.
+    """Measure how well discs are detected; see `ratcli.commands.evaluate.evaluate`.
+
+    The images of a phantom are in two folders inside a folder; anything else is a CT scan.
 
     Raises:
-        UsageError: no discs were given.
+        UsageError: no discs of the phantom were given, or several scans.
         RatError: images cannot be read, or are too few.
     """
-    discs = _discs(options)
+    if (has_scan := not all(map(has_signal_folders, paths))) and len(paths) > 1:
+        raise UsageError(
+            f"discs are planted in one scan at a time, but {len(paths)} paths were given",
+            hint=f"Folders of phantoms need folders {PRESENT} and {ABSENT}.",
+        )
     pages = None if options.report is None else plan_pages(options.report, [p.name for p in paths])
     for output in (*(pages.each if pages else ()), *([options.csv] if options.csv else ())):
         check_free(output, overwrite=options.if_exists != "error")
-    measured = []
-    with listener.working(len(paths)):
-        for path in paths:
-            listener.check()
-            one = MeasuredScan(path.name, _measured(path, discs, options), "")
-            listener.result(one)
-            measured.append(one)
+    if has_scan:
+        measured = [MeasuredScan(paths[0].name, evaluate_planted(paths[0], options, listener), "")]
+    else:
+        measured = _phantoms(paths, options, listener)
+    for one in measured:
+        listener.result(one)
     for page, one in zip(pages.each if pages else (), measured, strict=False):
         facts = {"settings": f"internal noise {options.internal_noise:g}", **versions()}
         text = render(one.found, PageFacts(one.name, __version__, facts))
@@ -76,6 +82,18 @@ def evaluate_signal_folders(
         write_text(
             options.csv, csv_text([(one.name, one.found) for one in measured]), options.if_exists
         )
+    return measured
+
+
+def _phantoms(
+    paths: Sequence[Path], options: EvaluateOptions, listener: Listener
+) -> list[MeasuredScan]:
+    """Return the figures of folders of phantoms."""
+    discs, measured = _discs(options), []
+    with listener.working(len(paths)):
+        for path in paths:
+            listener.check()
+            measured.append(MeasuredScan(path.name, _measured(path, discs, options), ""))
     return measured
 
 

@@ -86,10 +86,27 @@ class EvaluateOptions(ScanOptions, RunOptions):
     )
     detectability: bool = option(
         False,
-        "Measure how well small, faint discs are detected. Each input is a folder with images of "
-        "a phantom in signal_present and signal_absent (DICOM, NIfTI or MetaImage); --regions "
+        "Measure how well small, faint discs are detected. For a CT scan, discs are planted in "
+        "its middle plane at simulated lower doses, which are restored. For a folder with images "
+        "of a phantom in signal_present and signal_absent (DICOM, NIfTI or MetaImage), --regions "
         "gives the discs.",
         group=MEASURE,
+    )  # fmt: skip
+    dose: tuple[float, ...] = option(
+        (),
+        "Dose at which planted discs are restored, as a fraction of that of the scan. May be given "
+        "more than once; without it, 0.25.",
+        metavar="D", group=MEASURE, changes_pixels=True,
+    )  # fmt: skip
+    repeats: int = option(
+        20,
+        "Repeats with planted discs, and as many without. More give smaller intervals.",
+        least=8, metavar="N", group=MEASURE, changes_pixels=True,
+    )  # fmt: skip
+    weights: str | None = option(
+        None,
+        "Name of the weights that restore planted discs. Without it, those of ct-denoise.",
+        metavar="NAME", group=MEASURE, changes_pixels=True,
     )  # fmt: skip
     internal_noise: float = option(
         0.0,
@@ -161,11 +178,11 @@ def evaluate(
     """
     if isinstance(restored, (np.ndarray, str, os.PathLike)):
         return _evaluate_one(restored, options, changes)
-    from ratcli.commands.detectability import evaluate_signal_folders
+    from ratcli.commands.detectability import evaluate_detectability
     from ratcli.commands.evaluation_batch import evaluate_batch
 
     paths, settled = [Path(path) for path in restored], settle(EvaluateOptions, options, changes)
-    run = evaluate_signal_folders if settled.detectability else evaluate_batch
+    run = evaluate_detectability if settled.detectability else evaluate_batch
     return run(paths, settled, listener)
 
 

@@ -46,6 +46,7 @@ class DetectabilityRow:
         contrast: of the disc in the image, in the scan's unit.
         observer: which.
         found: d' with its interval.
+        dose: simulated dose, as a fraction of that of the scan; nan if none was simulated.
     """
 
     image: str
@@ -54,6 +55,7 @@ class DetectabilityRow:
     contrast: float
     observer: str
     found: Detectability
+    dose: float = math.nan
 
 
 def patch_side(diameter_px: float) -> int:

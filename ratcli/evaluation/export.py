@@ -74,6 +74,10 @@ def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
     for each in found.detectability:
         start = {"image": each.image, "region": each.signal}
         yield _csv_row(start, windows) | _detectability_cells(each)
+    for worth in found.equivalences:
+        start = {"image": worth.image, "region": worth.signal}
+        figures = ("dose", "detects_as", "low", "high", "noise_as")
+        yield _csv_row(start, windows) | {name: getattr(worth, name) for name in figures}
 
 
 def csv_text(scans: Sequence[tuple[str, Evaluation]]) -> str:
@@ -152,7 +156,8 @@ def _region_cells(row: RegionRow) -> dict[str, object]:
 def _detectability_cells(row: DetectabilityRow) -> dict[str, object]:
     found = row.found
     return {
-        "observer": row.observer, "diameter_mm": row.diameter_mm, "contrast": row.contrast,
+        "observer": row.observer, "dose": _plain(row.dose),
+        "diameter_mm": row.diameter_mm, "contrast": row.contrast,
         "d_prime": found.d_prime, "d_prime_low": found.low, "d_prime_high": found.high,
         "auc": found.auc, "auc_low": found.auc_low, "auc_high": found.auc_high,
         "repeats": found.repeats, "repeats_needed": found.repeats_needed,

@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from ratcli.errors import UsageError
 from ratcli.regions import LabelArray
-from ratcli.scan import BoolArray, Box
+from ratcli.scan import BoolArray, Box, FloatArray
 
 _Value = TypeVar("_Value")
+
+_FINE = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,18 @@ class Disc:
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         inside: BoolArray = np.hypot(rows - self.row, columns - self.column) < self.radius - margin
         return inside
+
+    def coverage(self, shape: tuple[int, int]) -> FloatArray:
+        """Return float32 `(H, W)`: the share of each pixel that the disc covers, to 1/25."""
+        shifts = (np.arange(_FINE) + 0.5) / _FINE - 0.5
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        covered = np.zeros(shape, np.float32)
+        for down in shifts:
+            for right in shifts:
+                away = np.hypot(rows + down - self.row, columns + right - self.column)
+                covered += away < self.radius
+        share: FloatArray = covered / np.float32(_FINE**2)
+        return share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,21 +142,39 @@ def hotelling(
     interval: Wunderlich et al., IEEE Trans. Med. Imaging 34(2):453, 2015.
     """
     where = list(range(present.shape[1])) if places is None else list(places)
-    channels, freedom = present.shape[2], present.shape[1] * (len(present) + len(absent) - 2)
+    channels, freedom = present.shape[2], _freedom(present, absent)
     if freedom < 2 * channels:
         raise MeasurementError(
             f"{len(present)} images with and {len(absent)} without the signal are too few to know "
             f"the covariance of {channels} channels",
             hint="Give more images, or more places.",
         )
-    squared = _squared(present, absent, where, freedom)
+    squared = _squared(present, absent, where)
     pairs = len(where) / (1 / len(present) + 1 / len(absent))
-    d_prime = _root((freedom - channels - 1) / freedom * squared - channels / pairs)
+    d_prime = _root(_unbiased(squared, present, absent, len(where)))
     ends = _interval(squared, d_prime, pairs, channels, freedom)
     return Detectability(d_prime, *ends, min(len(present), len(absent)) * len(where))
 
 
-def _squared(present: RealArray, absent: RealArray, where: list[int], freedom: int) -> float:
+def hotelling_squared(present: RealArray, absent: RealArray) -> float:
+    """Return d'² over all places without its bias, below 0 by chance; see `hotelling`."""
+    places = list(range(present.shape[1]))
+    return _unbiased(_squared(present, absent, places), present, absent, len(places))
+
+
+def _freedom(present: RealArray, absent: RealArray) -> int:
+    """Return the degrees of freedom of the covariance."""
+    return int(present.shape[1]) * (len(present) + len(absent) - 2)
+
+
+def _unbiased(squared: float, present: RealArray, absent: RealArray, places: int) -> float:
+    """Return d'² of the samples without the bias that few of them give it."""
+    channels, freedom = present.shape[2], _freedom(present, absent)
+    bias = channels * (1 / len(present) + 1 / len(absent)) / places
+    return float((freedom - channels - 1) / freedom * squared - bias)
+
+
+def _squared(present: RealArray, absent: RealArray, where: list[int]) -> float:
     """Return Hotelling's d'² of the samples, with its bias.
 
     Raises:
@@ -166,9 +184,11 @@ def _squared(present: RealArray, absent: RealArray, where: list[int], freedom: i
     apart = [outputs - outputs.mean(0) for outputs in (present, absent)]
     noise = np.concatenate([each.reshape(-1, len(signal)) for each in apart])
     try:
-        return float(signal @ np.linalg.solve(noise.T @ noise / freedom, signal))
+        covariance = noise.T @ noise / _freedom(present, absent)
+        squared = float(signal @ np.linalg.solve(covariance, signal))
     except np.linalg.LinAlgError as error:
         raise MeasurementError("the images show no noise, so that any signal is seen") from error
+    return squared
 
 
 def _interval(

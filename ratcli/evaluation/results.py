@@ -18,6 +18,7 @@ from ratcli.evaluation.fidelity import FidelityRow
 from ratcli.evaluation.findings import Place, ResidualCheck, ResidualRow
 from ratcli.evaluation.noise import NoiseRow
 from ratcli.evaluation.phantom import PhantomRow
+from ratcli.evaluation.planted import ALL_DISCS, DoseEquivalence
 from ratcli.evaluation.regions import Agreement, RegionRow
 from ratcli.evaluation.resolution import TransferRow
 from ratcli.evaluation.stain import StainRow
@@ -68,6 +69,7 @@ class Evaluation:
         transfers: at given discs and edges, or at a phantom's.
         contrasts: of given regions and of a phantom's inserts, in each image.
         detectability: of discs, by observer.
+        equivalences: doses that restorations are worth, where discs were planted.
         residual: a row for each plane, where the input is known and on the same grid.
         uptake: PET figures of given regions.
         stain: H&E figures.
@@ -90,6 +92,7 @@ class Evaluation:
     transfers: tuple[TransferRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
     detectability: tuple[DetectabilityRow, ...] = ()
+    equivalences: tuple[DoseEquivalence, ...] = ()
     residual: tuple[ResidualRow, ...] = ()
     uptake: tuple[UptakeRow, ...] = ()
     stain: tuple[StainRow, ...] = ()
@@ -112,6 +115,9 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """One sentence on the residual of the whole scan."""
+        for row in reversed(self.equivalences):
+            if row.signal == ALL_DISCS:
+                return row.sentence
         if self.detectability and not self.noise:
             return "Discs were looked for in images with and without them."
         if not self.residual:

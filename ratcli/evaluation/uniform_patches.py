@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ratcli.errors import MeasurementError
 from ratcli.physics.local_noise import noise_map, typical_noise
 from ratcli.scan import BoolArray, Box
 
@@ -17,6 +18,8 @@ _LOCAL = 9
 # Pixels in which the local deviation is this many times the plane's noise hold an edge.
 _QUIETEST, _LOUDEST = 0.4, 1.7
 _CLEAN_SPREAD = 0.5
+_PLACE_SIDES_PX = (32, 24, 16)
+_MOST_PLACES = 4
 
 
 def uniform_patches(
@@ -59,6 +62,40 @@ def uniform_patches(
     if mask is not None:
         good &= mask
     return tuple(_pack(good, spreads, side))
+
+
+def uniform_places(
+    plane: npt.NDArray[np.floating],
+    clean: npt.NDArray[np.floating],
+    within: tuple[float, float],
+    mask: BoolArray,
+    margin: int,
+) -> tuple[tuple[int, int], ...]:
+    """Return row and column of up to four uniform places, spread over a plane.
+
+    Args:
+        plane: `(H, W)` in any unit.
+        clean: the same with less noise.
+        within: only where the local mean lies in this range.
+        mask: `(H, W)`, true where to look.
+        margin: pixels between a place and the border of the plane.
+
+    Raises:
+        MeasurementError: there is none.
+    """
+    inner = np.zeros_like(mask)
+    inner[margin : mask.shape[0] - margin, margin : mask.shape[1] - margin] = True
+    for side in _PLACE_SIDES_PX:
+        boxes = uniform_patches(plane, side, within, mask, clean)
+        centres = [(box.top + side // 2, box.left + side // 2) for box in boxes]
+        centres = [centre for centre in centres if inner[centre]]
+        if centres:
+            kept = np.linspace(0, len(centres) - 1, min(_MOST_PLACES, len(centres))).round()
+            return tuple(centres[int(at)] for at in kept)
+    raise MeasurementError(
+        f"no uniform place of {_PLACE_SIDES_PX[-1]} pixels was found",
+        hint="Give a scan with liver, spleen or muscle in its middle plane.",
+    )
 
 
 def _without_edges(values: RealArray, noise: float) -> BoolArray:

@@ -115,16 +115,19 @@ def restore_scan(
     source = _Source(reader, cut, regions, model.adjacent(reader.info), wanted)
     target = _Target(outputs, cut, task, factor)
     for parts in source.groups(model.batch):
-        restored = model.restore(
-            [part.values * factor for part in parts],
-            [part.padding for part in parts],
-            [part.regions for part in parts],
-            [part.scaled_neighbours(factor) for part in parts],
-        )
-        target.write(parts, restored)
+        target.write(parts, _restored(model, parts, factor))
         if progress is not None:
             progress(target.done, source.total)
     return target.summary(len(wanted), time.perf_counter() - began)
+
+
+def _restored(model: Model, parts: Sequence[_Part], factor: np.float32) -> list[RestoredPlane]:
+    return model.restore(
+        [part.values * factor for part in parts],
+        [part.padding for part in parts],
+        [part.regions for part in parts],
+        [part.scaled_neighbours(factor) for part in parts],
+    )
 
 
 @dataclass(frozen=True)

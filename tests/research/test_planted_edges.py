@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.evaluation.given_regions import Disc
-from research.planted_edges import coverage, f50_kept
+from research.planted_edges import f50_kept
 
 SPACING_MM, BLUR_MM = 0.5, 0.6
 # A pixel averages over its own width, which is as a blur of this standard deviation.
@@ -17,7 +17,7 @@ CENTRE, RADIUS_PX = (63.3, 64.8), 50.0
 
 def _planted() -> np.ndarray:
     """A disc of 100 HU under a Gaussian."""
-    disc = coverage(Disc(*CENTRE, RADIUS_PX), (128, 128))
+    disc = Disc(*CENTRE, RADIUS_PX).coverage((128, 128))
     return gaussian_filter(100.0 * disc.astype(np.float64), BLUR_MM / SPACING_MM)
 
 
@@ -36,7 +36,7 @@ def test_a_lost_edge_keeps_nothing() -> None:
 
 
 def test_a_disc_covers_its_area_in_shares_of_pixels() -> None:
-    covered = coverage(Disc(20.31, 22.17, 9.4), (44, 40))
+    covered = Disc(20.31, 22.17, 9.4).coverage((44, 40))
     assert covered.sum() == pytest.approx(np.pi * 9.4**2, rel=0.003)
     assert covered[20, 22] == 1.0
     assert covered[20, 35] == 0.0

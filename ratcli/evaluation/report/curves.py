@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
+from ratcli.evaluation.detectability import USUAL_CONTRAST_HU
 from ratcli.evaluation.noise import NoiseRow
 from ratcli.evaluation.report.plots import Plot, Rule, Trace
 from ratcli.evaluation.results import Evaluation
@@ -16,6 +19,7 @@ def plots(found: Evaluation) -> list[Plot]:
     return [
         *_noise_plots(found),
         *_transfer_plots(found),
+        *_dose_plots(found),
         *_histogram_plots(found),
         *_agreement_plots(found),
         *_calibration_plots(found),
@@ -58,6 +62,27 @@ def _transfer_plots(found: Evaluation) -> list[Plot]:
                 series,
                 (Rule("a half", 0.5), Rule("a tenth", 0.1)),
             )
+        )
+    return plots_of
+
+
+def _dose_plots(found: Evaluation) -> list[Plot]:
+    """Return d' over the dose for planted discs of the usual contrast."""
+    rows = [
+        row
+        for row in found.detectability
+        if math.isfinite(row.dose) and row.contrast == USUAL_CONTRAST_HU
+    ]
+    plots_of = []
+    for signal in dict.fromkeys(row.signal for row in rows):
+        of_signal = [row for row in rows if row.signal == signal]
+        series = []
+        for image in dict.fromkeys(row.image for row in of_signal):
+            points = [row for row in of_signal if row.image == image]
+            doses, found_at = [row.dose for row in points], [row.found.d_prime for row in points]
+            series.append(Trace(image, doses, found_at, dots=image != INPUT))
+        plots_of.append(
+            Plot(f"Detectability of a disc of {signal}", "dose (1: of the scan)", "d'", series)
         )
     return plots_of
 

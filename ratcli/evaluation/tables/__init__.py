@@ -9,6 +9,7 @@ from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.tables.physics import (
     contrast_table,
     detectability_table,
+    equivalence_table,
     noise_table,
     phantom_table,
     residual_table,
@@ -28,7 +29,7 @@ def tables(found: Evaluation) -> list[FigureTable]:
     """Return all tables of a scan that have rows."""
     makers = (
         fidelity_table, residual_table, noise_table, transfer_table, contrast_table,
-        detectability_table, region_table, uptake_table, stain_table, phantom_table,
-        calibration_table,
+        equivalence_table, detectability_table, region_table, uptake_table, stain_table,
+        phantom_table, calibration_table,
     )  # fmt: skip
     return [table for make in makers if (table := make(found)).rows]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ratcli.evaluation.detectability import USUAL_CONTRAST_HU, DetectabilityRow
+from ratcli.evaluation.planted import ALL_DISCS
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.tables.table import (
     Column,
@@ -137,6 +139,7 @@ def detectability_table(found: Evaluation) -> FigureTable:
         (
             row.signal,
             number(row.diameter_mm, 1),
+            number(row.dose),
             number(row.contrast, 1),
             row.image,
             row.observer,
@@ -147,8 +150,9 @@ def detectability_table(found: Evaluation) -> FigureTable:
             str(row.found.repeats),
             number(row.found.repeats_needed, 0),
         )
-        for row in found.detectability
+        for row in sorted(found.detectability, key=_importance)
     )
+    usual = sum(_importance(row)[0] == 0 for row in found.detectability)
     return FigureTable(
         "Detectability",
         "How well an observer tells a disc from noise: d' is the distance of the two in standard "
@@ -157,13 +161,50 @@ def detectability_table(found: Evaluation) -> FigureTable:
         "compare images, not the figure itself.",
         (
             Column("disc"), Column("diameter", "mm", is_main=False),
+            Column("dose"),
             Column("contrast", unit_of(found)), Column("image"), Column("observer"),
             Column("d'"), Column("95 % interval"), Column("AUC"),
             Column("95 % interval of AUC", is_main=False), Column("repeats", is_main=False),
             Column("repeats needed", is_main=False),
         ),
         rows,
+        main_rows=usual or None,
     )  # fmt: skip
+
+
+def equivalence_table(found: Evaluation) -> FigureTable:
+    """Return the doses that restorations are worth."""
+    rows = tuple(
+        (
+            row.image,
+            row.signal,
+            number(row.dose),
+            number(row.detects_as),
+            interval(row.low, row.high),
+            number(row.noise_as),
+        )
+        for row in sorted(found.equivalences, key=lambda row: row.signal != ALL_DISCS)
+    )
+    return FigureTable(
+        "Dose equivalence",
+        "At which dose the unrestored scan detects as well (has the same d') as the scan restored "
+        "at a lower dose, and beside it at which dose it has the same noise. Doses are fractions "
+        "of that of the scan. Clear discs: the geometric mean over those whose d' in the input is "
+        "above 1. Interval: bootstrap over repeats.",
+        (
+            Column("image"), Column("disc"), Column("dose"), Column("detects as at dose"),
+            Column("95 % interval"), Column("noise as at dose"),
+        ),
+        rows,
+        main_rows=sum(row.signal == ALL_DISCS for row in found.equivalences),
+    )  # fmt: skip
+
+
+def _importance(row: DetectabilityRow) -> tuple[float, float]:
+    """Sort planted discs: those of the usual contrast first; others stay as they are."""
+    if math.isnan(row.dose):
+        return 0.0, 0.0
+    return abs(row.contrast - USUAL_CONTRAST_HU), row.diameter_mm
 
 
 def phantom_table(found: Evaluation) -> FigureTable:
