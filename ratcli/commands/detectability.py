@@ -60,7 +60,8 @@ def evaluate_detectability(
         UsageError: no discs of the phantom were given, or several scans.
         RatError: images cannot be read, or are too few.
     """
-    if (has_scan := not all(map(has_signal_folders, paths))) and len(paths) > 1:
+    has_scan = not any((path / kind).is_dir() for path in paths for kind in (PRESENT, ABSENT))
+    if has_scan and len(paths) > 1:
         raise UsageError(
             f"discs are planted in one scan at a time, but {len(paths)} paths were given",
             hint=f"Folders of phantoms need folders {PRESENT} and {ABSENT}.",

@@ -24,6 +24,7 @@ from ratcli.evaluation.fidelity import Fidelity
 from ratcli.evaluation.noise import Spectrum
 from ratcli.evaluation.observers import Detectability
 from ratcli.evaluation.patients import Figure, Summary
+from ratcli.evaluation.planted import DoseEquivalence
 from ratcli.evaluation.regions import RegionRow
 from ratcli.evaluation.resolution import Transfer
 from ratcli.evaluation.results import Evaluation
@@ -66,18 +67,17 @@ def as_rows(found: Evaluation) -> Iterator[dict[str, object]]:
 
     The whole plane is the region `all`. The name of a column includes the window.
     """
-    windows = {str(row.fidelity.window): None for row in found.fidelity}
-    for plane_row in _plane_rows(found):
-        yield _csv_row(plane_row, windows)
-    for row in found.regions:
-        yield _csv_row(_region_cells(row), windows)
-    for each in found.detectability:
-        start = {"image": each.image, "region": each.signal}
-        yield _csv_row(start, windows) | _detectability_cells(each)
-    for worth in found.equivalences:
-        start = {"image": worth.image, "region": worth.signal}
-        figures = ("dose", "detects_as", "low", "high", "noise_as")
-        yield _csv_row(start, windows) | {name: getattr(worth, name) for name in figures}
+    cells = [
+        *_plane_rows(found),
+        *map(_region_cells, found.regions),
+        *map(_detectability_cells, found.detectability),
+        *map(_equivalence_cells, found.equivalences),
+    ]
+    names = dict.fromkeys([*_BASE_COLUMNS, *(name for row in cells for name in row)])
+    for row in cells:
+        plane = row.get("plane")
+        place = plane + 1 if isinstance(plane, int) else "all"
+        yield {name: row.get(name, "") for name in names} | {"plane": place}
 
 
 def csv_text(scans: Sequence[tuple[str, Evaluation]]) -> str:
@@ -130,17 +130,6 @@ def _plane_rows(found: Evaluation) -> Iterator[dict[str, object]]:
     yield from cells.values()
 
 
-def _csv_row(cells: Mapping[str, object], windows: Mapping[str, None]) -> dict[str, object]:
-    """Return cells under the same columns for every row; planes count from 1."""
-    names = [*_BASE_COLUMNS]
-    for window in windows:
-        names += [f"{figure} {window}" for figure in ("psnr_db", "ssim", "rmse")]
-    row = {name: cells.get(name, "") for name in names}
-    plane = cells.get("plane")
-    row["plane"] = plane + 1 if isinstance(plane, int) else "all"
-    return row
-
-
 def _region_cells(row: RegionRow) -> dict[str, object]:
     bias = row.bias
     cells: dict[str, object] = {
@@ -156,12 +145,18 @@ def _region_cells(row: RegionRow) -> dict[str, object]:
 def _detectability_cells(row: DetectabilityRow) -> dict[str, object]:
     found = row.found
     return {
-        "observer": row.observer, "dose": _plain(row.dose),
+        "image": row.image, "region": row.signal, "observer": row.observer, "dose": row.dose,
         "diameter_mm": row.diameter_mm, "contrast": row.contrast,
         "d_prime": found.d_prime, "d_prime_low": found.low, "d_prime_high": found.high,
         "auc": found.auc, "auc_low": found.auc_low, "auc_high": found.auc_high,
         "repeats": found.repeats, "repeats_needed": found.repeats_needed,
     }  # fmt: skip
+
+
+def _equivalence_cells(row: DoseEquivalence) -> dict[str, object]:
+    figures = ("dose", "detects_as", "low", "high", "noise_as")
+    named = {name: getattr(row, name) for name in figures}
+    return {"image": row.image, "region": row.signal, **named}
 
 
 def _fidelity_cells(fidelity: Fidelity) -> dict[str, object]:

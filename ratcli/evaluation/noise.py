@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.comparison import RESTORED
 from ratcli.evaluation.uniform_patches import uniform_patches
-from ratcli.evaluation.views import ComparedView, cleanest, named_images
+from ratcli.evaluation.views import ComparedView, View, cleanest, named_images
 from ratcli.evaluation.window import WINDOWS
 from ratcli.physics.local_noise import typical_noise
 from ratcli.scan import Box
@@ -159,11 +160,14 @@ class NoiseRow:
         image: its name.
         noise_by_view: standard deviation in each view, in the scan's unit; nan where it shows none.
         spectrum: over uniform patches of all views, the same ones for each image; or None.
+        between_planes: correlation of the noise at the same place in neighbouring planes, over
+            uniform patches; nan if there are too few.
     """
 
     image: str
     noise_by_view: tuple[float, ...]
     spectrum: Spectrum | None
+    between_planes: float = math.nan
 
     @property
     def noise(self) -> float:
@@ -191,6 +195,9 @@ class NoiseRows:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
 
+    _before: ComparedView | None = None
+    _products: dict[str, list[RealArray]] = field(default_factory=lambda: defaultdict(list))
+
     def add(self, compared: ComparedView) -> None:
         """Measure the noise of every image of a view."""
         soft = WINDOWS["ct-soft"]
@@ -207,8 +214,23 @@ class NoiseRows:
                 kept = self._patches[side][name]
                 room = _MOST_PATCHES - len(kept)
                 kept += [image[0][box.slices].astype(np.float64) for box in boxes[:room]]
+            self._add_between(compared, boxes)
             if self._enough(side):
                 break
+        self._before = compared
+
+    def _add_between(self, compared: ComparedView, boxes: Sequence[Box]) -> None:
+        """Compare patches with the same ones of the plane before."""
+        before = self._before
+        if before is None or compared.view != View(before.view.plane + 1):
+            return
+        earlier = named_images(before)
+        for name, image in named_images(compared).items():
+            for box in boxes if name in earlier else ():
+                pair = np.stack([each[0][box.slices] for each in (earlier[name], image)])
+                one, two = without_plane(pair.astype(np.float64))
+                sums = np.array([(one * two).sum(), (one**2).sum(), (two**2).sum()])
+                self._products[name].append(sums)
 
     def _enough(self, side: int) -> bool:
         return any(len(kept) >= FEWEST_PATCHES for kept in self._patches[side].values())
@@ -235,7 +257,7 @@ class NoiseRows:
     def rows(self) -> tuple[NoiseRow, ...]:
         """Return a row for each image."""
         return tuple(
-            NoiseRow(name, tuple(noises), self._spectrum(name))
+            NoiseRow(name, tuple(noises), self._spectrum(name), self._between(name))
             for name, noises in self._noise.items()
         )
 
@@ -249,6 +271,13 @@ class NoiseRows:
                 f"{self.sides_px[-1]} pixels were found.",
             )
         return ()
+
+    def _between(self, name: str) -> float:
+        """Return the correlation of neighbouring planes, nan for fewer than four patches."""
+        if len(self._products[name]) < FEWEST_PATCHES:
+            return math.nan
+        both, one, two = np.sum(self._products[name], axis=0)
+        return float(both / math.sqrt(one * two)) if one * two > 0 else math.nan
 
     def _spectrum(self, name: str) -> Spectrum | None:
         side = next((side for side in self.sides_px if self._enough(side)), None)

@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ratcli.errors import MeasurementError
-from ratcli.evaluation.noise import noise_power_spectrum, without_plane
+from ratcli.evaluation.noise import NoiseRows, noise_power_spectrum, without_plane
+from ratcli.evaluation.views import ComparedView, View
 
 
 def _white(shape: tuple[int, ...], sd: float = 20.0, seed: int = 0) -> np.ndarray:
@@ -78,3 +79,30 @@ def test_constant_patches_are_refused() -> None:
 def test_patches_of_another_shape_are_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="patches must be"):
         noise_power_spectrum(np.zeros((6, 16, 8)), 1.0)
+
+
+def planes_with(correlation_of_neighbours: bool, first: int = 0, step: int = 1) -> NoiseRows:
+    """Measure noise in planes of water, each the mean of two fields if neighbours are to share."""
+    fields = _white((7, 96, 96))
+    shared = (fields[1:] + fields[:-1]) / np.sqrt(2)
+    found = NoiseRows("HU", 0.7)
+    for plane, values in enumerate(shared if correlation_of_neighbours else fields[1:]):
+        inside = np.ones(values.shape, np.bool_)
+        labels = np.zeros(values.shape, np.int32)
+        image = (values[None] + 40).astype(np.float32)
+        view = View(first + step * plane)
+        found.add(ComparedView(view, {"restored": image}, None, inside, labels, None, "HU"))
+    return found
+
+
+def test_noise_that_neighbouring_planes_share_is_told_as_their_correlation() -> None:
+    (alone,) = planes_with(False).rows()
+    (sharing,) = planes_with(True).rows()
+    # Each plane shares one of its two fields with the next; some 40 patches of 256 pixels or more.
+    assert alone.between_planes == pytest.approx(0.0, abs=0.05)
+    assert sharing.between_planes == pytest.approx(0.5, abs=0.05)
+
+
+def test_planes_that_are_no_neighbours_have_no_correlation_between_them() -> None:
+    (row,) = planes_with(True, step=2).rows()
+    assert np.isnan(row.between_planes)

@@ -32,7 +32,14 @@ def _noise_plots(found: Evaluation) -> list[Plot]:
     if not series:
         return []
     unit = unit_of(found)
-    return [Plot("Noise power spectrum", "frequency in 1/mm", f"power in {unit}² mm²", series)]
+    return [
+        Plot(
+            "Noise power spectrum (short lines: mean frequency)",
+            "frequency in 1/mm",
+            f"power in {unit}² mm²",
+            series,
+        )
+    ]
 
 
 def _place(image: str) -> int:
@@ -43,7 +50,13 @@ def _place(image: str) -> int:
 
 def _noise_series(row: NoiseRow) -> Trace:
     assert row.spectrum is not None
-    return Trace(row.image, row.spectrum.radial_per_mm.tolist(), row.spectrum.radial_power.tolist())
+    spectrum = row.spectrum
+    return Trace(
+        row.image,
+        spectrum.radial_per_mm.tolist(),
+        spectrum.radial_power.tolist(),
+        mark=spectrum.mean_per_mm,
+    )
 
 
 def _transfer_plots(found: Evaluation) -> list[Plot]:

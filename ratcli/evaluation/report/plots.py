@@ -24,12 +24,14 @@ class Trace:
         x: values along the horizontal axis.
         y: as many along the vertical one.
         dots: draw points instead of a line.
+        mark: place on the horizontal axis that is marked by a short line, or None.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     dots: bool = False
+    mark: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,11 @@ def _series(frame: _Frame, series: Trace, colour: int) -> str:
             f'<circle class="dot c{colour}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in pairs
         )
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
-    return f'<polyline class="line c{colour}" points="{path}"/>'
+    line = f'<polyline class="line c{colour}" points="{path}"/>'
+    if series.mark is None:
+        return line
+    x, y = frame.across(series.mark), _HEIGHT - _BOTTOM
+    return line + f'<polyline class="line c{colour}" points="{x:.1f},{y} {x:.1f},{y - 14}"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

@@ -64,17 +64,20 @@ def noise_table(found: Evaluation) -> FigureTable:
                 number(spectrum.anisotropy),
                 f"{spectrum.patches} × {spectrum.patch_side_px} px",
             )
-        rows.append((row.image, number(row.noise, digits), *cells))
+        between = number(row.between_planes)
+        rows.append((row.image, number(row.noise, digits), *cells[:5], between, cells[5]))
     return FigureTable(
         "Noise",
         "Noise: the most frequent local standard deviation, median over planes. Spectrum: over "
         "the same uniform patches in each image; its integral must equal their variance "
-        "about a plane fit. Anisotropy: power along horizontal over vertical frequencies.",
+        "about a plane fit. A lower mean frequency looks waxy. Anisotropy: power along horizontal "
+        "over vertical frequencies. Between planes: correlation of the noise of neighbouring "
+        "planes; noise that is correlated looks like structure.",
         (
             Column("image"), Column("noise", unit), Column("√ NPS integral", unit),
             Column("integral / variance", is_main=False), Column("NPS peak", "1/mm"),
             Column("NPS mean", "1/mm"), Column("anisotropy", is_main=False),
-            Column("patches", is_main=False),
+            Column("between planes"), Column("patches", is_main=False),
         ),
         tuple(rows),
     )  # fmt: skip
