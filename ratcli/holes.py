@@ -52,24 +52,29 @@ def seen_by_network(task: Task, values: FloatArray, hidden: BoolArray) -> FloatA
         hidden: `(H, W)`, true where there is no measurement.
     """
     lowest = np.float32(task.window[0])
-    normal = task.normalise(np.where(hidden, lowest, values))
-    return fill_holes(normal, hidden, float((lowest - task.offset) / task.gain))
+    # Colours that alpha hides, and that surround an object, are seen as they are: mostly white.
+    unseen = hidden if task.channels == 1 else ~np.isfinite(values)
+    normal = task.normalise(np.where(unseen, lowest, values))
+    around = np.float32((lowest - task.offset) / task.gain) if task.channels == 1 else normal
+    return fill_holes(normal, hidden, around)
 
 
-def fill_holes(values: FloatArray, hidden: BoolArray, around: float) -> FloatArray:
+def fill_holes(
+    values: FloatArray, hidden: BoolArray, around: np.float32 | FloatArray
+) -> FloatArray:
     """Return a plane in which holes are filled.
 
     Args:
         values: `(C, H, W)` in any unit.
         hidden: `(H, W)`, true where there is no measurement; what the values are there is not used.
-        around: value of the surroundings of the object.
+        around: value of the surroundings of the object, or such values `(C, H, W)`.
 
     Returns:
         float32 `(C, H, W)`; the plane itself if nothing is hidden.
     """
     if not hidden.any():
         return values
-    filled: FloatArray = np.where(hidden, np.float32(around), values).astype(np.float32, copy=False)
+    filled: FloatArray = np.where(hidden, around, values).astype(np.float32, copy=False)
     labels = _holes(hidden)
     if labels is None or hidden.all():
         return filled

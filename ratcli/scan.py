@@ -131,8 +131,8 @@ class ScanReader(Protocol):
             UnreadableInputError: pixel data are damaged.
         """
 
-    def padding(self, plane: int) -> BoolArray:
-        """Return `(H, W)`, true where a pixel is padding and holds no measurement."""
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        """Return `(H, W)` of a plane or a box of it, true where there is no measurement."""
 
     def __enter__(self) -> Self: ...
 

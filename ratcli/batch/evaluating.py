@@ -132,9 +132,9 @@ class ComparedReader(ClosingReader):
         """Read a plane or a box of the restored scan; see `ScanReader.read`."""
         return self.comparison.restored.read(plane, box)
 
-    def padding(self, plane: int) -> BoolArray:
-        """Return where a restored plane holds no measurement; see `ScanReader.padding`."""
-        return self.comparison.restored.padding(plane)
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        """Return where the restored scan holds no measurement; see `ScanReader.padding`."""
+        return self.comparison.restored.padding(plane, box)
 
     def close(self) -> None:
         """Close all scans."""

@@ -63,11 +63,11 @@ class ReadAhead(Closing):
         self._schedule(plane + 1)
         return values
 
-    def padding(self, plane: int) -> BoolArray:
-        """Return where a plane holds no measurement; see `ScanReader.padding`."""
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        """Return where there is no measurement; see `ScanReader.padding`."""
         if plane in self._padding:
-            return self._padding[plane]
-        return self.thread.submit(self.inner.padding, plane).result()
+            return self._padding[plane][box.slices if box else ...]
+        return self.thread.submit(self.inner.padding, plane, box).result()
 
     def _schedule(self, first: int) -> None:
         for plane in range(first, min(first + self._depth, self.info.planes)):

@@ -190,10 +190,9 @@ class ArrayReader(Closing):
         rows, columns = box.slices
         return values[:, rows, columns]
 
-    def padding(self, plane: int) -> BoolArray:
-        """Return where a plane is NaN, `(H, W)`."""
-        missing: BoolArray = np.isnan(self._planes[plane].astype(np.float32)).any(0)
-        return missing
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        """Return where a plane or a box is NaN; see `ScanReader.padding`."""
+        return np.asarray(np.isnan(self.read(plane, box)).any(axis=0))
 
 
 class ArrayWriter(Closing):

@@ -12,7 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.views import ComparedView
-from ratcli.scan import FloatArray
+from ratcli.scan import BoolArray, FloatArray
 
 RealArray = npt.NDArray[np.float64]
 
@@ -67,12 +67,15 @@ def optical_density(rgb: FloatArray) -> RealArray:
     return density
 
 
-def stain_shift(image: FloatArray, reference: FloatArray) -> StainShift:
+def stain_shift(
+    image: FloatArray, reference: FloatArray, mask: BoolArray | None = None
+) -> StainShift:
     """Compare the amounts of stain over tissue.
 
     Args:
         image: RGB `(3, H, W)` from 0 to 1.
         reference: the same; tissue is where its mean optical density passes 0.15.
+        mask: `(H, W)`, true where to look; everywhere if None.
 
     Raises:
         MeasurementError: the reference shows no tissue.
@@ -82,7 +85,8 @@ def stain_shift(image: FloatArray, reference: FloatArray) -> StainShift:
     """
     _check_rgb(image, reference)
     one, two = optical_density(image), optical_density(reference)
-    tissue = two.mean(axis=0) > _TISSUE_DENSITY
+    where = _everywhere(image) if mask is None else mask
+    tissue = (two.mean(axis=0) > _TISSUE_DENSITY) & where
     if not tissue.any():
         raise MeasurementError("the reference shows no tissue, so there is no stain to compare")
     means = [density[:, tissue].mean(axis=1) for density in (one, two)]
@@ -95,12 +99,19 @@ def stain_shift(image: FloatArray, reference: FloatArray) -> StainShift:
         eosin=float(change[1]),
         haematoxylin_share=float(share[0]),
         eosin_share=float(share[1]),
-        tissue_share=float(tissue.mean()),
+        tissue_share=float(tissue.sum() / where.sum()),
     )
 
 
-def colour_difference(image: FloatArray, reference: FloatArray) -> ColourDifference:
+def colour_difference(
+    image: FloatArray, reference: FloatArray, mask: BoolArray | None = None
+) -> ColourDifference:
     """Return the colour difference of RGB images `(3, H, W)` from 0 to 1, taken as sRGB.
+
+    Args:
+        image: one image.
+        reference: the other.
+        mask: `(H, W)`, true where to look; everywhere if None.
 
     Raises:
         ValueError: not RGB, or shapes differ.
@@ -114,11 +125,11 @@ def colour_difference(image: FloatArray, reference: FloatArray) -> ColourDiffere
     )
     difference = np.asarray(
         deltaE_ciede2000(first, second)  # type: ignore[no-untyped-call]
-    )
+    )[_everywhere(image) if mask is None else mask]
     return ColourDifference(float(difference.mean()), float(np.percentile(difference, 95)))
 
 
-def sharpness(image: FloatArray, reference: FloatArray) -> float:
+def sharpness(image: FloatArray, reference: FloatArray, mask: BoolArray | None = None) -> float:
     """Return the image's fine detail over the reference's: 1 as sharp, below 1 smoother.
 
     Detail is the standard deviation of luma minus its Gaussian mean over a pixel. Noise counts as
@@ -127,14 +138,16 @@ def sharpness(image: FloatArray, reference: FloatArray) -> float:
     Args:
         image: RGB `(3, H, W)` from 0 to 1.
         reference: the same.
+        mask: `(H, W)`, true where to look; everywhere if None.
 
     Raises:
         MeasurementError: the reference has no detail.
         ValueError: not RGB, or shapes differ.
     """
     _check_rgb(image, reference)
+    where = _everywhere(image) if mask is None else mask
     one, two = (
-        _detail(np.einsum("chw,c->hw", rgb.astype(np.float64), np.asarray(_LUMA)))
+        _detail(np.einsum("chw,c->hw", rgb.astype(np.float64), np.asarray(_LUMA)), where)
         for rgb in (image, reference)
     )
     if two == 0.0:
@@ -142,8 +155,12 @@ def sharpness(image: FloatArray, reference: FloatArray) -> float:
     return one / two
 
 
-def _detail(luma: RealArray) -> float:
-    return math.sqrt(float(((luma - gaussian_filter(luma, 1.0)) ** 2).mean()))
+def _detail(luma: RealArray, where: BoolArray) -> float:
+    return math.sqrt(float(((luma - gaussian_filter(luma, 1.0))[where] ** 2).mean()))
+
+
+def _everywhere(image: FloatArray) -> BoolArray:
+    return np.ones(image.shape[1:], np.bool_)
 
 
 def _unmix(density: RealArray) -> RealArray:
@@ -184,9 +201,10 @@ def stain_rows(compared: ComparedView) -> tuple[StainRow, ...]:
     rows = []
     for name, image in compared.images.items():
         try:
-            stain = stain_shift(image, reference)
+            stain = stain_shift(image, reference, compared.mask)
         except MeasurementError:
             continue
-        colour, sharp = colour_difference(image, reference), sharpness(image, reference)
+        colour = colour_difference(image, reference, compared.mask)
+        sharp = sharpness(image, reference, compared.mask)
         rows.append(StainRow(name, compared.view.plane, stain, colour, sharp))
     return tuple(rows)

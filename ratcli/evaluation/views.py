@@ -18,7 +18,7 @@ from scipy import ndimage
 from ratcli.evaluation.baselines import Baseline, bicubic
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
 from ratcli.evaluation.window import MeasuredUnit
-from ratcli.holes import fill_holes
+from ratcli.holes import fill_holes, not_measured
 from ratcli.partition import get_partitioner
 from ratcli.regions import LabelArray
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
@@ -31,6 +31,7 @@ _TILES = 20
 _LOWEST_HU = -1024.0
 _AIR_HU, _AIR_SHARE = -600.0, 0.05
 _SMALLEST_REGION_PX = 64
+_UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class ComparedView:
 
     Attributes:
         view: which part.
-        images: float32 `(C, H, W)` by name: `restored`, `input`, then baselines.
+        images: float32 `(C, H, W)` by name: `restored`, `input`, then baselines; holes in what was
+            measured are filled, so that no filter meets them as edges.
         reference: float32 `(C, H, W)`, or None.
         mask: `(H, W)`, true where every image holds a measurement.
         labels: `(H, W)` regions, -1 outside them.
@@ -128,29 +130,28 @@ def read_view(
         measured: unit of the compared, and what values are multiplied by.
     """
     unit, factor = measured
-    restored = _read(comparison.restored, view, factor)
-    images, masks = {RESTORED: restored.values}, [restored.measured]
-    reference = uncertainty = None
-    if comparison.reference is not None:
-        reference, is_measured = _read(comparison.reference, view, factor)
-        masks.append(is_measured)
-    if comparison.uncertainty is not None:
-        uncertainty = channels_rms(_read(comparison.uncertainty, view, factor).values)
-    if comparison.input is not None and comparison.scale == 1:
-        noisy, is_measured = _read(comparison.input, view, factor)
-        images |= {INPUT: noisy} | {baseline.name: baseline(noisy) for baseline in baselines}
-        masks.append(is_measured)
-    elif comparison.input is not None:
-        box = view.box and Box(*(part // comparison.scale for part in view.box))
-        coarse = _read(comparison.input, View(view.plane, box), factor).values
-        images["bicubic"] = bicubic(coarse, comparison.scale)
+    scale = comparison.scale
+    read = {name: _read(reader, view, factor) for name, reader in _on_the_grid(comparison).items()}
+    hidden = np.logical_or.reduce([part.hidden for part in read.values()])
+    coarse: FloatArray | None = None
+    if comparison.input is not None and scale > 1:
+        box = view.box and Box(*(part // scale for part in view.box))
+        coarse, unseen = _read(comparison.input, View(view.plane, box), factor)
+        hidden |= unseen.repeat(scale, 0).repeat(scale, 1)
+        coarse = _filled(coarse, unseen)
+    images = {name: _filled(part.values, hidden) for name, part in read.items()}
+    reference, uncertainty = images.pop(REFERENCE, None), images.pop(_UNCERTAINTY, None)
+    if INPUT in images:
+        images |= {baseline.name: baseline(images[INPUT]) for baseline in baselines}
+    if coarse is not None:
+        images["bicubic"] = bicubic(coarse, scale)
     return ComparedView(
         view=view,
         images=images,
         reference=reference,
-        mask=np.logical_and.reduce(masks),
-        labels=_labels(comparison, view, restored.values, unit),
-        uncertainty=uncertainty,
+        mask=~hidden,
+        labels=_labels(comparison, view, images[RESTORED], unit),
+        uncertainty=None if uncertainty is None else channels_rms(uncertainty),
         unit=unit,
     )
 
@@ -175,21 +176,35 @@ def channels_rms(values: FloatArray) -> FloatArray:
 
 
 class _ReadPart(NamedTuple):
-    """Values `(C, H, W)` of a view of one scan, with holes filled; `(H, W)` where measured."""
+    """Values `(C, H, W)` of a view of one scan; `(H, W)`, true where nothing was measured."""
 
     values: FloatArray
-    measured: BoolArray
+    hidden: BoolArray
+
+
+def _on_the_grid(comparison: Comparison) -> dict[str, ScanReader]:
+    """Return the scans on the restored grid by name, the restored one first."""
+    readers = {
+        RESTORED: comparison.restored,
+        INPUT: comparison.input if comparison.scale == 1 else None,
+        REFERENCE: comparison.reference,
+        _UNCERTAINTY: comparison.uncertainty,
+    }
+    return {name: reader for name, reader in readers.items() if reader is not None}
 
 
 def _read(reader: ScanReader, view: View, factor: float) -> _ReadPart:
     values = reader.read(view.plane, view.box)
-    finite: BoolArray = np.asarray(np.isfinite(values).all(axis=0))
-    if not finite.all():
-        lowest = float(values[:, finite].min()) if finite.any() else 0.0
-        values = fill_holes(values, ~finite, lowest)
+    hidden = not_measured(values, reader.padding(view.plane, view.box))
     if factor != 1.0:
         values = (values * np.float32(factor)).astype(np.float32)
-    return _ReadPart(values, finite if view.box else finite & ~reader.padding(view.plane))
+    return _ReadPart(values, hidden)
+
+
+def _filled(values: FloatArray, hidden: BoolArray) -> FloatArray:
+    """Return a view in which no filter meets a hole as an edge, see `fill_holes`."""
+    measured = values[:, ~hidden]
+    return fill_holes(values, hidden, measured.min() if measured.size else np.float32(0))
 
 
 def _labels(

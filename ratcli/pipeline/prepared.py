@@ -100,10 +100,15 @@ def _normal(task: Task, neighbour: Neighbour) -> Neighbour:
 
 
 def with_holes(plane: PreparedPlane, restored: FloatArray, scale: int) -> FloatArray:
-    """Put back what was not measured, enlarged by repeating its pixels."""
+    """Put back what was not measured, enlarged by repeating its pixels.
+
+    What alpha hides at the border of a hole is not put back: alpha is enlarged smoothly, so that a
+    part of it becomes visible.
+    """
     if not plane.hidden.any():
         return restored
-    return np.where(enlarged(plane.hidden, scale), enlarged(plane.values, scale), restored)
+    kept = minimum_filter(plane.hidden, 3) | ~np.isfinite(plane.values)
+    return np.where(enlarged(kept, scale), enlarged(plane.values, scale), restored)
 
 
 def enlarged(pixels: npt.NDArray[_Sample], scale: int) -> npt.NDArray[_Sample]:

@@ -209,7 +209,7 @@ class _Source:
         if plane in self._held:
             values, padding = self._held[plane]
             return values[:, rows, columns], padding[rows, columns]
-        return self._reader.read(plane, pane.read), self._reader.padding(plane)[rows, columns]
+        return self._reader.read(plane, pane.read), self._reader.padding(plane, pane.read)
 
 
 class _Target:

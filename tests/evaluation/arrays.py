@@ -39,10 +39,9 @@ class ArrayReader:
         values = self.volume[plane]
         return values if box is None else values[(slice(None), *box.slices)]
 
-    def padding(self, plane: int) -> BoolArray:
-        if self._padding is None:
-            return np.zeros(self.volume.shape[-2:], np.bool_)
-        return self._padding
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        whole = np.zeros(self.volume.shape[-2:], np.bool_)
+        return (whole if self._padding is None else self._padding)[box.slices if box else ...]
 
     def __enter__(self) -> Self:
         return self

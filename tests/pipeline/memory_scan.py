@@ -36,10 +36,10 @@ class MemoryScan:
         values = self.values[plane]
         return values if box is None else values[:, box.slices[0], box.slices[1]]
 
-    def padding(self, plane: int) -> BoolArray:
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
         if self._padding is None:
-            return np.zeros(self.values.shape[2:], bool)
-        return self._padding[plane]
+            return np.zeros(self.values.shape[2:], bool)[box.slices if box else ...]
+        return self._padding[plane][box.slices if box else ...]
 
     def write(self, plane: int, values: FloatArray, box: Box | None = None) -> None:
         self.boxes.append(box)

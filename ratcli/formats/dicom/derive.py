@@ -33,6 +33,7 @@ from ratcli.formats.dicom.identity import (
     source_item,
 )
 from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count
+from ratcli.formats.dicom.overlays import scale_overlays
 from ratcli.scan import Derivation
 
 _STALE = (
@@ -73,6 +74,8 @@ def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
     drop_original_only(dataset)
     if derivation.scale > 1:
         _scale(dataset, derivation.scale)
+        big_endian = not source.file.syntax.is_little_endian
+        scale_overlays(dataset, derivation.scale, big_endian=big_endian)
     return dataset
 
 
@@ -191,7 +194,7 @@ def _joined(old: str, new: str, length: int) -> str:
 
 
 def _scale(dataset: Dataset, scale: int) -> None:
-    """Make the geometry that of a grid `scale` times as fine; overlays would not fit it."""
+    """Make the geometry that of a grid `scale` times as fine."""
     if is_enhanced(dataset):
         scale_frames(dataset, scale)
     spacing = numbers(dataset, "PixelSpacing")
@@ -204,5 +207,3 @@ def _scale(dataset: Dataset, scale: int) -> None:
         values = numbers(dataset, keyword)
         if values:
             setattr(dataset, keyword, [format_number_as_ds(value / scale) for value in values])
-    for tag in [tag for tag in dataset.keys() if tag.group & 0xFF00 == 0x6000]:  # noqa: SIM118
-        del dataset[tag]

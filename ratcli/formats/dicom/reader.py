@@ -21,6 +21,7 @@ from ratcli.formats.dicom.geometry import PlaneGeometry, distance, notices, plan
 from ratcli.formats.dicom.headers import header_of
 from ratcli.formats.dicom.identity import image_place
 from ratcli.formats.dicom.layout import PixelLayout
+from ratcli.formats.dicom.overlays import lost_overlays
 from ratcli.formats.dicom.slide import is_slide
 from ratcli.formats.dicom.slide_reader import SlideReader
 from ratcli.formats.dicom.suv import find_suv_factor
@@ -32,6 +33,7 @@ from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 _BY_CHANCE = (
     "the padding value is also a measured value: scattered pixels that have it are restored"
 )
+_LOST_OVERLAYS = "an overlay cannot be enlarged and is left out if the output has a finer grid"
 
 
 @dataclass(frozen=True)
@@ -91,18 +93,19 @@ class DicomReader(ClosingReader):
         stored = layout.unpack(frame.words[rows, columns, 0])
         return self.planes[plane].values.to_values(stored)[None]
 
-    def padding(self, plane: int) -> BoolArray:
-        """Return `(H, W)`, true where a pixel is padding and holds no measurement.
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        """Return where there is no measurement; see `ScanReader.padding`.
 
         If pixels measure a padding value by chance, `info` gets a notice.
         """
         layout, values = self.layout(plane), self.planes[plane].values
+        part = box.slices if box else ...
         if values.padding is None:
-            return np.zeros((layout.rows, layout.columns), np.bool_)
+            return np.broadcast_to(np.False_, (layout.rows, layout.columns))[part]
         stored = layout.unpack(self.frame(plane).words[..., 0])
         if _BY_CHANCE not in self.info.notices and values.by_chance(stored) is not None:
             self.info = replace(self.info, notices=(*self.info.notices, _BY_CHANCE))
-        return values.is_padding(stored)
+        return values.is_padding(stored)[part]
 
     def frame(self, plane: int) -> Frame:
         """Return a plane's words as they stand in the file; the last ones are cached."""
@@ -257,6 +260,8 @@ def _header_notices(sources: Sequence[FrameFile]) -> tuple[str, ...]:
         with guarded(source.path, "the header"):
             refuse_modality_table(source.file.dataset, source.path.name)
             found |= dict.fromkeys(check_numbers(source.file.dataset, source.path.name))
+            if source.layout.samples > 1 and lost_overlays(source.file.dataset):
+                found[_LOST_OVERLAYS] = None
         found |= dict.fromkeys(source.notices)
     return tuple(found)
 

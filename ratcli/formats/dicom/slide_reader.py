@@ -70,9 +70,10 @@ class SlideReader(ClosingReader):
                 values[:, rows, columns] = self._tile(tile)[:, tile_rows, tile_columns]
         return values
 
-    def padding(self, plane: int) -> BoolArray:
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
         """Return `(H, W)`, false everywhere; a view that takes no memory."""
-        return np.broadcast_to(np.bool_(False), (self.grid.height, self.grid.width))
+        whole = Box(0, 0, self.grid.height, self.grid.width)
+        return np.broadcast_to(np.bool_(False), (box or whole)[2:])
 
     def place(self, plane: int) -> PlaneGeometry:
         """Return where a plane is in a patient: nowhere, since it is a slide."""

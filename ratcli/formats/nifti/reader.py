@@ -58,11 +58,12 @@ class NiftiReader(ClosingReader):
         stored = self.stored(plane, box)
         return to_native(stored, self.header.slope, self.header.intercept)[np.newaxis]
 
-    def padding(self, plane: int) -> BoolArray:
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
         """Return `(H, W)`, true where a voxel is NaN or infinite; never for integers."""
         if self.header.dtype.kind != "f":
-            return np.zeros((self.info.height, self.info.width), np.bool_)
-        padded: BoolArray = ~np.isfinite(self.read(plane)[0])
+            shape = (self.info.height, self.info.width)
+            return np.broadcast_to(np.False_, box[2:] if box else shape)
+        padded: BoolArray = ~np.isfinite(self.read(plane, box)[0])
         return padded
 
     def close(self) -> None:

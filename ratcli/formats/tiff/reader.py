@@ -13,7 +13,7 @@ from ratcli.formats.quantise import StoredArray
 from ratcli.formats.tiff.annotations import has_imagej_regions, ome_regions_left_out
 from ratcli.formats.tiff.metadata import Spacing, magnification_of, significant_bits, spacing_of
 from ratcli.formats.tiff.pages import TiffPages, imagej_facts, structure_errors
-from ratcli.formats.tiff.samples import describe_samples
+from ratcli.formats.tiff.samples import UNSPECIFIED, Samples, describe_samples
 from ratcli.formats.tiff.segments import PagePixels, SegmentCache, compression_name, segment_shape
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
@@ -61,13 +61,14 @@ class TiffReader(ClosingReader):
         """Read a plane, or a box of it; see `ScanReader.read`."""
         return self.samples.to_values(self.stored(plane, box))
 
-    def padding(self, plane: int) -> BoolArray:
-        """Return `(H, W)`, true where a pixel is NaN or infinite; never for integers."""
-        if self.samples.dtype.kind != "f":
+    def padding(self, plane: int, box: Box | None = None) -> BoolArray:
+        """Return `(H, W)`, true where alpha is 0, or a pixel is NaN or infinite."""
+        has_alpha = any(kind != UNSPECIFIED for kind in self.samples.extra_kinds)
+        if self.samples.dtype.kind != "f" and not has_alpha:
             # a view of a single value, since the array of a whole slide would fill the memory
-            return np.broadcast_to(np.False_, (self.info.height, self.info.width))
-        measured = np.isfinite(self.read(plane))
-        return np.asarray(~measured.all(axis=0), np.bool_)
+            shape = (self.info.height, self.info.width)
+            return np.broadcast_to(np.False_, box[2:] if box else shape)
+        return _hidden_pixels(self.stored(plane, box), self.samples)
 
     def close(self) -> None:
         """Close the file."""
@@ -137,6 +138,21 @@ class TiffReader(ClosingReader):
             if count := ome_regions_left_out(text):
                 notices.append(f"{count} regions of interest cannot be scaled and are {end}")
         return notices
+
+
+def _hidden_pixels(stored: StoredArray, samples: Samples) -> BoolArray:
+    """Return `(H, W)`, true where alpha is 0 or a colour is no finite number.
+
+    Args:
+        stored: `(H, W, samples)`. Alpha that is 0 everywhere is taken as unused.
+        samples: what they mean.
+    """
+    colours, extras = stored[..., : samples.channels], stored[..., samples.channels :]
+    alpha = extras[..., [kind != UNSPECIFIED for kind in samples.extra_kinds]]
+    hidden: BoolArray = (alpha == 0).any(axis=-1) & alpha.any()
+    if stored.dtype.kind == "f":
+        hidden |= ~np.isfinite(colours).all(axis=-1)
+    return hidden
 
 
 def _order_name(page: Any) -> str:

@@ -28,6 +28,27 @@ def brighter(values):
     return values + 0.2
 
 
+@pytest.mark.parametrize(("kind", "hides"), [("unassalpha", True), ("unspecified", False)])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"planarconfig": "separate"}], ids=str)
+def test_pixels_that_alpha_hides_hold_no_measurement(tmp_path, kind, hides, options):
+    image = np.full((20, 30, 4), 200, np.uint16)
+    image[5:9, 7:12, 3] = 0
+    stored = np.moveaxis(image, -1, 0) if "planarconfig" in options else image
+    with open_scan(save(tmp_path / "a.tif", stored, kind, **options)) as reader:
+        hidden = np.zeros((20, 30), bool)
+        hidden[5:9, 7:12] = hides
+        np.testing.assert_array_equal(reader.padding(0), hidden)
+        box = Box(4, 6, 3, 9)
+        np.testing.assert_array_equal(reader.padding(0, box), hidden[box.slices])
+
+
+def test_alpha_that_is_0_everywhere_hides_nothing(tmp_path):
+    image = np.full((20, 30, 4), 200, np.uint8)
+    image[..., 3] = 0
+    with open_scan(save(tmp_path / "a.tif", image, "unassalpha")) as reader:
+        assert not reader.padding(0).any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("finer", [False, True])
 @pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"byteorder": ">"}], ids=str)
