@@ -11,6 +11,8 @@ import pytest
 from ratcli.cli.app import main
 from tests.formats.dicom_scans import dicom_dataset, open_dicom, save_dicom, set_elements, uid
 
+DRY = {verb: ["-t", "ct-denoise", "--dry-run"] for verb in ("restore", "segment", "simulate")}
+DRY["info"] = []
 GAP = "1 gap between planes: up to 4.00 mm where 2.00 mm is usual"
 
 
@@ -44,6 +46,64 @@ def test_a_gap_is_told_once_on_stderr_in_json_and_in_the_manifest(
     [record] = json.loads(manifest.read_text())["files"]
     assert record["notices"] == [GAP]
     assert main([*command, "--resume"]) == 0
+
+
+def save_at(folder: Path, places: list[tuple[float, float]], **changes: object) -> Path:
+    """Write slices at places `(y, z)` in mm."""
+    for number, (down, along) in enumerate(places):
+        values = np.random.default_rng(number).normal(1024, 20, (32, 32))
+        values[:8] -= 1000  # air
+        dataset = dicom_dataset(values, SOPInstanceUID=uid("at", number), InstanceNumber=number)
+        set_elements(dataset, ImagePositionPatient=["0", f"{down:g}", f"{along:g}"], **changes)
+        set_elements(dataset, PixelSpacing=["0.7", "0.7"])
+        save_dicom(dataset, folder / f"{number}.dcm")
+    return folder
+
+
+def save_two_sizes(folder: Path) -> Path:
+    save_at(folder, [(0, 0), (0, 2)])
+    values = np.random.default_rng(9).normal(1024, 20, (40, 40))
+    large = dicom_dataset(values, SOPInstanceUID=uid("large"), PixelSpacing=["0.7", "0.7"])
+    return save_dicom(large, folder / "large.dcm").parent
+
+
+ODD_SERIES = {
+    "planes are sheared by 26.6 degrees (gantry tilt)": lambda folder: save_at(
+        folder, [(0, 0), (1, 2), (2, 4)]
+    ),
+    "unevenly spaced: 2.00 to 2.30 mm": lambda folder: save_at(folder, [(0, 0), (0, 2), (0, 4.3)]),
+    "1 plane lies at the position of another": lambda folder: save_at(
+        folder, [(0, 0), (0, 2), (0, 2)]
+    ),
+    "the image is a localizer (scout), not a slice": lambda folder: save_at(
+        folder, [(0, 0), (0, 2)], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    ),
+    "the image was compressed with loss before": lambda folder: save_at(
+        folder, [(0, 0), (0, 2)], LossyImageCompression="01"
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", ["restore", "segment", "simulate", "info"])
+@pytest.mark.parametrize("notice", ODD_SERIES)
+def test_each_command_tells_what_is_odd_about_a_series_once(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str], verb: str, notice: str
+) -> None:
+    folder = ODD_SERIES[notice](tmp_path / "in")
+    assert main([verb, str(folder), *DRY[verb]]) == 0
+    told = capsys.readouterr()
+    assert (told.out + told.err).count(notice) == 1
+
+
+@pytest.mark.parametrize("verb", ["restore", "segment", "simulate", "info"])
+def test_each_part_of_a_split_series_tells_that_it_was_split(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    folder = save_two_sizes(tmp_path / "in")
+    assert main([verb, str(folder), *DRY[verb]]) == 0
+    told = capsys.readouterr()
+    split = "the series holds images of 2 sizes or directions, which are restored apart"
+    assert (told.out + told.err).count(split) == 2
 
 
 def test_evaluate_tells_the_notices_of_both_scans_once(

@@ -31,7 +31,7 @@ class SeriesFile:
         instance: SOPInstanceUID as it stands in the header.
         image: what the parts of one slide share.
         shape: what the images of a stack share, apart from their direction; the last item is the
-            file for an object of many frames, which is a stack by itself.
+            identifier of an object of many frames, which is a stack by itself.
         place: where the first frame lies.
         number: of the image, or of the part of a slide.
         slide_pixels: size of a slide, negative for its label and overview, 0 for other images.
@@ -61,7 +61,7 @@ def series_file(file: DicomFile) -> SeriesFile:
         integer(dataset, "Rows"),
         integer(dataset, "Columns"),
         integer(dataset, "SamplesPerPixel"),
-        path if multi_frame else None,
+        (raw_uid(file, "SOPInstanceUID") or path) if multi_frame else None,
     )
     return SeriesFile(
         path=path,

@@ -68,7 +68,7 @@ def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
             f"the series holds images of {len(kinds)} sizes or directions, which are restored apart"
         )
     found = [DicomSeries((file.path,), is_broken=True) for file in broken]
-    found += [_stack_without_copies(stack, shared) for stack in stacks]
+    found += [series for stack in stacks for series in _without_copies(stack, shared)]
     return [replace(series, modality=files[0].modality) for series in found]
 
 
@@ -92,7 +92,8 @@ def _same_direction(one: SeriesFile, other: SeriesFile) -> bool:
     return max(abs(a - b) for a, b in zip(first, second, strict=True)) <= SAME_DIRECTION
 
 
-def _stack_without_copies(stack: Sequence[SeriesFile], shared: Sequence[str]) -> DicomSeries:
+def _without_copies(stack: Sequence[SeriesFile], shared: Sequence[str]) -> list[DicomSeries]:
+    """Return the series of a stack; each object of many frames in it is a series by itself."""
     places = _places_mm(stack)
     # Some anonymisers give all slices one identifier, so a copy must have the same place, too.
     copies = find_copies(
@@ -104,16 +105,25 @@ def _stack_without_copies(stack: Sequence[SeriesFile], shared: Sequence[str]) ->
     )
     unique = [file for file in stack if file.path not in copies]
     unique.sort(key=lambda file: (places[file.path], file.number, file.path.name))
-    links = [copy for copy, kept in copies.items() if is_link(copy, kept)]
     notices = [*shared, *_uid_notices(unique)]
-    notices += [f"{copy.name} is a link to {copies[copy].name}" for copy in sorted(links)]
+    if stack[0].shape[-1] is None:
+        return [_series([file.path for file in unique], copies, notices)]
+    return [_series([file.path], copies, notices) for file in unique]
+
+
+def _series(
+    paths: Sequence[Path], copies: Mapping[Path, Path], notices: Sequence[str]
+) -> DicomSeries:
+    """Return a series that tells of the copies of its files."""
+    own = sorted((copy, kept) for copy, kept in copies.items() if kept in paths)
+    links = [(copy, kept) for copy, kept in own if is_link(copy, kept)]
+    told = [f"{copy.name} is a link to {kept.name}" for copy, kept in links]
     left_out = tuple(
         LeftOut(copy, f"{copy.name} is a copy of {kept.name} and was left out")
-        for copy, kept in sorted(copies.items())
-        if copy not in links
+        for copy, kept in own
+        if (copy, kept) not in links
     )
-    paths = tuple(file.path for file in unique)
-    return DicomSeries(paths, tuple(notices), is_folder=len(paths) > 1, left_out=left_out)
+    return DicomSeries(tuple(paths), (*notices, *told), is_folder=len(paths) > 1, left_out=left_out)
 
 
 def _places_mm(stack: Sequence[SeriesFile]) -> dict[Path, float]:
@@ -176,9 +186,12 @@ def _copies_among(paths: Iterable[Path]) -> dict[Path, Path]:
 
 
 def _pixels_digest(path: Path) -> str:
-    """Return a hash of the decoded pixels of an image; its path if they cannot be read."""
+    """Return a hash of the decoded pixels of all frames; the path if they cannot be read."""
+    digest = hashlib.sha256()
     try:
-        words = FrameFile(read_header(path), DEFAULT_MAX_PIXELS).frame(0).words
+        file = FrameFile(read_header(path), DEFAULT_MAX_PIXELS)
+        for number in range(file.layout.frames):
+            digest.update(np.ascontiguousarray(file.frame(number).words))
     except UnreadableInputError:
         return str(path)
-    return hashlib.sha256(np.ascontiguousarray(words).tobytes()).hexdigest()
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from ratcli.cli.app import main
 from ratcli.errors import UnreadableInputError
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.dicom import series as series_module
-from tests.formats.dicom.test_dicom_containers import save_directory
 from tests.formats.dicom_scans import (
     dicom_dataset,
+    ramp,
     restore,
     save_dicom,
+    save_directory,
     save_series,
     set_elements,
     uid,
@@ -151,6 +153,54 @@ def test_the_file_stays_and_a_link_to_it_is_told(tmp_path: Path) -> None:
     (folder / "a.dcm").symlink_to(folder / "scan.dcm")
     [source] = find_scans(folder)
     assert (source.name, source.notices) == ("scan", ("a.dcm is a link to scan.dcm",))
+
+
+def save_frames(path: Path, last: int = 0) -> Path:
+    """Write one file of three frames; the last one is filled with a number."""
+    frames = np.stack([ramp(), ramp() + 1, np.full_like(ramp(), last)])
+    dataset = dicom_dataset(frames[0], NumberOfFrames="3")
+    dataset.PixelData = frames.astype("<i2").tobytes()
+    return save_dicom(dataset, path)
+
+
+def test_copies_of_a_file_of_many_frames_are_told(tmp_path: Path) -> None:
+    for name in ("scan.dcm", "scan (1).dcm", "other/scan (2).dcm"):
+        save_frames(tmp_path / name)
+    [source] = find_scans(tmp_path, recursive=True)
+    assert (source.name, source.is_folder) == ("scan", False)
+    assert [file.reason for file in source.left_out] == [
+        "scan (2).dcm is a copy of scan.dcm and was left out",
+        "scan (1).dcm is a copy of scan.dcm and was left out",
+    ]
+
+
+def test_files_of_many_frames_that_differ_in_the_last_one_are_no_copies(tmp_path: Path) -> None:
+    save_frames(tmp_path / "a.dcm")
+    save_frames(tmp_path / "b.dcm", last=1)
+    found = find_scans(tmp_path)
+    assert [(source.name, source.is_folder, source.left_out) for source in found] == [
+        ("a", False, ()),
+        ("b", False, ()),
+    ]
+    assert "2 files have the same SOPInstanceUID" in found[0].notices[0]
+
+
+def test_members_of_an_archive_that_are_no_dicom_are_told(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_series(tmp_path / "in", 3)
+    with zipfile.ZipFile(tmp_path / "scan.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"ct/{path.name}")
+        for name, content in (("page.dcm", b"<html>"), ("empty.dcm", b""), ("readme.txt", b"hi")):
+            archive.writestr(f"ct/{name}", content)
+    command = ["restore", str(tmp_path / "scan.zip"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--threads", "1", "--partition", "none"]) == 8
+    told = capsys.readouterr().err
+    assert "page.dcm is not a DICOM file, although its name says so" in told
+    assert "empty.dcm is not a DICOM file, although its name says so" in told
+    assert "readme" not in told
+    assert len(list((tmp_path / "out").rglob("slice*.dcm"))) == 3
 
 
 def test_images_of_one_position_whose_pixels_differ_are_all_kept(tmp_path: Path) -> None:
