@@ -43,24 +43,36 @@ def not_measured(values: FloatArray, padding: BoolArray) -> BoolArray:
     return padding | ~np.isfinite(values).all(0)
 
 
-def seen_by_network(task: Task, values: FloatArray, hidden: BoolArray) -> FloatArray:
+def surroundings(hidden: BoolArray) -> BoolArray:
+    """Return `(H, W)`, true where a pixel of a plane is hidden and is in no hole."""
+    labels = _holes(hidden)
+    return hidden if labels is None else np.asarray(hidden & (labels == 0))
+
+
+def seen_by_network(
+    task: Task, values: FloatArray, hidden: BoolArray, outer: BoolArray | None = None
+) -> FloatArray:
     """Map a plane to the network's values, with holes filled.
 
     Args:
         task: whose network; its lowest value stands for the surroundings of the object.
         values: `(C, H, W)` in the task's first unit.
         hidden: `(H, W)`, true where there is no measurement.
+        outer: where it surrounds the object, see `fill_holes`.
     """
     lowest = np.float32(task.window[0])
     # Colours that alpha hides, and that surround an object, are seen as they are: mostly white.
     unseen = hidden if task.channels == 1 else ~np.isfinite(values)
     normal = task.normalise(np.where(unseen, lowest, values))
     around = np.float32((lowest - task.offset) / task.gain) if task.channels == 1 else normal
-    return fill_holes(normal, hidden, around)
+    return fill_holes(normal, hidden, around, outer)
 
 
 def fill_holes(
-    values: FloatArray, hidden: BoolArray, around: np.float32 | FloatArray
+    values: FloatArray,
+    hidden: BoolArray,
+    around: np.float32 | FloatArray,
+    outer: BoolArray | None = None,
 ) -> FloatArray:
     """Return a plane in which holes are filled.
 
@@ -68,6 +80,8 @@ def fill_holes(
         values: `(C, H, W)` in any unit.
         hidden: `(H, W)`, true where there is no measurement; what the values are there is not used.
         around: value of the surroundings of the object, or such values `(C, H, W)`.
+        outer: `(H, W)`, the `surroundings` in a pane, as they are in the whole plane: a hole that
+            the border of a pane cuts is still a hole. None for a whole plane.
 
     Returns:
         float32 `(C, H, W)`; the plane itself if nothing is hidden.
@@ -75,8 +89,8 @@ def fill_holes(
     if not hidden.any():
         return values
     filled: FloatArray = np.where(hidden, around, values).astype(np.float32, copy=False)
-    labels = _holes(hidden)
-    if labels is None or hidden.all():
+    labels = _holes(hidden) if outer is None else label(hidden & ~outer, _TOUCHING)[0]
+    if labels is None or not labels.any() or hidden.all():
         return filled
     rows, columns = box = _widened(find_objects(labels > 0, 1)[0], _REACH_PX, hidden.shape)
     filled[:, rows, columns] = _inpainted(filled[:, rows, columns], hidden[box], labels[box])

@@ -68,7 +68,7 @@ def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRa
     for plane, box in _places(info, most_pixels):
         values = reader.read(plane, box)
         seen += values.shape[1] * values.shape[2]
-        measured = np.isfinite(values) & ~reader.padding(plane)[box.slices if box else ...]
+        measured = np.isfinite(values) & ~reader.padding(plane, box)
         lowest = float(values.min(where=measured, initial=lowest))
         highest = float(values.max(where=measured, initial=highest))
     if lowest > highest:

@@ -25,7 +25,7 @@ from ratcli.pipeline.consistent import make_consistent
 from ratcli.pipeline.cutting import Cut
 from ratcli.pipeline.kept_mean import keep_mean
 from ratcli.pipeline.kept_residual import keep_residual
-from ratcli.pipeline.prepared import PreparedPlane, enlarged, prepare, with_holes
+from ratcli.pipeline.prepared import PreparedPlane, ReadPlane, enlarged, prepare, with_holes
 from ratcli.pipeline.provenance import RestoreProvenance
 from ratcli.pipeline.settings import RestoreSettings
 from ratcli.pipeline.uncertainty import Calibration
@@ -150,6 +150,7 @@ class Model:
         padding: Sequence[BoolArray],
         regions: Sequence[Regions | None] | None = None,
         neighbours: Sequence[Neighbours] | None = None,
+        outer: Sequence[BoolArray | None] | None = None,
     ) -> list[RestoredPlane]:
         """Restore planes, or panes of planes, in the task's first unit.
 
@@ -158,6 +159,7 @@ class Model:
             padding: `(H, W)` each, true where there is no measurement.
             regions: of each, or None to compute them.
             neighbours: planes beside each, in the task's first unit; None if there are none.
+            outer: of panes, where padding surrounds the object; see `ReadPlane`.
 
         Returns:
             The restored planes. Padding and what is outside the task's window are unchanged.
@@ -165,12 +167,10 @@ class Model:
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
-        given, near = regions or [None] * len(values), neighbours or [()] * len(values)
-        task, partitioner = self.settings.task, self._partitioner
-        planes = [
-            prepare(task, partitioner, *each)
-            for each in zip(values, padding, given, near, strict=True)
-        ]
+        task, partitioner, none = self.settings.task, self._partitioner, [None] * len(values)
+        near = neighbours or [()] * len(values)
+        parts = zip(values, padding, regions or none, near, outer or none, strict=True)
+        planes = [prepare(task, partitioner, ReadPlane(*part)) for part in parts]
         began = time.perf_counter()
         samples = RunningMean()
         for view, engine in product(range(self.settings.views), self._engines):

@@ -48,32 +48,42 @@ class PreparedPlane:
     neighbours: Neighbours
 
 
-def prepare(
-    task: Task,
-    partitioner: Partitioner,
-    values: FloatArray,
-    padding: BoolArray,
-    given: Regions | None,
-    neighbours: Neighbours,
-) -> PreparedPlane:
+@dataclass(frozen=True)
+class ReadPlane:
+    """A plane, or a pane of one, as it was read.
+
+    Attributes:
+        values: `(C, H, W)` in the task's first unit.
+        padding: `(H, W)`, true where there is no measurement.
+        regions: its regions, or None to find them.
+        neighbours: planes beside it, in the same unit.
+        outer: of a pane, where padding surrounds the object in the whole plane; see `fill_holes`.
+    """
+
+    values: FloatArray
+    padding: BoolArray
+    regions: Regions | None = None
+    neighbours: Neighbours = ()
+    outer: BoolArray | None = None
+
+
+def prepare(task: Task, partitioner: Partitioner, plane: ReadPlane) -> PreparedPlane:
     """Map a plane to the network's values and find its regions, unless they are given.
 
     Args:
         task: whose network.
         partitioner: labels planes.
-        values: `(C, H, W)` in the task's first unit.
-        padding: `(H, W)`, true where there is no measurement.
-        given: its regions, or None to find them.
-        neighbours: planes beside it, in the same unit.
+        plane: the plane.
     """
-    hidden = not_measured(values, padding)
-    normal = seen_by_network(task, values, hidden)
+    values = plane.values
+    hidden = not_measured(values, plane.padding)
+    normal = seen_by_network(task, values, hidden, plane.outer)
     began = time.perf_counter()
-    regions = given or partitioner.partition(normal)
+    regions = plane.regions or partitioner.partition(normal)
     seconds = time.perf_counter() - began
     labels = enlarged(regions.labels, task.scale)
     kept = hidden | task.outside(values) | without_noise(values)
-    near = [each and _normal(task, each) for each in neighbours]
+    near = [each and _normal(task, each) for each in plane.neighbours]
     return PreparedPlane(values, hidden, kept, normal, labels, regions.count, seconds, near)
 
 

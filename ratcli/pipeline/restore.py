@@ -127,6 +127,7 @@ def _restored(model: Model, parts: Sequence[_Part], factor: np.float32) -> list[
         [part.padding for part in parts],
         [part.regions for part in parts],
         [part.scaled_neighbours(factor) for part in parts],
+        [part.outer for part in parts],
     )
 
 
@@ -134,7 +135,7 @@ def _restored(model: Model, parts: Sequence[_Part], factor: np.float32) -> list[
 class _Part:
     """A pane that was read: values `(C, H, W)` in the scan's unit, padding `(H, W)`, regions.
 
-    `neighbours` are the same pane of the planes beside it.
+    `neighbours` are the same pane of the planes beside it, `outer` as in `ReadPlane`.
     """
 
     plane: int
@@ -143,6 +144,7 @@ class _Part:
     padding: BoolArray
     regions: Regions | None
     neighbours: Neighbours
+    outer: BoolArray | None
 
     def scaled_neighbours(self, factor: np.float32) -> Neighbours:
         return [each and each.scaled(factor) for each in self.neighbours]
@@ -165,6 +167,7 @@ class _Source:
         self._regions = regions
         self._adjacent = adjacent
         self._held: dict[int, tuple[FloatArray, BoolArray]] = {}
+        self._outer = (-1, np.zeros((0, 0), np.bool_))
         info = reader.info
         self._holds = min(
             1 + len(adjacent[0]), HELD_BYTES // (4 * info.channels * info.height * info.width)
@@ -191,7 +194,17 @@ class _Source:
         if pane.read is not None and regions is not None:
             regions = Regions.from_labels(regions.crop(pane.read))
         neighbours = [at and self._neighbour(at, pane) for at in self._adjacent[plane]]
-        return _Part(plane, pane, values, padding, regions, neighbours)
+        return _Part(plane, pane, values, padding, regions, neighbours, self._outer_of(plane, pane))
+
+    def _outer_of(self, plane: int, pane: Pane) -> BoolArray | None:
+        """Return where padding surrounds the object in a pane, if the whole plane is held."""
+        from ratcli.holes import not_measured, surroundings
+
+        if pane.read is None or plane not in self._held:
+            return None
+        if plane != self._outer[0]:
+            self._outer = plane, surroundings(not_measured(*self._held[plane]))
+        return self._outer[1][pane.read.slices]
 
     def _neighbour(self, at: Adjacent, pane: Pane) -> Neighbour:
         values, padding = self._values(at.plane, pane)

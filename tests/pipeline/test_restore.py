@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from memory_scan import MemoryScan, run
 
 from ratcli.errors import UnsuitableInputError
-from ratcli.pipeline import cutting, restore
+from ratcli.pipeline import cutting, model, restore
 from ratcli.pipeline.model import Model
+from ratcli.pipeline.prepared import PreparedPlane, prepare
 from ratcli.regions import Regions
 from ratcli.scan import FloatArray
 
@@ -102,6 +104,26 @@ def test_of_a_plane_that_is_too_large_to_hold_panes_alone_are_read(
     monkeypatch.setattr(boxes, "read", lambda plane, box: MemoryScan.read(boxes, plane, box))
     run(load(identity=False, pane=64), boxes)
     assert np.array_equal(held.written, boxes.written)
+
+
+@pytest.mark.parametrize("is_padding", [True, False])
+def test_a_hole_that_the_border_of_a_pane_cuts_is_still_a_hole(
+    load: Load, monkeypatch: pytest.MonkeyPatch, is_padding: bool
+) -> None:
+    values, hidden = slices(1, 100, 90), np.zeros((1, 100, 90), bool)
+    hidden[0, 45:85, 35:75] = True
+    values[:, 0][hidden] = -1024 if is_padding else np.nan
+    seen: list[FloatArray] = []
+
+    def watched(*words: Any) -> PreparedPlane:
+        plane = prepare(*words)
+        seen.append(plane.normal[0][plane.hidden])
+        return plane
+
+    monkeypatch.setattr(model, "prepare", watched)
+    run(load(pane_overlap=8).within(64, 1), MemoryScan(values, padding=hidden))
+    assert sum(part.size > 0 for part in seen) == 4
+    assert np.concatenate(seen).min() > -1  # air is -2.66, tissue of 40 HU with its noise 0 +- 0.25
 
 
 @pytest.mark.parametrize("side", [32, 64])

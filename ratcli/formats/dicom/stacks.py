@@ -11,8 +11,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.files import DicomFile, read_header
 from ratcli.formats.dicom.frames import FrameFile
@@ -191,7 +189,7 @@ def _pixels_digest(path: Path) -> str:
     try:
         file = FrameFile(read_header(path), DEFAULT_MAX_PIXELS)
         for number in range(file.layout.frames):
-            digest.update(np.ascontiguousarray(file.frame(number).words))
+            digest.update(file.frame(number).words.tobytes())
     except UnreadableInputError:
         return str(path)
     return digest.hexdigest()
