@@ -33,6 +33,7 @@ from ratcli.network.fold import (
     shuffling,
 )
 from ratcli.network.nafblock import NAFBlock
+from ratcli.network.neighbours import added
 from ratcli.network.plan import RegionPlan, make_plan
 from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple, typical_value
 from ratcli.network.tiles import Tiles, token_tiles
@@ -215,8 +216,7 @@ class InferenceRAT(nn.Module):
         for up, decoder in zip(ups, decoders, strict=True):
             x = _through(decoder, _enlarge(up, x, skips.pop(), tiles), tiles)
         restored = _convolve(self.ending, x, tiles)
-        restored += image[..., : self.settings.channels]
-        return restored
+        return added(image, restored, self.settings.channels, axis=-1)
 
     def _trunk(self, x: Tensor, plan: RegionPlan) -> Tensor:
         shallow = x

@@ -1,7 +1,12 @@
-"""Neighbouring planes of a series, as further channels of what a network sees.
+"""Neighbouring planes of a series, as further channels of what a network sees and returns.
 
 For each neighbour there are the difference from the plane, and a channel that tells how near the
 neighbour is. Both are zero where there is no neighbour: at the ends of a series, in a single file.
+
+A network returns, besides the change of the plane, the share of each difference that is added to
+it, pixel by pixel: a third of both where the anatomy stays the same, nothing where it moves. A
+network that has to find the noise of the plane by itself learns to use neighbours very slowly: it
+would have to carry the difference, pixel by pixel, through all of its layers.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from ratcli.scan import BoolArray, FloatArray
 
@@ -47,6 +53,27 @@ def input_channels(channels: int, context: int) -> int:
         context: neighbouring planes on each side.
     """
     return channels * (1 + 2 * context) + 2 * context
+
+
+def output_channels(channels: int, context: int) -> int:
+    """Return the channels that a network returns: the change, and the share of each neighbour."""
+    return channels * (1 + 2 * context)
+
+
+def added(image: Tensor, output: Tensor, channels: int, axis: int) -> Tensor:
+    """Return restored planes: the change and the shares of neighbours, added to the planes.
+
+    Args:
+        image: what the network sees; on the axis, the plane, the differences, and more.
+        output: what its last layer returns, of `output_channels`.
+        channels: of a plane.
+        axis: of the channels.
+    """
+    restored = image.narrow(axis, 0, channels) + output.narrow(axis, 0, channels)
+    for first in range(channels, output.shape[axis], channels):
+        share = output.narrow(axis, first, channels)
+        restored = restored + share * image.narrow(axis, first, channels)
+    return restored
 
 
 def with_neighbours(plane: FloatArray, neighbours: Neighbours, context: int) -> FloatArray:

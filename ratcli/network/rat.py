@@ -17,7 +17,7 @@ from ratcli.network.attention import (
     to_windows,
 )
 from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
-from ratcli.network.neighbours import input_channels
+from ratcli.network.neighbours import added, input_channels, output_channels
 from ratcli.network.plan import RegionPlan, make_plan
 
 _LEAST_VALUE = 1e-9
@@ -186,7 +186,8 @@ class RAT(nn.Module):
             nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
             for level, count in zip(reversed(range(levels)), settings.decoder_blocks, strict=True)
         )
-        self.ending = nn.Conv2d(widths[0], settings.channels, 3, padding=1)
+        returned = output_channels(settings.channels, settings.context)
+        self.ending = nn.Conv2d(widths[0], returned, 3, padding=1)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor, labels: Tensor) -> Tensor:
@@ -239,7 +240,7 @@ class RAT(nn.Module):
         for up, decoder in zip(self.ups, self.decoders, strict=True):
             x = F.pixel_shuffle(up(x), 2) + skips.pop()
             x = decoder(x.contiguous(memory_format=torch.channels_last))
-        return image[:, : self.settings.channels] + self.ending(x)
+        return added(image, self.ending(x), self.settings.channels, axis=1)
 
 
 def typical_value(image: Tensor, settings: NetworkSettings) -> Tensor:

@@ -33,6 +33,8 @@ LOG = logging.getLogger("ratcli.training")
 _HELD_OUT_PLANES = 6
 _HELD_OUT_SHARE = 0.15
 PARTITIONS = "partitions"
+# Share of each neighbour that a network adds when it begins to learn from neighbours.
+_FIRST_SHARE = 0.2
 
 P = TypeVar("P", FoundScan, Pair)
 RestorationTrainer = Trainer[PatchBatch]
@@ -117,12 +119,23 @@ def begin_from(trainer: RestorationTrainer, name: str) -> None:
 def widened(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return parameters of a network of single planes for one that sees neighbours, too.
 
-    The kernels for the new channels are zero, so that the network begins by ignoring them.
+    Without neighbours it does what the first one does. With them it begins with a part of their
+    mean, and sees the same mean.
     """
-    first, shape = state["intro.weight"], wanted["intro.weight"].shape
-    if first.shape[1] < shape[1]:
-        state["intro.weight"] = first.new_zeros(shape)
-        state["intro.weight"][:, : first.shape[1]] = first
+    first, seen = state["intro.weight"], wanted["intro.weight"].shape[1]
+    channels, returned = len(state["ending.weight"]), len(wanted["ending.weight"])
+    if first.shape[1] == seen:
+        return state
+    for name in ("intro.weight", "ending.weight", "ending.bias"):
+        whole = torch.zeros_like(wanted[name])
+        state[name], single = whole, state[name]
+        if name == "intro.weight":
+            whole[:, :channels] = single
+            for start in range(channels, returned, channels):
+                whole[:, start : start + channels] = _FIRST_SHARE * single
+        else:
+            whole[:channels] = single
+    state["ending.bias"][channels:] = _FIRST_SHARE
     return state
 
 

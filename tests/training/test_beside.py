@@ -81,4 +81,11 @@ def test_a_widened_network_begins_as_the_one_of_single_planes() -> None:
     wide = RAT(replace(NETWORK, width=8, groups=(1,))).eval()
     wide.load_state_dict(widened(single.state_dict(), wide.state_dict()))
     image, labels = torch.randn(1, 5, 32, 32), torch.zeros(1, 32, 32, dtype=torch.int32)
+    image[:, 1:] = 0
     torch.testing.assert_close(wide(image, labels), single(image[:, :1], labels))
+    image[:, 1:3] = 1
+    mean = image[:, :1] + 0.2 * image[:, 1:3].sum(1, keepdim=True)
+    torch.testing.assert_close(
+        wide(image, labels)[..., 4:-4, 4:-4], single(mean, labels)[..., 4:-4, 4:-4],
+        atol=0.05, rtol=0,
+    )  # fmt: skip
