@@ -6,24 +6,33 @@ Planes of known uptake (a brain, the NEMA image quality phantom, procedural trun
 spheres) are projected by rotating the image, with attenuation, detector blur, scatter and randoms;
 counts are Poisson, and OSEM without resolution recovery reconstructs them. The truth is what the
 same reconstruction makes of the expected counts. Gaussian and total variation get the strength that
-is best on these very planes, so that they are favoured. Prints means over planes.
+is best on these very planes, so that they are favoured. Planes of the brain and of the phantom have
+neighbours with independent noise: the 3-D Gaussian and "series" use them. Prints means over planes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
-from held_out.networks import installed_weights, networks
+from held_out.networks import installed_weights
 from scipy.ndimage import gaussian_filter, label, maximum_filter, rotate, zoom
 from skimage.restoration import denoise_tv_chambolle
 
+from ratcli.network.neighbours import Neighbour
+from ratcli.network.settings import EngineSettings
 from ratcli.physics.anatomy.pet import pet_slice
+from ratcli.pipeline import RestoreSettings
+from ratcli.pipeline.model import Model
 from ratcli.scan import FloatArray
+from ratcli.tasks import get_task
 
 SIDE = 128
 ANGLES = 120
@@ -33,26 +42,28 @@ TISSUE_PER_MM = 0.0096
 FILTER_MM = 4.0
 BLUR_MM = 5.0
 FRACTIONS = (1 / 4, 1 / 12)
-Filter = Callable[[FloatArray], FloatArray]
+Filter = Callable[["Case"], FloatArray]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """True uptake `(N, N)` in SUV, its pixel pitch, and the prompts of a full scan."""
+    """True uptake `(N, N)` in SUV, its pixel pitch, the prompts of a full scan, and neighbours."""
 
     group: str
     suv: FloatArray
     spacing_mm: float
     prompts: float
+    beside: tuple[FloatArray, ...] = ()
 
 
 @dataclass(frozen=True)
 class Case:
-    """A noisy plane beside the truth, `(N, N)` in SUV."""
+    """A noisy plane beside the truth, `(N, N)` in SUV, and its noisy neighbours."""
 
     group: str
     noisy: FloatArray
     truth: FloatArray
+    beside: tuple[FloatArray, ...]
 
 
 def project(image: FloatArray, angle: float) -> FloatArray:
@@ -114,8 +125,9 @@ def planes(data: Path) -> list[Plane]:
     ):
         volume = np.asarray(nibabel.load(truth / f"{name}.nii.gz").dataobj, np.float32)
         for at in share:
-            cut = volume[:, :, int(at * volume.shape[2])]
-            found.append(Plane(name.split("_")[0], padded(cut), 2.0, prompts))
+            middle = int(at * volume.shape[2])
+            before, cut, after = (padded(volume[:, :, middle + step]) for step in (-1, 0, 1))
+            found.append(Plane(name.split("_")[0], cut, 2.0, prompts, (before, after)))
     for seed in range(8):
         rng = np.random.default_rng((2026, seed))
         region = ("chest", "abdomen", "abdomen", "pelvis")[seed % 4]
@@ -161,23 +173,38 @@ def figures(output: FloatArray, truth: FloatArray) -> dict[str, float]:
     }
 
 
-def best(cases: list[Case], make: Callable[[float], Filter], strengths: FloatArray) -> Filter:
+def best(cases: list[Case], make: Callable[[Any], Filter], strengths: Sequence[Any]) -> Filter:
     """Return the filter of the strength that is best on the cases."""
-    scores = [
-        np.mean([figures(make(s)(c.noisy), c.truth)["psnr"] for c in cases]) for s in strengths
-    ]
-    chosen = float(strengths[int(np.argmax(scores))])
-    print(f"  strength {chosen:.3g}")
+    scores = [np.mean([figures(make(s)(c), c.truth)["psnr"] for c in cases]) for s in strengths]
+    chosen = strengths[int(np.argmax(scores))]
+    print(f"  strength {chosen}")
     return make(chosen)
 
 
 def gaussian(sigma_px: float) -> Filter:
-    return lambda plane: gaussian_filter(plane, sigma_px)
+    return lambda case: gaussian_filter(case.noisy, sigma_px)
+
+
+def gaussian_3d(how: tuple[float, float]) -> Filter:
+    """Smooth a plane to which its neighbours contribute with a weight."""
+    sigma_px, weight = how
+
+    def run(case: Case) -> FloatArray:
+        total = case.noisy + weight * sum(case.beside, np.zeros_like(case.noisy))
+        return gaussian_filter(total / (1 + weight * len(case.beside)), sigma_px)
+
+    return run
+
+
+def restored(model: Model, case: Case, *, in_series: bool) -> FloatArray:
+    near = [Neighbour(each[None], 2.0) for each in case.beside] if in_series else []
+    hidden = np.zeros(case.noisy.shape, bool)
+    return model.restore([case.noisy[None]], [hidden], None, [near])[0].values[0]
 
 
 def variation(weight: float) -> Filter:
     """Total variation of the square root, whose noise is nearly the same everywhere."""
-    return lambda plane: denoise_tv_chambolle(np.sqrt(np.maximum(plane, 0)), weight) ** 2
+    return lambda case: denoise_tv_chambolle(np.sqrt(np.maximum(case.noisy, 0)), weight) ** 2
 
 
 def main() -> None:
@@ -187,27 +214,45 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     entries = installed_weights("pet-synthesis", arguments.weights)
-    methods = dict(networks(entries, ["superpixel"], arguments.threads))
+    engine = EngineSettings(device="cpu", threads=arguments.threads, precision="fp32")
+    task = get_task("pet-synthesis")
+    models = {
+        entry.name: Model.load(RestoreSettings(task=task, weights=(entry.name,), engine=engine))
+        for entry in entries
+    }
     rng = np.random.default_rng(7)
     scanners = [(plane, Scanner(plane)) for plane in planes(arguments.data)]
+    near = [
+        [Scanner(replace(plane, suv=suv, beside=())) for suv in plane.beside]
+        for plane, _ in scanners
+    ]
     truths = [scanner.reconstruct(scanner.expected) for _, scanner in scanners]
     for fraction in FRACTIONS:
         cases = [
-            Case(plane.group, scanner.noisy(fraction, rng), truth)
-            for (plane, scanner), truth in zip(scanners, truths, strict=True)
+            Case(
+                plane.group,
+                scanner.noisy(fraction, rng),
+                truth,
+                tuple(each.noisy(fraction, rng) for each in others),
+            )
+            for (plane, scanner), truth, others in zip(scanners, truths, near, strict=True)
         ]
         filters: dict[str, Filter] = {
-            "input": lambda plane: plane,
-            "gaussian": best(cases, gaussian, np.geomspace(0.4, 4, 15)),
-            "total variation": best(cases, variation, np.geomspace(0.02, 1, 15)),
+            "input": lambda case: case.noisy,
+            "gaussian": best(cases, gaussian, np.geomspace(0.4, 4, 15).tolist()),
+            "total variation": best(cases, variation, np.geomspace(0.02, 1, 15).tolist()),
         }
-        for name, method in methods.items():
-            filters[name] = lambda plane, method=method: method(plane[None])[0]
+        sides = product(np.geomspace(0.4, 4, 12).tolist(), (0.3, 0.6, 1.0))
+        in_series = [case for case in cases if case.beside]
+        filters["3-D gaussian"] = best(in_series, gaussian_3d, list(sides))
+        for name, model in models.items():
+            filters[name] = partial(restored, model, in_series=False)
+            filters[f"{name}, series"] = partial(restored, model, in_series=True)
         print(f"counts 1/{1 / fraction:g}: PSNR dB, variation %, mean %, hot %")
         for group in (*dict.fromkeys(case.group for case in cases), "all"):
             for name, method in filters.items():
                 rows = [
-                    figures(method(case.noisy), case.truth)
+                    figures(method(case), case.truth)
                     for case in cases
                     if group in (case.group, "all")
                 ]

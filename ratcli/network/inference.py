@@ -35,7 +35,7 @@ from ratcli.network.fold import (
 from ratcli.network.nafblock import NAFBlock
 from ratcli.network.neighbours import added
 from ratcli.network.plan import RegionPlan, make_plan
-from ratcli.network.rat import RAT, RATGroup, RATLayer, pad_to_multiple, typical_value
+from ratcli.network.rat import RAT, RATGroup, RATLayer, divisors, pad_to_multiple
 from ratcli.network.tiles import Tiles, token_tiles
 from ratcli.scan import Box
 
@@ -189,7 +189,7 @@ class InferenceRAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        typical = typical_value(image, settings) if settings.equivariant else None
+        typical = divisors(image, settings) if settings.equivariant else None
         image, labels = pad_to_multiple(
             image if typical is None else image / typical, labels, settings.multiple
         )

@@ -209,7 +209,7 @@ class RAT(nn.Module):
         height, width = image.shape[-2:]
         if labels.shape != (image.shape[0], height, width):
             raise ValueError(f"labels are {tuple(labels.shape)}, the output {tuple(image.shape)}")
-        typical = typical_value(image, self.settings) if self.settings.equivariant else None
+        typical = divisors(image, self.settings) if self.settings.equivariant else None
         image, labels = pad_to_multiple(image, labels, self.settings.multiple)
         stride = self.settings.stride
         plan = make_plan(
@@ -243,29 +243,36 @@ class RAT(nn.Module):
         return added(image, self.ending(x), self.settings.channels, axis=1)
 
 
-def typical_value(image: Tensor, settings: NetworkSettings) -> Tensor:
+def typical_value(image: Tensor) -> Tensor:
+    """Return `(sum |x| / sum sqrt|x|)^2` of each plane, `(B, 1, 1, 1)`, above 0.
+
+    Empty surroundings do not change it, and a few hot spots change it little, because values are
+    weighted by their square roots.
+
+    Args:
+        image: `(B, C, H, W)`.
+    """
+    size = image.float().abs()
+    total, roots = size.sum((1, 2, 3), keepdim=True), size.sqrt().sum((1, 2, 3), keepdim=True)
+    value = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
+    return value.clamp_min(_LEAST_VALUE)
+
+
+def divisors(image: Tensor, settings: NetworkSettings) -> Tensor:
     """Return what the channels of an equivariant network are divided by, `(B, channels, 1, 1)`.
 
-    For values it is `(sum |x| / sum sqrt|x|)^2` of each plane, above 0. Empty surroundings do not
-    change it, and a few hot spots change it little, because values are weighted by their square
-    roots. Channels that hold no values but the nearness of neighbours are divided by 1.
+    It is the typical value of the plane; 1 for the channels that hold the nearness of neighbours.
 
     Args:
         image: `(B, input_channels, H, W)`.
         settings: of the network.
     """
-    size = image[:, : settings.channels].float().abs()
-    total, roots = size.sum((1, 2, 3), keepdim=True), size.sqrt().sum((1, 2, 3), keepdim=True)
-    value = (total / roots.clamp_min(torch.finfo(torch.float32).tiny)).square()
-    typical = value.clamp_min(_LEAST_VALUE)
+    typical = typical_value(image[:, : settings.channels])
     if not settings.context:
         return typical
-    values = settings.channels * (1 + 2 * settings.context)
-    parts = (
-        typical.expand(-1, values, 1, 1),
-        torch.ones_like(typical).expand(-1, 2 * settings.context, 1, 1),
-    )
-    return torch.cat(parts, 1)
+    values = output_channels(settings.channels, settings.context)
+    ones = torch.ones_like(typical).expand(-1, settings.input_channels - values, 1, 1)
+    return torch.cat((typical.expand(-1, values, 1, 1), ones), 1)
 
 
 def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
