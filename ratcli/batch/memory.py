@@ -19,8 +19,8 @@ _NETWORK_BYTES = 720
 _NETWORK_WIDTH = 32
 _PLANE_BYTES = 130
 
-# The same without torch: 66 bytes for each pixel of a plane whose regions are found, and 38 more
-# if they are drawn.
+# The same without torch: 65 bytes for each pixel of a plane whose regions are found, and 27 to 34
+# more if they are drawn.
 _REGION_BASE_BYTES = 120_000_000
 _REGION_BYTES = 75
 _DRAWING_BYTES = 40

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from ratcli.scan import BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _HALF_MM = 3.0
 

@@ -106,29 +106,19 @@ def restore_scan(
         UnreadableInputError: pixel data are damaged.
         OutputError: the output cannot be written.
         DeviceError: too little memory, even for the smallest tile.
+        ValueError: an uncertainty is wanted of a plane that is restored only once.
     """
-    assert outputs.uncertainty is None or model.settings.samples > 1
     task, cut, began = model.settings.task, model.cut(reader.info), time.perf_counter()
     check(task, reader)
     factor = np.float32(task.unit_factor(reader.info))
-    wanted = range(reader.info.planes) if planes is None else planes
-    source = _Source(reader, cut, regions, model.adjacent(reader.info), wanted)
-    target = _Target(outputs, cut, task, factor)
+    source = _Source(reader, cut, regions, model.adjacent(reader.info), planes)
+    target = _Target(outputs, model, cut, factor)
     for parts in source.groups(model.batch):
-        target.write(parts, _restored(model, parts, factor))
+        restored = model.restore(*zip(*(part.seen(factor) for part in parts), strict=True))
+        target.write(parts, restored)
         if progress is not None:
             progress(target.done, source.total)
-    return target.summary(len(wanted), time.perf_counter() - began)
-
-
-def _restored(model: Model, parts: Sequence[_Part], factor: np.float32) -> list[RestoredPlane]:
-    return model.restore(
-        [part.values * factor for part in parts],
-        [part.padding for part in parts],
-        [part.regions for part in parts],
-        [part.scaled_neighbours(factor) for part in parts],
-        [part.outer for part in parts],
-    )
+    return target.summary(len(source.planes), time.perf_counter() - began)
 
 
 @dataclass(frozen=True)
@@ -146,8 +136,12 @@ class _Part:
     neighbours: Neighbours
     outer: BoolArray | None
 
-    def scaled_neighbours(self, factor: np.float32) -> Neighbours:
-        return [each and each.scaled(factor) for each in self.neighbours]
+    def seen(
+        self, factor: np.float32
+    ) -> tuple[FloatArray, BoolArray, Regions | None, Neighbours, BoolArray | None]:
+        """Return what a model restores the pane from, in the task's first unit."""
+        near = [each and each.scaled(factor) for each in self.neighbours]
+        return self.values * factor, self.padding, self.regions, near, self.outer
 
 
 class _Source:
@@ -159,10 +153,10 @@ class _Source:
         cut: Cut,
         regions: RegionsOf | None,
         adjacent: Sequence[tuple[Adjacent | None, ...]],
-        planes: Sequence[int],
+        planes: Sequence[int] | None,
     ) -> None:
         self._reader = reader
-        self._planes = planes
+        self.planes = range(reader.info.planes) if planes is None else planes
         self._panes = cut.panes()
         self._regions = regions
         self._adjacent = adjacent
@@ -176,12 +170,12 @@ class _Source:
     @property
     def total(self) -> int:
         """Panes of all planes that are restored."""
-        return len(self._planes) * len(self._panes)
+        return len(self.planes) * len(self._panes)
 
     def groups(self, batch: int) -> Iterator[list[_Part]]:
         """Yield panes of equal shape, in reading order, at most `batch` together."""
         group: list[_Part] = []
-        for plane, pane in product(self._planes, self._panes):
+        for plane, pane in product(self.planes, self._panes):
             if group and (len(group) == batch or pane.shape != group[-1].pane.shape):
                 yield group
                 group = []
@@ -228,10 +222,12 @@ class _Source:
 class _Target:
     """Blends panes, writes them, and counts what has changed."""
 
-    def __init__(self, outputs: Outputs, cut: Cut, task: Task, factor: np.float32) -> None:
+    def __init__(self, outputs: Outputs, model: Model, cut: Cut, factor: np.float32) -> None:
+        if outputs.uncertainty is not None and model.settings.samples == 1:
+            raise ValueError("an uncertainty needs several views or weights")
         self._outputs = outputs
         self._cut = cut
-        self._task = task
+        self._task = task = model.settings.task
         self._factor = factor
         self._plane = -1
         self._blend = self._blend_uncertainty = Blending(cut, task.scale)
