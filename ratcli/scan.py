@@ -68,6 +68,8 @@ class ScanInfo:
         origins_mm: centre of the first pixel of each plane in mm, `(x, y, z)` to the patient's
             left, back and head; None if the header does not place the planes.
         directions: direction cosines of a row and of a column, along the same axes; None as above.
+        assumed_white: stored number that is read as 1 although the file does not say that it is
+            white: the highest that 16 bits hold; None for all other scans.
     """
 
     planes: int
@@ -86,6 +88,7 @@ class ScanInfo:
     positions_mm: tuple[float, ...] | None = None
     origins_mm: tuple[tuple[float, ...], ...] | None = None
     directions: tuple[float, ...] | None = None
+    assumed_white: float | None = None
 
 
 @dataclass(frozen=True)

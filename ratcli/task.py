@@ -144,7 +144,7 @@ class Task:
         if highest > self.highest and self.channels > 1:
             raise UnsuitableInputError(
                 f"values reach {highest:g}, but {self.units[0]} reaches {self.window[1]:g}",
-                hint="Divide the values by their full scale, so that white is 1.",
+                hint="Give the number that is white with --full-scale.",
             )
         least, most, span = self.plausible
         in_range = least <= lowest <= most and highest <= self.highest

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from ratcli import __version__
@@ -28,10 +27,9 @@ from ratcli.evaluation.export import from_text, to_text
 from ratcli.evaluation.region_files import open_region_source
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.formats import open_scan
+from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by
-from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 
 
@@ -59,15 +57,13 @@ class EvaluateWork:
     Attributes:
         choices: what to measure.
         regions: file of regions to measure in, or None.
-        unit: unit of the values where the file has none, or None.
-        max_pixels: most pixels to decode at once.
+        reading: what the user says about the scans; the factor to SUV is among the choices.
         keeps_pages: whether pages that exist already are left as they are.
     """
 
     choices: Choices
     regions: Path | None = None
-    unit: str | None = None
-    max_pixels: int = DEFAULT_MAX_PIXELS
+    reading: Reading = AS_THE_FILE_SAYS
     keeps_pages: bool = False
 
     @property
@@ -82,10 +78,10 @@ class EvaluateWork:
             RatError: a scan cannot be read, or is not like the restored one.
         """
         assert isinstance(job, EvaluationJob)
-        opened = partial(open_scan, assume_unit=self.unit, max_pixels=self.max_pixels)
         with ExitStack() as stack:
             readers = {
-                name: stack.enter_context(opened(source)) for name, source in job.sources.items()
+                name: stack.enter_context(self.reading.open(source))
+                for name, source in job.sources.items()
             }
             restored = readers["restored"]
             regions = None

@@ -41,7 +41,6 @@ class RestoreWork(ScanWork):
 
     Attributes:
         settings: of the restoration.
-        any_values: whether a scan is accepted that lies outside the task's window.
         regions: a region map to use instead of computing one, or None.
         cache: folder of partitions that were computed before, or None.
         memory_bytes: budget that pane and batch have to fit into; 0 for none.
@@ -49,7 +48,6 @@ class RestoreWork(ScanWork):
     """
 
     settings: RestoreSettings
-    any_values: bool = False
     regions: Path | None = None
     cache: Path | None = None
     memory_bytes: int = 0
@@ -167,8 +165,8 @@ class RestoreWorker:
         def begin(
             path: Path, derivation: Derivation, jpeg_quality: int | None = None
         ) -> WriteBehind:
-            if self._work.suv_factor is not None:
-                factor = f"suv_factor={self._work.suv_factor!r}"
+            if (given := self._work.reading.suv_factor) is not None:
+                factor = f"suv_factor={given!r}"
                 derivation = replace(derivation, settings=(*derivation.settings, factor))
             writer = write_behind(
                 reader, path, derivation, overwrite=job.overwrite, jpeg_quality=jpeg_quality

@@ -24,6 +24,7 @@ from ratcli.partition import Partitioner, get_partitioner
 from ratcli.partition.cache import CachedPartitioner
 from ratcli.partition.propagate import Propagator
 from ratcli.pipeline import check
+from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.regions import Regions
 from ratcli.scan import Derivation, FloatArray, ScanReader
 from ratcli.task import Task
@@ -61,7 +62,10 @@ class SegmentWork(ScanWork):
 
     def check(self, reader: ScanReader) -> None:
         """Refuse a scan that no task is for; see `ScanWork.check`."""
-        check(self.task_of(reader), reader)
+        task = self.task_of(reader)
+        check(task, reader)
+        if not self.any_values:
+            refuse_outside_window(task, reader)
         if self.memory_bytes:
             has_network = self.partition.startswith("sam-")
             check_regions(

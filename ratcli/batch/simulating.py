@@ -44,14 +44,12 @@ class SimulateWork(ScanWork):
     Attributes:
         task: the task that restores such scans.
         degradation: how much.
-        any_values: whether a scan is accepted that lies outside the task's window.
         spacing_mm: pixel pitch if the file does not say, or None.
         threads: of each process; 0 for all.
     """
 
     task: Task
     degradation: Degradation
-    any_values: bool = False
     spacing_mm: float | None = None
     threads: int = 0
 

@@ -10,8 +10,7 @@ from typing import Protocol
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
-from ratcli.formats import ScanSource, open_scan
-from ratcli.formats.limits import DEFAULT_MAX_PIXELS
+from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.scan import ScanReader
 
 PlaneProgress = Callable[[int, int], None]
@@ -74,31 +73,16 @@ class ScanWork:
     """Work on the scan of each job, read as the user says; see `Work`.
 
     Attributes:
-        unit: unit of the values if the file does not say, or None.
-        suv_factor: factor to SUV that replaces that of the header, or None.
-        max_pixels: most pixels to decode at once.
+        reading: what the user says about the scans.
+        any_values: whether a scan is accepted that lies outside the task's window.
     """
 
-    unit: str | None = None
-    suv_factor: float | None = None
-    max_pixels: int = DEFAULT_MAX_PIXELS
-
-    def read(self, source: ScanSource) -> ScanReader:
-        """Open a scan without asking whether the work is for it.
-
-        Raises:
-            UnreadableInputError: damaged, hostile, or not supported.
-        """
-        return open_scan(
-            source,
-            max_pixels=self.max_pixels,
-            assume_unit=self.unit,
-            suv_factor=self.suv_factor,
-        )
+    reading: Reading = AS_THE_FILE_SAYS
+    any_values: bool = False
 
     def open(self, job: Job) -> ScanReader:
         """Open a scan and refuse one that the work is not for; see `Work.open`."""
-        reader = self.read(job.source)
+        reader = self.reading.open(job.source)
         try:
             self.check(reader)
         except BaseException:

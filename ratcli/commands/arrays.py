@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from ratcli.batch.closing import Closing
 from ratcli.commands.options import settle
+from ratcli.commands.scans import reading
 from ratcli.errors import UsageError
-from ratcli.formats import open_scan
+from ratcli.formats import Reading
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
@@ -29,19 +30,9 @@ if TYPE_CHECKING:
 # Options for arrays; all others are for scans on disk.
 _FOR_ARRAYS = frozenset(
     {
-        *(
-            "task",
-            "strength",
-            "target_noise",
-            "dose_equivalent",
-            "device",
-            "weights",
-            "partition",
-            "regions",
-            "views",
-            "threads",
-        ),
-        *("precision", "tile", "pane_overlap", "memory", "compile"),
+        *("task", "strength", "target_noise", "dose_equivalent", "device", "weights"),
+        *("partition", "regions", "views", "threads", "precision", "tile", "pane_overlap"),
+        *("memory", "compile", "any_values", "context"),
     }
 )
 AnyArray = npt.NDArray[Any]
@@ -61,6 +52,7 @@ def restore_array(
     from ratcli.commands.restore_options import RestoreOptions, possible_tasks, restore_settings
     from ratcli.pipeline import Outputs, restore_scan
     from ratcli.pipeline.aiming import aimed, check_target
+    from ratcli.pipeline.object_window import refuse_outside_window
 
     if others := sorted(set(changes) - _FOR_ARRAYS):
         raise TypeError(f"an array does not take these options: {', '.join(others)}")
@@ -74,6 +66,8 @@ def restore_array(
     writer = ArrayWriter(reader.info, settings.task.scale)
     labels = changes.get("regions")
     given = None if labels is None else given_regions(np.asarray(labels), reader.info)
+    if not settled.any_values:
+        refuse_outside_window(settings.task, reader)
     model = _model(settings)
     if settled.memory:
         budget = Budget.of(parse_bytes(settled.memory), settings.weights_names[0])
@@ -93,6 +87,7 @@ def regions_of(scan: AnyArray | StrPath, options: SegmentOptions) -> LabelArray:
     from ratcli.partition.cache import CachedPartitioner
     from ratcli.pipeline import RestoreSettings, check
     from ratcli.pipeline.model import load_partitioner
+    from ratcli.pipeline.object_window import refuse_outside_window
 
     if options.task is None:
         raise ValueError("the regions depend on the task: give task=...")
@@ -105,14 +100,16 @@ def regions_of(scan: AnyArray | StrPath, options: SegmentOptions) -> LabelArray:
     partitioner = load_partitioner(settings)
     if options.cache is not None:
         partitioner = CachedPartitioner(partitioner, options.cache)
-    with open_scan_or_array(scan, task, options.unit) as reader:
+    with open_scan_or_array(scan, task, reading(options)) as reader:
         check(task, reader)
+        if not options.any_values:
+            refuse_outside_window(task, reader)
         found = labelled_planes(reader, task, partitioner)
         planes = [plane.regions.labels for plane in found]
     return planes[0] if len(planes) == 1 else np.stack(planes)
 
 
-def open_scan_or_array(scan: AnyArray | StrPath, task: Task | None, unit: str | None) -> ScanReader:
+def open_scan_or_array(scan: AnyArray | StrPath, task: Task | None, how: Reading) -> ScanReader:
     """Open one scan on disk, or an array.
 
     Raises:
@@ -120,7 +117,7 @@ def open_scan_or_array(scan: AnyArray | StrPath, task: Task | None, unit: str | 
         RatError: the scan cannot be read.
     """
     if not isinstance(scan, np.ndarray):
-        return open_scan(Path(scan), assume_unit=unit)
+        return how.open(Path(scan))
     if task is None:
         raise ValueError("an array has no unit: give task=...")
     return ArrayReader(scan, task)

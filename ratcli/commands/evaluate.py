@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -14,7 +14,7 @@ import numpy as np
 from ratcli.commands.arrays import AnyArray, open_scan_or_array
 from ratcli.commands.batches import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
-from ratcli.commands.scans import RunOptions, ScanOptions, StrPath
+from ratcli.commands.scans import RunOptions, ScanOptions, StrPath, reading
 from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class EvaluateOptions(ScanOptions, RunOptions):
 # Options for one scan or array; all others are for lists of scans.
 _FOR_ONE = frozenset(
     {"reference", "input", "uncertainty", "unit", "task", "window", "baseline", "protocol"}
-    | {"phantom", "suv_factor", "regions", "max_pixels"}
+    | {"phantom", "suv_factor", "full_scale", "image", "regions", "max_pixels"}
 )
 
 
@@ -209,9 +209,10 @@ def _evaluate_one(
         name: changes.get(name, getattr(settled, name)) for name in names
     }
     task = get_task(changes["task"]) if changes.get("task") else None
+    how = replace(reading(settled), suv_factor=None)  # which is among the choices
     with ExitStack() as stack:
         readers: dict[str, ScanReader] = {
-            name: stack.enter_context(open_scan_or_array(scan, task, settled.unit))
+            name: stack.enter_context(open_scan_or_array(scan, task, how))
             for name, scan in scans.items()
             if scan is not None
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from ratcli.batch.plan import Job
 from ratcli.batch.session import Batch
 from ratcli.commands.batches import Listener, finish, header_of, planned, timed
 from ratcli.commands.evaluate import EvaluateOptions, choices_of
-from ratcli.commands.scans import batch_settings
+from ratcli.commands.scans import batch_settings, reading
 from ratcli.evaluation.export import csv_text
 from ratcli.evaluation.patients import PatientFigures, over_patients
 from ratcli.evaluation.report import IndexEntry
@@ -165,8 +165,7 @@ def _work(options: EvaluateOptions) -> EvaluateWork:
     return EvaluateWork(
         choices_of(options),
         regions=None if options.regions is None else options.regions.absolute(),
-        unit=options.unit,
-        max_pixels=options.max_pixels,
+        reading=replace(reading(options), suv_factor=None),
         keeps_pages=options.if_exists == "skip",
     )
 

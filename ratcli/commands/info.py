@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ratcli.batch.outcome import Outcome
 from ratcli.commands.batches import SILENT, Listener, finish
 from ratcli.commands.options import option, settle, takes
-from ratcli.commands.scans import ScanOptions, Scans, paths_of
+from ratcli.commands.scans import ScanOptions, Scans, paths_of, reading
 from ratcli.errors import RatError
 from ratcli.scan import ScanInfo, ScanReader
 from ratcli.tasks import TASKS
@@ -99,16 +99,9 @@ def fitting_tasks(info: ScanInfo) -> list[str]:
 
 def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: Listener) -> Outcome:
     """Read one scan; if it cannot be read, the outcome says why."""
-    from ratcli.formats import open_scan
-
     damage: RatError | None = None
     try:
-        with open_scan(
-            found.source,
-            max_pixels=options.max_pixels,
-            assume_unit=options.unit,
-            suv_factor=options.suv_factor,
-        ) as reader:
+        with reading(options).open(found.source) as reader:
             left_out = (file.reason for file in found.source.left_out)
             notices = (*found.source.notices, *left_out, *reader.info.notices)
             tasks = fitting_tasks(reader.info)

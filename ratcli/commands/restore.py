@@ -14,7 +14,7 @@ from ratcli.commands.arrays import AnyArray
 from ratcli.commands.batches import SILENT, Listener, finish, header_of, planned, timed
 from ratcli.commands.options import settle, takes
 from ratcli.commands.restore_options import RestoreOptions, possible_tasks, restore_settings
-from ratcli.commands.scans import Scans, batch_settings, paths_of, selection
+from ratcli.commands.scans import Scans, batch_settings, paths_of, reading, selection
 from ratcli.errors import UsageError
 from ratcli.scan import FloatArray
 
@@ -145,7 +145,7 @@ def restore_selection(options: RestoreOptions, works: Sequence[RestoreWork]) -> 
         uncertainty=options.uncertainty,
     )
     tasks = tuple(work.settings.task for work in works)
-    return replace(place, levels=True, choice=TaskChoice(tasks, works[0].read))
+    return replace(place, levels=True, choice=TaskChoice(tasks, works[0].reading.open))
 
 
 def joined(works: tuple[RestoreWork, ...]) -> RestoreWork | WorkByTask:
@@ -161,11 +161,9 @@ def _work(options: RestoreOptions, task: Task) -> RestoreWork:
 
     return RestoreWork(
         settings=restore_settings(options, task),
-        unit=options.unit,
-        suv_factor=options.suv_factor,
+        reading=reading(options),
         any_values=options.any_values,
         regions=_absolute(options.regions),
-        max_pixels=options.max_pixels,
         cache=_absolute(options.cache),
         memory_bytes=parse_bytes(options.memory) if options.memory else 0,
         jpeg_quality=jpeg_quality(options.compression, options.quality),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,13 +106,13 @@ class RestoreReports:
 
     def _evaluate_work(self, job: Job) -> EvaluateWork:
         work = self._work.of(job)
-        task = work.settings.task
+        task, given = work.settings.task, work.reading
+        unit = None if given.suv_factor is not None else task.units[0]
         return EvaluateWork(
-            Choices(),
+            Choices(suv_factor=given.suv_factor),
             # A region map is on the grid of the input.
             regions=work.regions if task.scale == 1 else None,
-            unit=work.unit or task.units[0],
-            max_pixels=work.max_pixels,
+            reading=replace(given, unit=given.unit or unit, suv_factor=None),
             keeps_pages=self._if_exists == "skip",
         )
 

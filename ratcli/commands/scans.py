@@ -11,6 +11,7 @@ from typing import Literal
 from ratcli.batch.plan import Selection
 from ratcli.batch.session import BatchSettings
 from ratcli.commands.options import option
+from ratcli.formats import Reading
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
 from ratcli.tasks import TASKS
 
@@ -75,12 +76,40 @@ class ScanOptions:
         group=SCANS,
         changes_pixels=True,
     )
+    full_scale: float | None = option(
+        None,
+        "TIFF in colour: stored number that is white, such as 4095 for 12 bits in 16. Without it, "
+        "rat takes what the file says.",
+        least=1,
+        metavar="N",
+        group=SCANS,
+        changes_pixels=True,
+    )
+    image: int | None = option(
+        None,
+        "TIFF with several images: page of the one to read, from 1. Without it, the largest.",
+        least=1,
+        metavar="N",
+        group=SCANS,
+        changes_pixels=True,
+    )
     max_pixels: int = option(
         DEFAULT_MAX_PIXELS,
         "Refuse planes with more pixels than this.",
         metavar="N",
         least=1,
         group=SCANS,
+    )
+
+
+def reading(options: ScanOptions) -> Reading:
+    """Return how scans are read."""
+    return Reading(
+        unit=options.unit,
+        suv_factor=options.suv_factor,
+        full_scale=options.full_scale,
+        image=options.image,
+        max_pixels=options.max_pixels,
     )
 
 

@@ -20,12 +20,13 @@ from ratcli.commands.scans import (
     SPEED,
     THREADS_HELP,
     BatchOptions,
-    ScanOptions,
     Scans,
     StrPath,
+    WindowOptions,
     batch_settings,
     partition_names,
     paths_of,
+    reading,
     selection,
     task_names,
 )
@@ -46,7 +47,7 @@ _USUAL_PARTITION = "superpixel"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentOptions(ScanOptions, BatchOptions):
+class SegmentOptions(WindowOptions, BatchOptions):
     """How `rat segment` works; its fields are the options of the command line."""
 
     task: str | None = option(
@@ -190,8 +191,8 @@ def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]
         partition=partition_of(options),
         task=options.task,
         kind=options.format,
-        unit=options.unit,
-        suv_factor=options.suv_factor,
+        reading=reading(options),
+        any_values=options.any_values,
         device=options.device,
         threads=options.threads or threads_each(options.jobs),
         cache=options.cache.absolute() if options.cache else None,
@@ -199,7 +200,6 @@ def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]
         preview=options.preview,
         table=options.table,
         memory_bytes=parse_bytes(options.memory) if options.memory else 0,
-        max_pixels=options.max_pixels,
     )
     place = selection(options, options, "_regions")
     if options.task is not None:

@@ -16,6 +16,7 @@ from ratcli.commands.scans import (
     WindowOptions,
     batch_settings,
     paths_of,
+    reading,
     selection,
     task_names,
 )
@@ -135,11 +136,9 @@ def _prepare(scans: Scans, options: SimulateOptions) -> tuple[Batch, SimulateWor
             modulation=options.modulation,
             counts=options.counts,
         ),
-        unit=options.unit,
-        suv_factor=options.suv_factor,
+        reading=reading(options),
         any_values=options.any_values,
         spacing_mm=options.spacing,
-        max_pixels=options.max_pixels,
         threads=options.threads or threads_each(options.jobs),
     )
     header = header_of("simulate", options, {}, {"torch": None, "numpy": None})

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
+from ratcli.formats.sampling import sampled_places
+from ratcli.pipeline import check
 from ratcli.pipeline.object_window import refuse_outside_window
-from ratcli.scan import Box, ScanInfo, ScanReader
+from ratcli.scan import ScanReader
 from ratcli.task import Task
 
 MOST_PIXELS = 1 << 24
 """Most pixels that are read for a range: 64 planes of 512 x 512."""
-
-_SIDE = 1024
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRa
     """
     info = reader.info
     lowest, highest, seen = np.inf, -np.inf, 0
-    for plane, box in _places(info, most_pixels):
+    for plane, box in sampled_places(info, most_pixels):
         values = reader.read(plane, box)
         seen += values.shape[1] * values.shape[2]
         measured = np.isfinite(values) & ~reader.padding(plane, box)
@@ -76,19 +75,6 @@ def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRa
     return ValueRange(lowest, highest, seen / (info.planes * info.height * info.width))
 
 
-def _places(info: ScanInfo, most_pixels: int) -> Iterator[tuple[int, Box | None]]:
-    """List planes, or boxes of the middle plane where a plane is too large to be read whole."""
-    pixels = info.height * info.width
-    if pixels <= most_pixels:
-        count = min(info.planes, max(1, most_pixels // pixels))
-        for number in range(count):
-            yield round(number * (info.planes - 1) / max(1, count - 1)), None
-        return
-    height, width = min(_SIDE, info.height), min(_SIDE, info.width)
-    across = max(1, int((most_pixels / (height * width)) ** 0.5))
-    for top in np.linspace(0, info.height - height, across).round():
-        for left in np.linspace(0, info.width - width, across).round():
-            yield info.planes // 2, Box(int(top), int(left), height, width)
 
 
 def suitability(task: Task, reader: ScanReader) -> Suitability:
@@ -103,8 +89,7 @@ def suitability(task: Task, reader: ScanReader) -> Suitability:
     except UnsuitableInputError as error:
         return Suitability(task.name, False, str(error))
     try:
-        if info.unit is None:
-            _check_middle(task, reader)
+        check(task, reader)
         conversion = _conversion(task, reader)
         refuse_outside_window(task, reader)
     except UnsuitableInputError as error:
@@ -113,13 +98,6 @@ def suitability(task: Task, reader: ScanReader) -> Suitability:
     size = f"{info.height * task.scale} x {info.width * task.scale}"
     finer = f", {task.scale} times as fine" if task.scale > 1 else ""
     return Suitability(task.name, True, f"gives {planes} of {size} pixels{finer}{conversion}")
-
-
-def _check_middle(task: Task, reader: ScanReader) -> None:
-    info = reader.info
-    whole = info.height * info.width <= MOST_PIXELS
-    box = None if whole else Box(0, 0, min(_SIDE, info.height), min(_SIDE, info.width))
-    task.check_values(reader.read(info.planes // 2, box))
 
 
 def _conversion(task: Task, reader: ScanReader) -> str:

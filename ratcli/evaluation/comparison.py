@@ -8,6 +8,7 @@ import numpy as np
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.given_regions import RegionSource
+from ratcli.formats.sampling import refuse_doubtful_white
 from ratcli.scan import ScanInfo, ScanReader
 
 _SAME_PLACE = 0.1  # share of a pixel; far more than the rounding of headers
@@ -53,8 +54,12 @@ class Comparison:
         """Refuse scans that do not belong together.
 
         Raises:
-            UnsuitableInputError: other planes, size, channels or unit.
+            UnsuitableInputError: other planes, size, channels, unit or place, or it is not known
+                which number is white.
         """
+        for scan in (self.restored, self.reference, self.input):
+            if scan is not None:
+                refuse_doubtful_white(scan)
         wanted = replace(self.restored.info, unit=self.tells_unit.info.unit)
         for name, reader in (
             (REFERENCE, self.reference),

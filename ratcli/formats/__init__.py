@@ -6,10 +6,11 @@ A format is a module with three functions (`FormatModule`) and one line in `FORM
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ratcli.errors import UnreadableInputError, UsageError
+from ratcli.formats import tiff
 from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
@@ -18,9 +19,11 @@ from ratcli.formats.source import LeftOut, ScanSource, part_names, split_name
 from ratcli.scan import Derivation, ScanReader, ScanWriter
 
 __all__ = [
+    "AS_THE_FILE_SAYS",
     "FORMATS",
     "FormatModule",
     "LeftOut",
+    "Reading",
     "ScanSource",
     "check_jpeg",
     "check_replaceable",
@@ -33,8 +36,35 @@ __all__ = [
     "split_name",
 ]
 
-
 _NOT_ACTIVITY = ("HU", "SUV", "RGB")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How scans are read: what a user says about those that do not say it themselves.
+
+    The attributes are the arguments of `open_scan`; `unit` is its `assume_unit`.
+    """
+
+    unit: str | None = None
+    suv_factor: float | None = None
+    full_scale: float | None = None
+    image: int | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def open(self, source: ScanSource | Path) -> ScanReader:
+        """Open a scan; see `open_scan`."""
+        return open_scan(
+            source,
+            max_pixels=self.max_pixels,
+            assume_unit=self.unit,
+            suv_factor=self.suv_factor,
+            full_scale=self.full_scale,
+            image=self.image,
+        )
+
+
+AS_THE_FILE_SAYS = Reading()
 
 
 def open_scan(
@@ -43,6 +73,8 @@ def open_scan(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     assume_unit: str | None = None,
     suv_factor: float | None = None,
+    full_scale: float | None = None,
+    image: int | None = None,
 ) -> ScanReader:
     """Open a scan; headers are read, pixels are not.
 
@@ -52,6 +84,8 @@ def open_scan(
         assume_unit: unit of the values if the file does not say.
         suv_factor: SUV for each unit of a PET scan, which replaces that of the header; a scan
             without a unit is taken as Bq/ml.
+        full_scale: stored number that is white in a TIFF in colour; None for what the file says.
+        image: page of a TIFF, from 1, that is the image; None for the largest.
 
     Raises:
         InputNotFoundError: no such file, or no scan in the folder.
@@ -61,8 +95,17 @@ def open_scan(
         source = only_scan(find_scans(source), source)
     if source.problem:
         raise UnreadableInputError(source.problem)
-    module = format_module(source.format)
-    reader = module.open_scan(source, max_pixels=max_pixels, assume_unit=assume_unit)
+    if source.format == "tiff":
+        reader = tiff.open_scan(
+            source,
+            max_pixels=max_pixels,
+            assume_unit=assume_unit,
+            full_scale=full_scale,
+            image=image,
+        )
+    else:
+        module = format_module(source.format)
+        reader = module.open_scan(source, max_pixels=max_pixels, assume_unit=assume_unit)
     info = reader.info
     if suv_factor is not None and info.modality in (None, "PT") and info.unit not in _NOT_ACTIVITY:
         reader.info = replace(  # type: ignore[misc]
@@ -94,8 +137,6 @@ def create_scan(
     """
     if jpeg_quality is not None:
         check_jpeg(reader)
-        from ratcli.formats import tiff
-
         return tiff.create_scan(
             reader, path, derivation, overwrite=overwrite, jpeg_quality=jpeg_quality
         )

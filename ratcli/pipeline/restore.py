@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ratcli.adjacent import Adjacent
+from ratcli.formats.sampling import middle_values, refuse_doubtful_white
 from ratcli.network.neighbours import Neighbour, Neighbours
 from ratcli.pipeline.cutting import Blending, Cut, Pane
 from ratcli.regions import Regions
@@ -73,13 +74,14 @@ def check(task: Task, reader: ScanReader) -> None:
     If the file does not state the unit, the values of the middle plane must be plausible.
 
     Raises:
-        UnsuitableInputError: other modality, unit, channels or range.
+        UnsuitableInputError: other modality, unit, channels or range, or it is not known which
+            number is white.
         UnreadableInputError: pixel data are damaged.
     """
-    info = reader.info
-    task.check(info)
-    if info.unit is None:
-        task.check_values(reader.read(info.planes // 2))
+    task.check(reader.info)
+    refuse_doubtful_white(reader)
+    if reader.info.unit is None:
+        task.check_values(middle_values(reader))
 
 
 def restore_scan(

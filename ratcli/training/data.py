@@ -14,6 +14,7 @@ from ratcli.errors import InputNotFoundError, UnreadableInputError, UnsuitableIn
 from ratcli.formats import ScanSource, find_scans, open_scan, split_name
 from ratcli.formats.patients import patient_of
 from ratcli.network.neighbours import Neighbour
+from ratcli.pipeline import check
 from ratcli.scan import FloatArray, ScanReader
 from ratcli.task import Task
 from ratcli.training.examples import TargetPlane
@@ -188,12 +189,10 @@ def _below(folder: Path, root: Path) -> Path:
 def _checked(reader: ScanReader, scan: FoundScan, task: Task) -> tuple[float, float]:
     """Check that a scan fits; return its spacing in mm and the factor to the task's unit."""
     info, name = reader.info, Path(scan.key).name
-    task.check(info)
-    if info.unit is None:
-        try:
-            task.check_values(reader.read(info.planes // 2))
-        except UnsuitableInputError as error:
-            raise UnsuitableInputError(f"{name}: {error}") from error
+    try:
+        check(task, reader)
+    except UnsuitableInputError as error:
+        raise UnsuitableInputError(f"{name}: {error}") from error
     spacing = info.spacing_mm[2]
     if spacing is None and task.scale == 1:
         raise UnsuitableInputError(f"{name} has no pixel spacing")

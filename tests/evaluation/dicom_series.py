@@ -17,7 +17,7 @@ WEIGHT_KG, DOSE_BQ, HALF_LIFE_S = 70.0, 350e6, 6586.2
 # An hour after the injection, to which the activity is corrected: 68.5 % of the dose are left.
 BQ_OF_SUV = DOSE_BQ * 0.5 ** (3600.0 / HALF_LIFE_S) / (1000.0 * WEIGHT_KG)
 COUNTS_OF_SUV = 800.0
-VALUE_OF_SUV = {"BQML": BQ_OF_SUV, "CNTS": COUNTS_OF_SUV, "GML": 1.0}
+VALUE_OF_SUV = {"BQML": BQ_OF_SUV, "CNTS": COUNTS_OF_SUV, "PROPCNTS": COUNTS_OF_SUV, "GML": 1.0}
 # Stored values for each SUV: as many as 16 bits hold well.
 STEPS = 1000.0
 

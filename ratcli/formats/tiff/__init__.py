@@ -21,23 +21,33 @@ def sniff(head: bytes, path: Path) -> bool:
     return head[:4] in _MAGIC or path.name.lower().endswith(_SUFFIXES)
 
 
-def open_scan(source: ScanSource, *, max_pixels: int, assume_unit: str | None = None) -> ScanReader:
+def open_scan(
+    source: ScanSource,
+    *,
+    max_pixels: int,
+    assume_unit: str | None = None,
+    full_scale: float | None = None,
+    image: int | None = None,
+) -> ScanReader:
     """Open a TIFF.
 
     Args:
         source: one file.
         max_pixels: most pixels decoded at once: of a tile or strip, and of a box that is read.
         assume_unit: unit of gray values; colours of 8 and 16 bits are `RGB`.
+        full_scale: stored number that is white in colours; None for what the file says.
+        image: page that is the image, from 1; None for the largest in full resolution.
 
     Raises:
         UnreadableInputError: damaged, hostile, or not supported.
+        UnsuitableInputError: there is no such page, or its samples do not reach the full scale.
     """
     from ratcli.formats.tiff.pages import open_pages
     from ratcli.formats.tiff.reader import TiffReader
 
-    pages = open_pages(source.paths[0])
+    pages = open_pages(source.paths[0], image)
     try:
-        return TiffReader(pages, max_pixels, assume_unit)
+        return TiffReader(pages, max_pixels, assume_unit, full_scale)
     except BaseException:
         pages.file.close()
         raise

@@ -33,7 +33,8 @@ from ratcli.formats.tiff.pages import (
     segment_bytes,
 )
 from ratcli.formats.tiff.reader import TiffReader
-from ratcli.formats.tiff.samples import MAX_SAMPLE_VALUE, PALETTE, YCBCR, Samples, of_uncertainty
+from ratcli.formats.tiff.samples import PALETTE, YCBCR, Samples, of_uncertainty
+from ratcli.formats.tiff.white import MAX_SAMPLE_VALUE
 from ratcli.scan import Derivation
 
 _SLIDE_PIXELS = 1 << 25

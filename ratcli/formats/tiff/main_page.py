@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ratcli.errors import UnreadableInputError
+from ratcli.errors import UnsuitableInputError
+from ratcli.formats.wording import counted
 
 REDUCED = 1
 """Bit of the tag NewSubfileType: the page is a smaller version of another."""
@@ -13,15 +14,18 @@ REDUCED = 1
 _MASK = 4  # bit of NewSubfileType: a transparency mask of another page
 
 
-def main_page(pages: Sequence[Any]) -> Any:
+def main_page(pages: Sequence[Any], chosen: int | None = None) -> Any:
     """Return the first page of the largest images that are no smaller versions and no masks.
 
     Args:
         pages: tifffile's pages, in the order of the file.
+        chosen: number of the page that the user names, from 1, or None.
 
     Raises:
-        UnreadableInputError: several kinds of images are equally large.
+        UnsuitableInputError: several kinds of images are equally large, or no page has the number.
     """
+    if chosen is not None:
+        return _page_number(pages, chosen)
     whole = [page for page in pages if not page.subfiletype & (REDUCED | _MASK)]
     whole = whole or list(pages)
     most = max(_pixels(page) for page in whole)
@@ -29,12 +33,23 @@ def main_page(pages: Sequence[Any]) -> Any:
     first = largest[0]
     rivals = [page for page in largest if _competes(first, page)]
     if rivals and most > 0:
-        found = " and ".join(_described(page) for page in (first, rivals[0]))
-        raise UnreadableInputError(
+        found = " and ".join(
+            f"page {1 + pages.index(page)}, {page.imagelength} x {page.imagewidth} of {page.dtype}"
+            for page in (first, rivals[0])
+        )
+        raise UnsuitableInputError(
             f"the file has several images of the same number of pixels ({found})",
-            hint="Save the one to restore as a file of its own.",
+            hint="Choose one with --image and the number of its page.",
         )
     return first
+
+
+def _page_number(pages: Sequence[Any], number: int) -> Any:
+    if number > len(pages):
+        raise UnsuitableInputError(
+            f"the file has {counted(len(pages), 'page')}, but --image is {number}"
+        )
+    return pages[number - 1]
 
 
 def likeness(page: Any) -> tuple[Any, ...]:
@@ -60,7 +75,3 @@ def _competes(first: Any, page: Any) -> bool:
 
 def _pixels(page: Any) -> int:
     return int(page.imagelength or 0) * int(page.imagewidth or 0)
-
-
-def _described(page: Any) -> str:
-    return f"{page.imagelength} x {page.imagewidth} of {page.dtype}"

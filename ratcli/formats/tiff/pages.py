@@ -96,8 +96,12 @@ def structure_errors(what: str) -> Iterator[None]:
         ) from error
 
 
-def open_pages(path: Path) -> TiffPages:
+def open_pages(path: Path, image: int | None = None) -> TiffPages:
     """Open a TIFF and sort its pages; no pixel is read.
+
+    Args:
+        path: the file.
+        image: page that is the image, from 1; None for the largest in full resolution.
 
     Raises:
         UnreadableInputError: the structure is damaged, or the planes are in other files.
@@ -107,7 +111,7 @@ def open_pages(path: Path) -> TiffPages:
         file = tifffile.TiffFile(path, _multifile=False)
     try:
         with structure_errors("the structure of the TIFF file"):
-            return _sort_pages(file, _read_pages(file))
+            return _sort_pages(file, _read_pages(file), image)
     except BaseException:
         file.close()
         raise
@@ -168,10 +172,11 @@ def _read_pages(file: Any) -> list[Any]:
     return pages
 
 
-def _sort_pages(file: Any, pages: list[Any]) -> TiffPages:
+def _sort_pages(file: Any, pages: list[Any], image: int | None) -> TiffPages:
     kind = _kind(pages[0])
     _refuse_foreign(file, pages[0], kind)
-    first = pages[0] if kind in ("svs", "imagej") else main_page(pages)
+    image = 1 if image is None and kind in ("svs", "imagej") else image
+    first = main_page(pages, image)
     levels = _levels(first, pages[pages.index(first) + 1 :], kind)
     smaller = {page.offset for page in levels}  # the offset in the file identifies a page
     sequence = [page for page in pages if page.offset not in smaller]

@@ -29,7 +29,13 @@ _KIND_NAMES = {
 class TiffReader(ClosingReader):
     """An open TIFF; its planes are its pages, in the order of the file."""
 
-    def __init__(self, pages: TiffPages, max_pixels: int, assume_unit: str | None) -> None:
+    def __init__(
+        self,
+        pages: TiffPages,
+        max_pixels: int,
+        assume_unit: str | None,
+        full_scale: float | None = None,
+    ) -> None:
         self.pages = pages
         self._max_pixels = max_pixels
         self._cache: SegmentCache = DecodedCache(lambda segment: segment.nbytes)
@@ -40,6 +46,7 @@ class TiffReader(ClosingReader):
                 pages.first,
                 is_measured=is_measured,
                 significant_bits=significant_bits(pages.kind, text, pages.size),
+                full_scale=full_scale,
             )
             self._pixels = [
                 PagePixels(page, number, shift=shift, max_pixels=max_pixels)
@@ -88,6 +95,7 @@ class TiffReader(ClosingReader):
             format="tiff",
             details=self._details(),
             notices=tuple(self._notices()),
+            assumed_white=self.samples.peak if self.samples.is_white_assumed else None,
         )
 
     def _spacing(self) -> Spacing:
@@ -119,7 +127,7 @@ class TiffReader(ClosingReader):
             notices.append(f"{len(self.pages.others)} further pages are copied, not restored")
         notices += self._annotation_notices()
         if self.samples.is_peak_lower:
-            notices.append(f"the file says that its colours reach from 0 to {self.samples.peak:g}")
+            notices.append(f"colours reach from 0 to {self.samples.peak:g}, which is white")
         if self.samples.palette is not None:
             notices.append("palette colours are read, and written, as RGB")
         if self.samples.bits != self.samples.dtype.itemsize * 8:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.quantise import StoredArray, to_native, to_stored
 from ratcli.formats.tiff.compressions import APERIO_RGB, APERIO_YCBCR
+from ratcli.formats.tiff.white import white_of, white_of_palette
 from ratcli.scan import FloatArray
 
 MINISWHITE, MINISBLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
@@ -28,8 +29,6 @@ _OTHER_COLOURS = {
     32845: "LogLuv colours",
     34892: "raw linear colours",
 }
-MAX_SAMPLE_VALUE = 281
-_LOWER_PEAKS = (255, 1023, 4095, 16383)
 _MOST_SAMPLES = 8
 _ROWS_AT_ONCE = 32
 _WHOLE_BITS = (8, 16, 32, 64)
@@ -50,6 +49,7 @@ class Samples:
         palette: `(entries, 3)` colours, or None.
         peak: stored value that means 1; None if values are the stored numbers.
         written_peak: the same for what is written.
+        is_white_assumed: whether only the type of 16-bit samples tells the peak.
     """
 
     channels: int
@@ -61,12 +61,14 @@ class Samples:
     palette: npt.NDArray[Any] | None
     peak: float | None
     written_peak: float | None
+    is_white_assumed: bool = False
 
     @property
     def is_peak_lower(self) -> bool:
-        """Whether colours that are written fill only the lower part of what their type holds."""
-        top = np.iinfo(self.stored_dtype).max if self.written_peak is not None else 0
-        return self.written_peak is not None and self.written_peak < top
+        """Whether integer colours that are written fill only the lower part of their type."""
+        if self.written_peak is None or self.stored_dtype.kind == "f":
+            return False
+        return self.written_peak < np.iinfo(self.stored_dtype).max
 
     @property
     def extras(self) -> int:
@@ -116,7 +118,9 @@ class Samples:
         Raises:
             ValueError: NaN, and the type on disk is an integer.
         """
-        if self.written_peak is not None:
+        if self.written_peak is not None and self.stored_dtype.kind == "f":
+            values = values * np.float32(self.written_peak)
+        elif self.written_peak is not None:
             return _to_colours(values, self.stored_dtype, self.written_peak)
         stored = to_stored(values, self.stored_dtype)
         if self.photometric == MINISWHITE:
@@ -140,27 +144,6 @@ class Samples:
         return complement
 
 
-def told_peak(page: Any, significant_bits: int | None) -> int | None:
-    """Return the full scale of 16-bit colours that the file says is lower, else None.
-
-    MaxSampleValue may be the highest value that occurs: the next full scale of 8, 10, 12 or 14 bits
-    is taken.
-
-    Args:
-        page: tifffile's page.
-        significant_bits: of the description (OME's SignificantBits), or None.
-    """
-    if int(page.samplesperpixel) < 3 or page.dtype != np.uint16:
-        return None
-    if significant_bits is not None:
-        return (1 << significant_bits) - 1 if 8 <= significant_bits < 16 else None
-    highest = page.tags.valueof(MAX_SAMPLE_VALUE)
-    numbers = np.ravel(highest)[:3] if highest is not None else np.zeros(0)
-    if numbers.size == 0 or numbers.dtype.kind not in "iu" or numbers.max() <= 1:
-        return None
-    return next((peak for peak in _LOWER_PEAKS if int(numbers.max()) <= peak), None)
-
-
 def of_uncertainty(samples: Samples) -> Samples:
     """Return how standard deviations of an image's values are stored: float32, without alpha."""
     return replace(
@@ -173,11 +156,16 @@ def of_uncertainty(samples: Samples) -> Samples:
         palette=None,
         peak=None,
         written_peak=None,
+        is_white_assumed=False,
     )
 
 
 def describe_samples(
-    page: Any, *, is_measured: bool, significant_bits: int | None = None
+    page: Any,
+    *,
+    is_measured: bool,
+    significant_bits: int | None = None,
+    full_scale: float | None = None,
 ) -> Samples:
     """Say what the samples of a page mean.
 
@@ -186,9 +174,11 @@ def describe_samples(
         is_measured: whether a palette only colours measured numbers (ImageJ and OME look-up
             tables), and the numbers are the image.
         significant_bits: bits that the description says the colours fill, or None.
+        full_scale: stored number that the user says is white in colours, or None.
 
     Raises:
         UnreadableInputError: bits, colours or counts that are not supported.
+        UnsuitableInputError: the samples cannot reach the full scale.
     """
     photometric = _photometric(page)
     dtype = _check_type(page, is_palette=photometric == PALETTE and not is_measured)
@@ -201,8 +191,11 @@ def describe_samples(
     palette = None
     if photometric == PALETTE and not is_measured:
         palette = _palette(page, bits)
-    is_colour = palette is not None or (channels == 3 and dtype.kind == "u" and bits <= 16)
-    peaks = _peaks(page, bits, significant_bits) if palette is None else _of_palette(palette)
+    white = None
+    if palette is not None:
+        white = white_of_palette(palette)
+    elif channels == 3 and (full_scale is not None or (dtype.kind == "u" and bits <= 16)):
+        white = white_of(page, significant_bits, full_scale)
     return Samples(
         channels=channels if palette is None else 3,
         extra_kinds=_extra_kinds(page, count - channels),
@@ -211,8 +204,9 @@ def describe_samples(
         inverted=photometric == MINISWHITE,
         is_tinted=photometric == PALETTE and is_measured,
         palette=palette,
-        peak=peaks[0] if is_colour else None,
-        written_peak=peaks[1] if is_colour else None,
+        peak=white.read if white else None,
+        written_peak=white.written if white else None,
+        is_white_assumed=white is not None and white.is_assumed,
     )
 
 
@@ -222,20 +216,6 @@ def _check_colours(page: Any, photometric: int) -> None:
         raise UnreadableInputError(f"the pixels are {found}, expected gray or RGB")
     if photometric == YCBCR and int(page.compression) not in JPEG_COMPRESSIONS:
         raise UnreadableInputError("YCbCr colours are read from JPEG compressed TIFF only")
-
-
-def _peaks(page: Any, bits: int, significant_bits: int | None) -> tuple[float, float]:
-    """Return which stored value means 1 in the source, and which in what is written."""
-    told = told_peak(page, significant_bits)
-    if told is not None:
-        return float(told), float(told)
-    full = float((1 << bits) - 1)
-    return full, full if bits in _WHOLE_BITS else float((1 << -(-bits // 8) * 8) - 1)
-
-
-def _of_palette(palette: npt.NDArray[Any]) -> tuple[float, float]:
-    top = float(np.iinfo(palette.dtype).max)
-    return top, top
 
 
 def _to_colours(values: FloatArray, dtype: np.dtype[Any], peak_stored: float) -> StoredArray:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from ratcli.formats import open_scan
-from tests.formats.tiff_scans import FINER, colours, convert, enlarge, tags
+from ratcli.errors import UnsuitableInputError
+from ratcli.formats import create_scan, open_scan
+from ratcli.formats.sampling import refuse_doubtful_white
+from tests.formats.tiff_scans import FINER, NOTHING, colours, convert, enlarge, tags
 
 BITS = pytest.mark.parametrize("bits", [8, 10, 12, 14])
 
@@ -77,6 +79,61 @@ def test_a_highest_value_that_tells_nothing_changes_nothing(tmp_path, highest):
     source = by_tag(tmp_path / "a.tif", image, highest)
     np.testing.assert_allclose(read(source)[0], image / 65535, rtol=1e-6)
     assert 281 not in tags(convert(source, tmp_path / "b.tif"))
+
+
+@BITS
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_the_full_scale_that_the_user_gives_counts(tmp_path, bits, dtype):
+    peak, image = (1 << bits) - 1, narrow(bits).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", metadata=None)
+    with open_scan(tmp_path / "a.tif", full_scale=peak) as reader:
+        assert (reader.info.unit, reader.info.assumed_white) == ("RGB", None)
+        values = np.moveaxis(reader.read(0), 0, -1)
+        np.testing.assert_allclose(values, image / peak, rtol=1e-6)
+        with create_scan(reader, tmp_path / "b.tif", NOTHING) as writer:
+            writer.write(0, reader.read(0))
+    result = tifffile.imread(tmp_path / "b.tif")
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result, image, rtol=1e-6)  # exact for integers, rounding of floats
+    with open_scan(tmp_path / "b.tif", full_scale=peak if dtype == np.float32 else None) as reader:
+        refuse_doubtful_white(reader)  # MaxSampleValue says it now, of integers
+        np.testing.assert_allclose(np.moveaxis(reader.read(0), 0, -1), image / peak, rtol=1e-6)
+
+
+@BITS
+def test_what_fills_the_lower_part_of_16_bits_is_asked_for(tmp_path, bits):
+    tifffile.imwrite(tmp_path / "a.tif", narrow(bits), photometric="rgb", metadata=None)
+    with open_scan(tmp_path / "a.tif") as reader:
+        with pytest.raises(
+            UnsuitableInputError, match="does not say which number is white"
+        ) as asked:
+            refuse_doubtful_white(reader)
+        assert f"--full-scale: {(1 << bits) - 1} for {bits} bits" in asked.value.hint
+    with open_scan(tmp_path / "a.tif", full_scale=65535) as reader:
+        refuse_doubtful_white(reader)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (299, 511), (150, 100)])
+def test_a_bright_pixel_anywhere_settles_it(tmp_path, place):
+    image = np.full((300, 512, 3), 900, np.uint16)
+    image[place] = 40000
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", metadata=None)
+    with open_scan(tmp_path / "a.tif") as reader:
+        refuse_doubtful_white(reader)
+
+
+def test_dark_8_bit_and_gray_images_are_not_asked_for(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", colours() // 9, photometric="rgb", metadata=None)
+    tifffile.imwrite(tmp_path / "b.tif", narrow(12)[..., 0], metadata=None)
+    for name in "ab":
+        with open_scan(tmp_path / f"{name}.tif") as reader:
+            refuse_doubtful_white(reader)
+
+
+def test_a_full_scale_beyond_the_type_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", colours(), photometric="rgb", metadata=None)
+    with pytest.raises(UnsuitableInputError, match="white cannot be 4095"):
+        open_scan(tmp_path / "a.tif", full_scale=4095)
 
 
 @pytest.mark.parametrize("bits", [1, 16, 17, 999])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from ratcli.errors import UnreadableInputError
+from ratcli.errors import UnsuitableInputError
 from ratcli.formats import open_scan
 from tests.formats.tiff_scans import FINER, colours, convert, enlarge
 
@@ -69,9 +69,27 @@ def test_a_slide_behind_its_overview_keeps_its_levels(tmp_path):
 
 
 def test_several_images_of_one_rank_are_asked_for(tmp_path):
-    path = save(tmp_path / "a.tif", (LARGE, 0), (LARGE.swapaxes(0, 1), 0))
-    with pytest.raises(UnreadableInputError, match="several images of the same number of pixels"):
+    path = save(tmp_path / "a.tif", (SMALL, 0), (LARGE, 0), (LARGE.swapaxes(0, 1), 0))
+    with pytest.raises(
+        UnsuitableInputError, match=r"page 2, 96 x 128 .* page 3, 128 x 96"
+    ) as asked:
         open_scan(path)
+    assert "--image" in asked.value.hint
+
+
+@pytest.mark.parametrize(("page", "image"), [(1, SMALL), (2, LARGE), (3, LARGE.swapaxes(0, 1))])
+def test_the_image_that_the_user_names_is_the_scan(tmp_path, page, image):
+    path = save(tmp_path / "a.tif", (SMALL, 0), (LARGE, 0), (LARGE.swapaxes(0, 1), 0))
+    with open_scan(path, image=page) as reader:
+        assert reader.info.planes == 1
+        np.testing.assert_array_equal(np.rint(reader.read(0) * 255), np.moveaxis(image, -1, 0))
+        assert "2 further pages are copied, not restored" in reader.info.notices
+
+
+def test_an_image_that_is_not_there_is_refused(tmp_path):
+    path = save(tmp_path / "a.tif", (SMALL, 0), (LARGE, 0))
+    with pytest.raises(UnsuitableInputError, match="2 pages, but --image is 3"):
+        open_scan(path, image=3)
 
 
 def test_pages_of_one_kind_are_the_planes_of_one_scan(tmp_path):
