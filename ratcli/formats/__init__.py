@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ratcli.errors import UnreadableInputError, UsageError
-from ratcli.formats import tiff
 from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
@@ -43,7 +43,13 @@ _NOT_ACTIVITY = ("HU", "SUV", "RGB")
 class Reading:
     """How scans are read: what a user says about those that do not say it themselves.
 
-    The attributes are the arguments of `open_scan`; `unit` is its `assume_unit`.
+    Attributes:
+        unit: unit of the values if the file does not say.
+        suv_factor: SUV for each unit of a PET scan, which replaces that of the header; a scan
+            without a unit is taken as Bq/ml.
+        full_scale: stored number that is white in a TIFF in colour; None for what the file says.
+        image: page of a TIFF, from 1, that is the image; None for the largest.
+        max_pixels: most pixels to decode at once.
     """
 
     unit: str | None = None
@@ -53,65 +59,41 @@ class Reading:
     max_pixels: int = DEFAULT_MAX_PIXELS
 
     def open(self, source: ScanSource | Path) -> ScanReader:
-        """Open a scan; see `open_scan`."""
-        return open_scan(
-            source,
-            max_pixels=self.max_pixels,
-            assume_unit=self.unit,
-            suv_factor=self.suv_factor,
-            full_scale=self.full_scale,
-            image=self.image,
-        )
+        """Open a scan; headers are read, pixels are not.
+
+        Args:
+            source: what `find_scans` gave, or the path of a scan.
+
+        Raises:
+            InputNotFoundError: no such file, or no scan in the folder.
+            UnreadableInputError: damaged, hostile, or not supported.
+            UnsuitableInputError: the file does not have the image or the full scale.
+        """
+        if isinstance(source, Path):
+            source = only_scan(find_scans(source), source)
+        if source.problem:
+            raise UnreadableInputError(source.problem)
+        how: dict[str, Any] = {"max_pixels": self.max_pixels, "assume_unit": self.unit}
+        if source.format == "tiff":
+            how |= {"full_scale": self.full_scale, "image": self.image}
+        reader = format_module(source.format).open_scan(source, **how)
+        info = reader.info
+        is_pet = info.modality in (None, "PT") and info.unit not in _NOT_ACTIVITY
+        if self.suv_factor is not None and is_pet:
+            reader.info = replace(  # type: ignore[misc]
+                info, unit=info.unit or "Bq/ml", suv_factor=self.suv_factor, suv_problem=""
+            )
+        return reader
 
 
 AS_THE_FILE_SAYS = Reading()
 
 
 def open_scan(
-    source: ScanSource | Path,
-    *,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    assume_unit: str | None = None,
-    suv_factor: float | None = None,
-    full_scale: float | None = None,
-    image: int | None = None,
+    source: ScanSource | Path, *, assume_unit: str | None = None, **how: Any
 ) -> ScanReader:
-    """Open a scan; headers are read, pixels are not.
-
-    Args:
-        source: what `find_scans` gave, or the path of a scan.
-        max_pixels: most pixels to decode at once.
-        assume_unit: unit of the values if the file does not say.
-        suv_factor: SUV for each unit of a PET scan, which replaces that of the header; a scan
-            without a unit is taken as Bq/ml.
-        full_scale: stored number that is white in a TIFF in colour; None for what the file says.
-        image: page of a TIFF, from 1, that is the image; None for the largest.
-
-    Raises:
-        InputNotFoundError: no such file, or no scan in the folder.
-        UnreadableInputError: damaged, hostile, or not supported.
-    """
-    if isinstance(source, Path):
-        source = only_scan(find_scans(source), source)
-    if source.problem:
-        raise UnreadableInputError(source.problem)
-    if source.format == "tiff":
-        reader = tiff.open_scan(
-            source,
-            max_pixels=max_pixels,
-            assume_unit=assume_unit,
-            full_scale=full_scale,
-            image=image,
-        )
-    else:
-        module = format_module(source.format)
-        reader = module.open_scan(source, max_pixels=max_pixels, assume_unit=assume_unit)
-    info = reader.info
-    if suv_factor is not None and info.modality in (None, "PT") and info.unit not in _NOT_ACTIVITY:
-        reader.info = replace(  # type: ignore[misc]
-            info, unit=info.unit or "Bq/ml", suv_factor=suv_factor, suv_problem=""
-        )
-    return reader
+    """Open a scan; see `Reading`, whose `unit` is `assume_unit` here."""
+    return Reading(unit=assume_unit, **how).open(source)
 
 
 def create_scan(
@@ -137,6 +119,8 @@ def create_scan(
     """
     if jpeg_quality is not None:
         check_jpeg(reader)
+        from ratcli.formats import tiff
+
         return tiff.create_scan(
             reader, path, derivation, overwrite=overwrite, jpeg_quality=jpeg_quality
         )

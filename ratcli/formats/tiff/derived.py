@@ -236,8 +236,8 @@ class DerivedTags:
         tags: dict[int, Tag] = {}
         if samples.extras:
             tags[338] = self.encoder.numbers(SHORT, *samples.extra_kinds)
-        if samples.is_peak_lower:
-            numbers = [int(samples.written_peak or 0)] * self.samples
+        if samples.is_peak_lower and samples.white is not None:
+            numbers = [int(samples.white.written)] * self.samples
             tags[MAX_SAMPLE_VALUE] = self.encoder.numbers(SHORT, *numbers)
         if samples.photometric == PALETTE:
             tags[320] = self._raw(self._reader.pages.first, 320)

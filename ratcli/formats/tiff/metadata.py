@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,18 @@ def significant_bits(kind: str, description: str, size: tuple[int, int]) -> int 
     pixels = _ome_pixels(description, size) if kind == "ome" else ""
     told = _attribute(pixels, "SignificantBits")
     return int(told) if told and told.isascii() and told.isdigit() and len(told) < 4 else None
+
+
+def imagej_calibration(description: str) -> tuple[float, float]:
+    """Return what a stored step of an ImageJ TIFF is, and the value of stored 0.
+
+    ImageJ stores signed numbers as unsigned ones with c0=-32768. Only straight lines (cf=0) count.
+    """
+    facts = _imagej_facts(description)
+    step, zero = _float(facts.get("c1")), _float(facts.get("c0"))
+    if facts.get("cf", "").strip() != "0" or not step or zero is None:
+        return 1.0, 0.0
+    return (step, zero) if math.isfinite(step) and math.isfinite(zero) else (1.0, 0.0)
 
 
 def magnification_of(description: str) -> float | None:
@@ -197,7 +210,7 @@ def _finer_shaped(description: bytes, scale: int, size: tuple[int, int]) -> byte
 
 
 def _imagej_spacing(description: str, resolution: Resolution | None) -> Spacing:
-    facts = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
+    facts = _imagej_facts(description)
     unit = facts.get("unit", "").strip().replace("\\u00B5", "µ")
     mm = _MM_PER_IMAGEJ_UNIT.get(unit)
     if mm is None or resolution is None:
@@ -209,6 +222,10 @@ def _imagej_spacing(description: str, resolution: Resolution | None) -> Spacing:
         mm / along_y if along_y else None,
         mm / along_x if along_x else None,
     )
+
+
+def _imagej_facts(description: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
 
 
 def _ome_length(description: str, axis: str, size: tuple[int, int]) -> float | None:

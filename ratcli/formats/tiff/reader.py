@@ -11,10 +11,17 @@ from ratcli.formats.closing import ClosingReader
 from ratcli.formats.limits import check_pixels
 from ratcli.formats.quantise import StoredArray
 from ratcli.formats.tiff.annotations import has_imagej_regions, ome_regions_left_out
-from ratcli.formats.tiff.metadata import Spacing, magnification_of, significant_bits, spacing_of
+from ratcli.formats.tiff.metadata import (
+    Spacing,
+    imagej_calibration,
+    magnification_of,
+    significant_bits,
+    spacing_of,
+)
 from ratcli.formats.tiff.pages import TiffPages, imagej_facts, structure_errors
 from ratcli.formats.tiff.samples import UNSPECIFIED, Samples, describe_samples
 from ratcli.formats.tiff.segments import PagePixels, SegmentCache, compression_name, segment_shape
+from ratcli.formats.tiff.white import ToldScale
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
 _KIND_NAMES = {
@@ -45,8 +52,11 @@ class TiffReader(ClosingReader):
             self.samples = describe_samples(
                 pages.first,
                 is_measured=is_measured,
-                significant_bits=significant_bits(pages.kind, text, pages.size),
-                full_scale=full_scale,
+                told=ToldScale(
+                    significant_bits(pages.kind, text, pages.size),
+                    full_scale,
+                    imagej_calibration(text) if pages.kind == "imagej" else (1.0, 0.0),
+                ),
             )
             self._pixels = [
                 PagePixels(page, number, shift=shift, max_pixels=max_pixels)
@@ -82,7 +92,7 @@ class TiffReader(ClosingReader):
         self.pages.file.close()
 
     def _describe(self, assume_unit: str | None) -> ScanInfo:
-        first = self.pages.first
+        first, white = self.pages.first, self.samples.white
         return ScanInfo(
             planes=len(self.pages.planes),
             channels=self.samples.channels,
@@ -90,12 +100,12 @@ class TiffReader(ClosingReader):
             width=int(first.imagewidth),
             spacing_mm=self._spacing(),
             modality=None,
-            unit="RGB" if self.samples.peak is not None else assume_unit,
+            unit="RGB" if self.samples.white else assume_unit,
             bits=self.samples.bits,
             format="tiff",
             details=self._details(),
             notices=tuple(self._notices()),
-            assumed_white=self.samples.peak if self.samples.is_white_assumed else None,
+            assumed_white=white.read if white and white.is_assumed else None,
         )
 
     def _spacing(self) -> Spacing:
@@ -126,8 +136,8 @@ class TiffReader(ClosingReader):
         if self.pages.others:
             notices.append(f"{len(self.pages.others)} further pages are copied, not restored")
         notices += self._annotation_notices()
-        if self.samples.is_peak_lower:
-            notices.append(f"colours reach from 0 to {self.samples.peak:g}, which is white")
+        if self.samples.is_peak_lower and self.samples.white:
+            notices.append(f"colours reach from 0 to {self.samples.white.read:g}, which is white")
         if self.samples.palette is not None:
             notices.append("palette colours are read, and written, as RGB")
         if self.samples.bits != self.samples.dtype.itemsize * 8:

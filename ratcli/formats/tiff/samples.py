@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.quantise import StoredArray, to_native, to_stored
 from ratcli.formats.tiff.compressions import APERIO_RGB, APERIO_YCBCR
-from ratcli.formats.tiff.white import white_of, white_of_palette
+from ratcli.formats.tiff.white import ToldScale, White, white_of, white_of_palette
 from ratcli.scan import FloatArray
 
 MINISWHITE, MINISBLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
@@ -47,9 +47,8 @@ class Samples:
         inverted: whether stored 0 is white; unsigned numbers are then counted from white.
         is_tinted: whether the page has a palette that only shows the numbers in colours.
         palette: `(entries, 3)` colours, or None.
-        peak: stored value that means 1; None if values are the stored numbers.
-        written_peak: the same for what is written.
-        is_white_assumed: whether only the type of 16-bit samples tells the peak.
+        white: full scale of colours; None if values are the stored numbers.
+        calibration: what a stored step of gray is, and the value of stored 0 (ImageJ).
     """
 
     channels: int
@@ -59,16 +58,15 @@ class Samples:
     inverted: bool
     is_tinted: bool
     palette: npt.NDArray[Any] | None
-    peak: float | None
-    written_peak: float | None
-    is_white_assumed: bool = False
+    white: White | None
+    calibration: tuple[float, float] = (1.0, 0.0)
 
     @property
     def is_peak_lower(self) -> bool:
         """Whether integer colours that are written fill only the lower part of their type."""
-        if self.written_peak is None or self.stored_dtype.kind == "f":
+        if self.white is None or self.stored_dtype.kind == "f":
             return False
-        return self.written_peak < np.iinfo(self.stored_dtype).max
+        return self.white.written < np.iinfo(self.stored_dtype).max
 
     @property
     def extras(self) -> int:
@@ -98,7 +96,8 @@ class Samples:
     @property
     def is_exact(self) -> bool:
         """Whether float32 holds every stored number, so that quantising gives it back."""
-        return self.dtype.itemsize <= (4 if self.dtype.kind == "f" else 2)
+        is_small = self.dtype.itemsize <= (4 if self.dtype.kind == "f" else 2)
+        return is_small and self.calibration == (1, 0)
 
     def to_values(self, stored: StoredArray) -> FloatArray:
         """Return float32 `(C, H, W)` of stored `(H, W, samples)`."""
@@ -107,9 +106,9 @@ class Samples:
         colours = np.moveaxis(stored[..., : self.channels], -1, 0)
         if self.inverted:
             colours = self._complement(colours, self.bits)
-        if self.peak is None:
-            return to_native(colours)
-        values: FloatArray = np.divide(colours, np.float32(self.peak), dtype=np.float32)
+        if self.white is None:
+            return to_native(colours, *self.calibration)
+        values: FloatArray = np.divide(colours, np.float32(self.white.read), dtype=np.float32)
         return values
 
     def to_samples(self, values: FloatArray) -> StoredArray:
@@ -118,20 +117,21 @@ class Samples:
         Raises:
             ValueError: NaN, and the type on disk is an integer.
         """
-        if self.written_peak is not None and self.stored_dtype.kind == "f":
-            values = values * np.float32(self.written_peak)
-        elif self.written_peak is not None:
-            return _to_colours(values, self.stored_dtype, self.written_peak)
-        stored = to_stored(values, self.stored_dtype)
+        if self.white is not None and self.stored_dtype.kind == "f":
+            values = values * np.float32(self.white.written)
+        elif self.white is not None:
+            return _to_colours(values, self.stored_dtype, self.white.written)
+        stored = to_stored(values, self.stored_dtype, *self.calibration)
         if self.photometric == MINISWHITE:
             stored = self._complement(stored, self.stored_bits)
         return np.ascontiguousarray(np.moveaxis(stored, 0, -1))
 
     def written_extras(self, extras: StoredArray) -> StoredArray:
         """Return extra samples in the scale of the colours that are written."""
-        if self.palette is not None or self.peak is None or self.peak == self.written_peak:
+        white = self.white
+        if self.palette is not None or white is None or white.read == white.written:
             return extras
-        scaled = np.rint(extras.astype(np.float64) * (self.written_peak or 1) / self.peak)
+        scaled = np.rint(extras.astype(np.float64) * white.written / white.read)
         kept: StoredArray = np.where(
             np.array(self.extra_kinds) == UNSPECIFIED, extras, scaled
         ).astype(extras.dtype)
@@ -154,27 +154,19 @@ def of_uncertainty(samples: Samples) -> Samples:
         inverted=False,
         is_tinted=False,
         palette=None,
-        peak=None,
-        written_peak=None,
-        is_white_assumed=False,
+        white=None,
+        calibration=(1.0, 0.0),
     )
 
 
-def describe_samples(
-    page: Any,
-    *,
-    is_measured: bool,
-    significant_bits: int | None = None,
-    full_scale: float | None = None,
-) -> Samples:
+def describe_samples(page: Any, *, is_measured: bool, told: ToldScale) -> Samples:
     """Say what the samples of a page mean.
 
     Args:
         page: tifffile's page.
         is_measured: whether a palette only colours measured numbers (ImageJ and OME look-up
             tables), and the numbers are the image.
-        significant_bits: bits that the description says the colours fill, or None.
-        full_scale: stored number that the user says is white in colours, or None.
+        told: what the description and the user say.
 
     Raises:
         UnreadableInputError: bits, colours or counts that are not supported.
@@ -188,14 +180,10 @@ def describe_samples(
     if count < channels or count > _MOST_SAMPLES or (channels == 1 and count > 2):
         raise UnreadableInputError(f"a pixel has {count} samples, expected 1 (gray) or 3 (RGB)")
     bits = int(page.bitspersample)
-    palette = None
-    if photometric == PALETTE and not is_measured:
-        palette = _palette(page, bits)
-    white = None
-    if palette is not None:
-        white = white_of_palette(palette)
-    elif channels == 3 and (full_scale is not None or (dtype.kind == "u" and bits <= 16)):
-        white = white_of(page, significant_bits, full_scale)
+    palette = None if photometric != PALETTE or is_measured else _palette(page, bits)
+    white = None if palette is None else white_of_palette(palette)
+    if channels == 3 and (told.full_scale or (dtype.kind == "u" and bits <= 16)):
+        white = white_of(page, told)
     return Samples(
         channels=channels if palette is None else 3,
         extra_kinds=_extra_kinds(page, count - channels),
@@ -204,9 +192,8 @@ def describe_samples(
         inverted=photometric == MINISWHITE,
         is_tinted=photometric == PALETTE and is_measured,
         palette=palette,
-        peak=white.read if white else None,
-        written_peak=white.written if white else None,
-        is_white_assumed=white is not None and white.is_assumed,
+        white=white,
+        calibration=told.calibration if dtype.kind == "u" else (1, 0),
     )
 
 

@@ -14,6 +14,20 @@ _LOWER_PEAKS = (255, 1023, 4095, 16383, 65535)
 _WHOLE_BITS = (8, 16, 32, 64)
 
 
+class ToldScale(NamedTuple):
+    """What is said about the scale of samples, beside the tags.
+
+    Attributes:
+        significant_bits: of the description (OME's SignificantBits), or None.
+        full_scale: stored number that the user says is white in colours, or None.
+        calibration: what a stored step of gray is, and the value of stored 0 (ImageJ).
+    """
+
+    significant_bits: int | None = None
+    full_scale: float | None = None
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+
 class White(NamedTuple):
     """The full scale of colours.
 
@@ -28,7 +42,7 @@ class White(NamedTuple):
     is_assumed: bool = False
 
 
-def white_of(page: Any, significant_bits: int | None, full_scale: float | None) -> White:
+def white_of(page: Any, said: ToldScale) -> White:
     """Return the full scale of a page in colour.
 
     MaxSampleValue may be the highest value that occurs: the next full scale of 8, 10, 12, 14 or 16
@@ -36,21 +50,20 @@ def white_of(page: Any, significant_bits: int | None, full_scale: float | None) 
 
     Args:
         page: tifffile's page.
-        significant_bits: of the description (OME's SignificantBits), or None.
-        full_scale: what the user says, or None.
+        said: what the user and the description say.
 
     Raises:
         UnsuitableInputError: the samples cannot reach the full scale.
     """
-    if full_scale is not None:
-        _check_reached(np.dtype(page.dtype), full_scale)
-        return White(full_scale, full_scale)
+    if said.full_scale is not None:
+        _check_reached(np.dtype(page.dtype), said.full_scale)
+        return White(said.full_scale, said.full_scale)
     bits = int(page.bitspersample)
     highest = float((1 << bits) - 1)
     if page.dtype != np.uint16:
         return White(highest, highest)
-    if significant_bits is not None and 8 <= significant_bits <= 16:
-        told: int | None = (1 << significant_bits) - 1
+    if said.significant_bits is not None and 8 <= said.significant_bits <= 16:
+        told: int | None = (1 << said.significant_bits) - 1
     else:
         told = _of_tag(page.tags.valueof(MAX_SAMPLE_VALUE))
     if told is not None:

@@ -162,3 +162,26 @@ def test_alpha_keeps_the_scale_of_its_colours(tmp_path):
     image[..., 3] = 4095
     source = by_tag(tmp_path / "a.tif", image, 4095, extrasamples=["assocalpha"])
     np.testing.assert_array_equal(tifffile.imread(convert(source, tmp_path / "b.tif")), image)
+
+
+@pytest.mark.parametrize(("zero", "step"), [(-32768, 1), (-1024, 1), (-100.5, 0.25), (7, -0.5)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_calibration_of_imagej_gives_the_values(tmp_path, zero, step, dtype):
+    image = colours((40, 50), dtype)
+    facts = {"cf": 0, "c0": zero, "c1": step, "vunit": "Gray Value"}
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata=facts)
+    with open_scan(tmp_path / "a.tif") as reader:
+        np.testing.assert_allclose(reader.read(0)[0], image * float(step) + zero, rtol=1e-6)
+    result = convert(tmp_path / "a.tif", tmp_path / "b.tif")
+    np.testing.assert_array_equal(tifffile.imread(result), image)
+    raised = convert(tmp_path / "a.tif", tmp_path / "c.tif", lambda values: values + 4 * step)
+    top = np.iinfo(dtype).max
+    np.testing.assert_array_equal(tifffile.imread(raised), np.minimum(image, top - 4) + 4)
+
+
+@pytest.mark.parametrize("facts", [{"cf": 3, "c0": 1, "c1": 2}, {"c0": 5, "c1": 2}, {"cf": 0}])
+def test_a_calibration_that_is_no_line_changes_nothing(tmp_path, facts):
+    image = colours((40, 50), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata=facts)
+    with open_scan(tmp_path / "a.tif") as reader:
+        np.testing.assert_array_equal(reader.read(0)[0], image)
