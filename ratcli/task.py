@@ -137,7 +137,7 @@ class Task:
         Raises:
             UnsuitableInputError: the range is not that of the unit.
         """
-        finite = values[np.isfinite(values)]
+        finite = self._without_padding(values[np.isfinite(values)])
         if finite.size == 0:
             raise UnsuitableInputError("the scan contains no finite value")
         lowest, highest = float(finite.min()), float(finite.max())
@@ -155,3 +155,10 @@ class Task:
                 hint=f"If they are in {self.units[0]}, give --unit {self.units[0]}."
                 + (" If they are in Bq/ml, give --suv-factor." if "SUV" in self.units else ""),
             )
+
+    def _without_padding(self, values: FloatArray) -> FloatArray:
+        """Leave out a single number below the window, which stands for no measurement."""
+        inside = values[values >= self.window[0]]
+        below = values[values < self.window[0]]
+        is_padding = inside.size > 0 and below.size > 0 and below.min() == below.max()
+        return inside if is_padding else values

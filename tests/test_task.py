@@ -49,7 +49,12 @@ def test_a_scan_that_does_not_tell_its_kind_passes_the_header_check() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[0.0, 1.0], [0.0, 255.0], [-160.0, -100.0], [np.nan, np.nan]], ids=str
+    "values",
+    [
+        *([0.0, 1.0], [0.0, 255.0], [-160.0, -100.0], [np.nan, np.nan]),
+        *([-2000.0, 0.0, 1064.0], [-3024.0, -3024.0, 24.0, 2000.0]),  # padding, and HU + 1024
+    ],
+    ids=str,
 )
 def test_a_range_that_cannot_be_hounsfield_units_is_refused(values: list[float]) -> None:
     with pytest.raises(UnsuitableInputError):
@@ -58,6 +63,8 @@ def test_a_range_that_cannot_be_hounsfield_units_is_refused(values: list[float])
 
 def test_a_range_of_hounsfield_units_is_accepted() -> None:
     get_task("ct-denoise").check_values(np.float32([-1000, 40, 900]))
+    get_task("ct-denoise").check_values(np.float32([-2000, -2000, -1000, 40, 900]))
+    get_task("ct-denoise").check_values(np.float32([-1100, -1050, -990, 40, 900]))
 
 
 def test_a_mistyped_task_gets_a_suggestion() -> None:

@@ -32,7 +32,7 @@ _FOR_ARRAYS = frozenset(
     {
         *("task", "strength", "target_noise", "dose_equivalent", "device", "weights"),
         *("partition", "regions", "views", "threads", "precision", "tile", "pane_overlap"),
-        *("memory", "compile", "any_values", "context"),
+        *("memory", "compile", "any_values"),
     }
 )
 AnyArray = npt.NDArray[Any]

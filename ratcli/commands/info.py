@@ -102,12 +102,13 @@ def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: L
     damage: RatError | None = None
     try:
         with reading(options).open(found.source) as reader:
-            left_out = (file.reason for file in found.source.left_out)
-            notices = (*found.source.notices, *left_out, *reader.info.notices)
             tasks = fitting_tasks(reader.info)
-            one = ScanFacts(found.name, len(found.source.paths), reader.info, notices, tasks)
+            one = ScanFacts(found.name, len(found.source.paths), reader.info, (), tasks)
             if not options.header_only:
                 one, damage = _with_pixels(one, reader)
+            left_out = (file.reason for file in found.source.left_out)
+            notices = (*found.source.notices, *left_out, *reader.info.notices)  # some from pixels
+            one = replace(one, info=reader.info, notices=notices)
         facts.append(one)
         listener.result(one)
     except RatError as error:

@@ -75,8 +75,6 @@ def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRa
     return ValueRange(lowest, highest, seen / (info.planes * info.height * info.width))
 
 
-
-
 def suitability(task: Task, reader: ScanReader) -> Suitability:
     """Return what a task would do with a scan, by the same checks as `rat restore`.
 

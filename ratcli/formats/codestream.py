@@ -112,6 +112,26 @@ def parse_jpeg2000(data: bytes) -> CodestreamHeader:
     return CodestreamHeader(bottom - top, right - left, count, bits, signed=signed)
 
 
+def mended_tile_length(data: bytes) -> bytes | None:
+    """Return a JPEG 2000 codestream whose last tile-part ends with the data; None if it does so.
+
+    Some scanners write a length (Psot) beyond the end, which every decoder refuses; 0 means "up to
+    the end marker". A codestream without that marker is cut off, and stays as it is.
+
+    Source: ITU-T T.800 A.4.2.
+    """
+    end = data.rstrip(b"\0")  # a fragment has an even number of bytes
+    if not end.endswith(b"\xff\xd9"):
+        return None
+    start = data.find(b"\xff\x90\x00\x0a", max(data.find(b"\xff\x4f\xff\x51"), 0))
+    while start >= 0 and data[start : start + 4] == b"\xff\x90\x00\x0a":
+        (length,) = struct.unpack_from(">I", data, start + 6)
+        if start + length > len(end) - 2:
+            return data[: start + 6] + bytes(4) + data[start + 10 :]
+        start = start + length if length >= 14 else -1
+    return None
+
+
 def is_subsampled(data: bytes) -> bool:
     """Return whether a JPEG 2000 codestream of colours has fewer samples of chroma than of luma.
 

@@ -148,3 +148,20 @@ def test_output_names_keep_the_input_s_suffix(name: str, stem: str, suffix: str)
 
     assert split_name(Path(name))[0] == stem
     assert ScanSource((Path(name),), "dicom", stem).suffix == suffix
+
+
+def test_linked_folders_are_searched_once_and_cycles_end(tmp_path: Path) -> None:
+    save_series(tmp_path / "elsewhere" / "ct", SeriesInstanceUID=uid("far"))
+    study = tmp_path / "study"
+    save_series(study / "z", SeriesInstanceUID=uid("near"))
+    for name, target in (
+        ("a", study / "z"),  # inside: found where it is
+        ("link", tmp_path / "elsewhere"),
+        ("link again", tmp_path / "elsewhere" / "ct"),
+        ("cycle", study),
+        ("above", tmp_path),
+    ):
+        (study / name).symlink_to(target)
+    (tmp_path / "elsewhere" / "back").symlink_to(study)
+    found = find_scans(study, recursive=True)
+    assert sorted(source.folder for source in found) == [study / "link" / "ct", study / "z"]

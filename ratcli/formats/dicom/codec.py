@@ -24,6 +24,7 @@ from pydicom.uid import (
 from ratcli.formats.codestream import (
     CodestreamHeader,
     check_jpeg_end,
+    mended_tile_length,
     parse_jpeg,
     parse_jpeg2000,
 )
@@ -44,6 +45,7 @@ _JPEG_2000 = (
     HTJ2K,
 )
 READABLE_COMPRESSED = (RLELossless, *JPEG_LOSSY, *JPEG_LOSSLESS, *_JPEG_LS, *_JPEG_2000)
+_LONG_TILE = "a JPEG 2000 image declares more data than it has (Psot); all that is there is read"
 _ENCODED = (RLELossless, JPEGLSLossless, JPEG2000Lossless, *JPEG_LOSSLESS)
 
 
@@ -54,10 +56,12 @@ class Frame:
     Attributes:
         words: unsigned `(rows, columns, samples)`, as they are in the file.
         photometric: what the samples mean; RGB if the codec undid a colour transform.
+        notice: what is odd about the compressed data, or empty.
     """
 
     words: WordArray
     photometric: str
+    notice: str = ""
 
 
 def is_readable(syntax: UID) -> bool:
@@ -203,11 +207,13 @@ def _decode_jpeg2000(data: bytes, layout: PixelLayout) -> Frame:
 
     header = parse_jpeg2000(data)
     _check(header, layout)
-    words = _shaped(imagecodecs.jpeg2k_decode(data), layout)
+    mended = mended_tile_length(data)
+    words = _shaped(imagecodecs.jpeg2k_decode(data if mended is None else mended), layout)
     words = fit_to_header(words, header, layout, is_jpeg=False)
     # The decoder undoes the codec's own colour transforms; it cannot know about full-range YBR.
     undone = layout.photometric in ("YBR_RCT", "YBR_ICT")
-    return Frame(words, "RGB" if undone else layout.photometric)
+    notice = "" if mended is None else _LONG_TILE
+    return Frame(words, "RGB" if undone else layout.photometric, notice)
 
 
 def _encode_jpeg_ls(words: WordArray, layout: PixelLayout) -> bytes:

@@ -13,16 +13,15 @@ from pathlib import Path, PurePosixPath
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.archive import open_archive
 from ratcli.formats.dicom.elements import code, items, text, uid
-from ratcli.formats.dicom.files import guarded, read_header
+from ratcli.formats.dicom.files import guarded, member_name, read_header
 
 ZIP_MAGIC = b"PK\x03\x04"
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
-_PROBED_MEMBERS = 64
 
 
 def is_container(path: Path) -> bool:
     """Return whether a DICOM file refers to others: a zip archive or a DICOMDIR."""
-    return is_zip(path) or path.name.upper() == "DICOMDIR"
+    return is_zip(path) or _plain(path.name) == "dicomdir"
 
 
 def is_zip(path: Path) -> bool:
@@ -34,16 +33,14 @@ def is_zip(path: Path) -> bool:
 
 
 def holds_dicom(path: Path) -> bool:
-    """Return whether one of the first members of a zip archive is DICOM, by its preamble.
+    """Return whether a member of a zip archive is DICOM, by its preamble.
 
     Raises:
         UnreadableInputError: the archive is damaged, or beyond the limits.
     """
     with guarded(path, "the archive"):
         archive = open_archive(path)
-        return any(
-            _starts_as_dicom(archive, member) for member in _safe_members(archive)[:_PROBED_MEMBERS]
-        )
+        return any(_starts_as_dicom(archive, name) for name in _safe_members(archive).values())
 
 
 @dataclass
@@ -84,7 +81,7 @@ def expand(paths: Sequence[Path]) -> Contents:
 def _contents(path: Path) -> Contents:
     if is_zip(path):
         return _zip_contents(path)
-    if path.name.upper() == "DICOMDIR":
+    if _plain(path.name) == "dicomdir":
         return _directory_contents(path)
     return Contents((path,))
 
@@ -93,11 +90,11 @@ def _zip_contents(path: Path) -> Contents:
     found, strays = [], {}
     with guarded(path, "the archive"):
         archive = open_archive(path)
-        for member in _safe_members(archive):
+        for member, stored in _safe_members(archive).items():
             name = PurePosixPath(member).name
-            if name.upper() == "DICOMDIR":
+            if _plain(name) == "dicomdir":
                 continue
-            if _starts_as_dicom(archive, member):
+            if _starts_as_dicom(archive, stored):
                 found.append(path / member)
             elif name.lower().endswith((".dcm", ".dicom", ".ima")):
                 strays[path / member] = f"{name} is not a DICOM file, although its name says so"
@@ -109,16 +106,23 @@ def _starts_as_dicom(archive: zipfile.ZipFile, member: str) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def _safe_members(archive: zipfile.ZipFile) -> list[str]:
-    """List the files of an archive, without hidden ones and names that lead out of it."""
-    names = []
+def _safe_members(archive: zipfile.ZipFile) -> dict[str, str]:
+    """List the files of an archive, without hidden ones and names that lead out of it.
+
+    Returns:
+        The name as it is in the archive, by the name with `/` between folders; some programs on
+        Windows write a backslash there.
+    """
+    names = {}
     for info in archive.infolist():
-        parts = PurePosixPath(info.filename).parts
-        outside = info.filename.startswith("/") or ".." in parts or "\\" in info.filename
+        name = member_name(info.filename)
+        parts = PurePosixPath(name).parts
+        outside = name.startswith("/") or ".." in parts
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-        if parts and not (info.is_dir() or outside or hidden or ":" in parts[0]):
-            names.append(info.filename)
-    return sorted(names)
+        is_folder = info.filename.endswith(("/", "\\"))
+        if parts and not (is_folder or outside or hidden or ":" in parts[0]):
+            names[name] = info.filename
+    return dict(sorted(names.items()))
 
 
 def _directory_contents(path: Path) -> Contents:

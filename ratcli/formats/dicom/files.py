@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -159,9 +159,18 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     archive = next((part for part in path.parents if part.is_file()), None)
     if archive is None:
         raise FileNotFoundError(2, "no such file")
-    with open_archive(archive).open(path.relative_to(archive).as_posix()) as stream:
+    members, member = open_archive(archive), path.relative_to(archive).as_posix()
+    if member not in members.NameToInfo:  # written with a backslash between folders
+        stored = (name for name in members.NameToInfo if member_name(name) == member)
+        member = next(stored, member)
+    with members.open(member) as stream:
         data = read_bounded(stream, max_bytes=MAX_DATASET_BYTES, name=path.name)
     yield data
+
+
+def member_name(stored: str) -> str:
+    """Return the name of an archive's member with `/` between folders, and nothing superfluous."""
+    return PurePosixPath(stored.replace("\\", "/")).as_posix()
 
 
 def file_stamp(path: Path) -> tuple[int, int]:

@@ -103,9 +103,13 @@ class DicomReader(ClosingReader):
         if values.padding is None:
             return np.broadcast_to(np.False_, (layout.rows, layout.columns))[part]
         stored = layout.unpack(self.frame(plane).words[..., 0])
-        if _BY_CHANCE not in self.info.notices and values.by_chance(stored) is not None:
-            self.info = replace(self.info, notices=(*self.info.notices, _BY_CHANCE))
+        if values.by_chance(stored) is not None:
+            self._add_notice(_BY_CHANCE)
         return values.is_padding(stored)[part]
+
+    def _add_notice(self, notice: str) -> None:
+        if notice not in self.info.notices:
+            self.info = replace(self.info, notices=(*self.info.notices, notice))
 
     def frame(self, plane: int) -> Frame:
         """Return a plane's words as they stand in the file; the last ones are cached."""
@@ -131,12 +135,15 @@ class DicomReader(ClosingReader):
     def _decode(self, plane: int) -> Frame:
         place = self.planes[plane]
         try:
-            return self.sources[place.source].frame(place.frame)
+            frame = self.sources[place.source].frame(place.frame)
         except UnreadableInputError as error:
             if len(self.sources) == 1:
                 raise
             hint = "Take it out of the series, and the other slices are restored without it."
             raise UnreadableInputError(str(error), hint=hint) from None
+        if frame.notice:
+            self._add_notice(frame.notice)
+        return frame
 
     def _suv_factor(self) -> tuple[float | None, str]:
         """Return the factor to SUV; a series has one dose and weight, those of its first file."""

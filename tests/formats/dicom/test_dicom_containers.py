@@ -100,3 +100,39 @@ def test_a_damaged_archive_in_a_folder_does_not_hide_the_rest(tmp_path: Path) ->
     save_series(tmp_path)
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04" + b"\0" * 200)
     assert open_dicom(tmp_path).info.planes == 4
+
+
+@pytest.mark.parametrize("others", [64, 200])
+def test_a_series_behind_many_other_files_of_an_archive_is_found(tmp_path: Path, others) -> None:
+    archive = zipped(save_series(tmp_path / "in"), tmp_path / "thorax.zip", "z/")
+    with zipfile.ZipFile(archive, "a") as target:
+        for number in range(others):
+            target.writestr(f"a/{number}", "nothing")
+    assert np.array_equal(stored(archive), stored(tmp_path / "in"))
+
+
+@pytest.mark.parametrize("prefix", ["CT\\thorax\\", "CT/thorax\\", ".\\"])
+def test_names_with_backslashes_in_an_archive_are_folders(tmp_path: Path, prefix: str) -> None:
+    archive = zipped(save_series(tmp_path / "in"), tmp_path / "thorax.zip", prefix)
+    (source,) = find_scans(archive)
+    names = sorted(path.name for path in (tmp_path / "in").iterdir())
+    assert sorted(path.name for path in source.paths) == names
+    out = restore(source, tmp_path / "out")
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert np.array_equal(stored(out), stored(tmp_path / "in"))
+
+
+@pytest.mark.parametrize("prefix", ["..\\", "a\\..\\..\\", "\\", "C:\\"])
+def test_a_backslash_does_not_lead_out_of_an_archive(tmp_path: Path, prefix: str) -> None:
+    archive = zipped(save_series(tmp_path / "in"), tmp_path / "evil.zip", prefix)
+    with pytest.raises(UnreadableInputError, match="is a zip archive, not a DICOM"):
+        find_scans(archive)
+
+
+@pytest.mark.parametrize("name", ["dicomdir", "DICOMDIR;1", "DICOMDIR."])
+def test_a_directory_file_is_known_as_disks_spell_it(tmp_path: Path, name: str) -> None:
+    save_series(tmp_path / "cd" / "IMAGES")
+    listed = [("IMAGES", "slice2.dcm"), ("IMAGES", "slice1.dcm")]
+    directory = save_directory(tmp_path / "cd", listed)
+    (source,) = find_scans(directory.rename(directory.with_name(name)))
+    assert sorted(path.name for path in source.paths) == ["slice1.dcm", "slice2.dcm"]
