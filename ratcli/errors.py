@@ -86,3 +86,13 @@ def sentence(message: str, hint: str = "") -> str:
     """Return message and hint as sentences on one line."""
     parts = (part.strip().rstrip(".") for part in (message, hint))
     return " ".join(f"{part}." if part[-1] not in "?!" else part for part in parts if part)
+
+
+def reason_of(error: OSError) -> str:
+    """Return why the system refused, in lower case; libraries wrap the error that says so."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror.lower()
+        found = found.__cause__ or found.__context__
+    return "the system does not say why"

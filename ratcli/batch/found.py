@@ -64,10 +64,11 @@ class Found:
         """
         if not self.is_in_folder:
             return False
-        file, root = self.source.files[0].resolve(), self.root.resolve()
+        file = self.source.files[0]
         if output is not None:
-            return output.resolve() in file.parents and output.resolve() != root
-        inside = file.relative_to(root).parts[:-1]
+            folder = output.resolve()
+            return folder in file.resolve().parents and folder != self.root.resolve()
+        inside = file.relative_to(self.root).parts[:-1]  # not resolved: it may be a link
         names = inside if self._is_folder_on_disk else (*inside, self.source.name)
         ends = tuple(suffix + end for suffix in suffixes for end in ("", *BESIDE))
         return any(name.endswith(ends) for name in names)

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from ratcli.cli.streams import printable
 from ratcli.commands.options import option
-from ratcli.errors import OutputError
+from ratcli.errors import OutputError, reason_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -91,7 +91,7 @@ def _handlers(options: ConsoleOptions) -> list[logging.Handler]:
         try:
             file = _LogFile(options.log_file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            reason = (error.strerror or "unknown reason").lower()
+            reason = reason_of(error)
             raise OutputError(
                 f"the log {options.log_file.name} cannot be written: {reason}"
             ) from error

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from ratcli.errors import OutputError
+from ratcli.errors import OutputError, reason_of
 
 # Control characters, which could move the cursor of a terminal or begin a new line of a log.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -79,7 +79,7 @@ def guarded_streams() -> Iterator[None]:
     finally:
         sys.stdout, sys.stderr = before
     if out.failure is not None and out.failure.errno != errno.EPIPE:
-        reason = (out.failure.strerror or "unknown reason").lower()
+        reason = reason_of(out.failure)
         raise OutputError(f"standard output cannot be written: {reason}")
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ratcli.errors import OutputError
+from ratcli.errors import OutputError, reason_of
 
 PARTIAL_SUFFIX = ".rat-partial"
 """End of a temporary name; a run that was killed may leave such a file behind."""
@@ -42,7 +42,7 @@ def output_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
+        reason = reason_of(error)
         raise OutputError(f"{path.name} cannot be written: {reason}") from error
 
 

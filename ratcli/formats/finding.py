@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ratcli.errors import InputNotFoundError, UnreadableInputError, UsageError
+from ratcli.errors import InputNotFoundError, UnreadableInputError, UsageError, reason_of
 from ratcli.formats.limits import HEAD_BYTES
 from ratcli.formats.modules import FORMATS, format_module
 from ratcli.formats.source import ScanSource, common_folder, split_name
@@ -98,7 +98,7 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
+        reason = reason_of(error)
         raise UnreadableInputError(f"{path.name} cannot be read: {reason}") from error
 
 

@@ -109,6 +109,19 @@ def test_a_link_to_the_input_is_the_input(tmp_path: Path) -> None:
         find(scan, output=link)
 
 
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_scans_behind_links_are_planned_where_the_links_are(tmp_path: Path, linked: str) -> None:
+    scan = make_scan(tmp_path / "far" / "a.nii")
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    if linked == "file":
+        (tmp_path / "in" / "b" / "a.nii").symlink_to(scan)
+    else:
+        (tmp_path / "in" / "b" / "c").symlink_to(scan.parent)
+    plan = find(tmp_path / "in", recursive=True)
+    inside = "b" if linked == "file" else "b/c"
+    assert outputs(plan, tmp_path) == {f"{inside}/a.nii": f"in/{inside}/a_ct-denoise.nii"}
+
+
 def test_a_missing_only_input_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputNotFoundError, match=r"a\.nii does not exist"):
         find(tmp_path / "a.nii")

@@ -24,7 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from ratcli.errors import RatError, UnreadableInputError
+from ratcli.errors import RatError, UnreadableInputError, reason_of
 from ratcli.formats.dicom.archive import open_archive
 from ratcli.formats.dicom.budget import CountedStream
 from ratcli.formats.dicom.elements import quiet_pydicom, uid
@@ -60,7 +60,7 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     except RecursionError:
         raise UnreadableInputError(f"{path.name}: sequences are nested too deeply") from None
     except OSError as error:
-        reason = (error.strerror or "unknown reason").lower()
+        reason = reason_of(error)
         raise UnreadableInputError(f"{path.name} cannot be read: {reason}") from None
     except Exception as error:
         kind = type(error).__name__

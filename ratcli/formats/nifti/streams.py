@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from ratcli.errors import OutputError, UnreadableInputError
+from ratcli.errors import OutputError, UnreadableInputError, reason_of
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_LEVEL = 6
@@ -123,6 +123,4 @@ def _stream_errors() -> Iterator[None]:
     except EOFError as error:
         raise UnreadableInputError("the gzip stream ends early") from error
     except OSError as error:
-        raise UnreadableInputError(
-            f"the file cannot be read: {(error.strerror or 'unknown reason').lower()}"
-        ) from error
+        raise UnreadableInputError(f"the file cannot be read: {reason_of(error)}") from error

@@ -5,6 +5,7 @@ Alpha beside colours is enlarged as smoothly as they are, and is a bound where i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -90,7 +91,8 @@ class TiffWriter(FinishingWriter):
     def discard(self) -> None:
         """Close the file, and remove it if it is unfinished."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # the last bytes may not fit a full disk
+                self._file.close()
         self._partial.discard()
 
     def finish(self) -> None:
