@@ -181,6 +181,7 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
 
 
 def _page(job: EvaluationJob, found: Evaluation, how: str, notices: Sequence[str]) -> str:
+    notices = (*notices, *(file.reason for file in job.source.left_out))
     facts = {
         "restored by": how or "unknown: the header of the restored scan does not say",
         **hashes(job.sources),

@@ -80,7 +80,7 @@ class EvaluationJob(Job):
         others = (
             f"{name}: {notice}"
             for name, source in self.others.items()
-            for notice in source.notices
+            for notice in (*source.notices, *(file.reason for file in source.left_out))
             if notice not in own
         )
         return (*own, *others)

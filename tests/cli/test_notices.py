@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,21 @@ def test_evaluate_tells_the_notices_of_both_scans_once(
     assert json.loads(told.out.splitlines()[0])["notices"] == expected
     [record] = json.loads(manifest.read_text())["files"]
     assert record["notices"] == expected
+
+
+def test_reports_tell_what_was_left_out(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_with_gap(tmp_path / "in")
+    shutil.copy(folder / "0.dcm", folder / "0 (copy).dcm")
+    restored = ["restore", str(folder), "-t", "ct-denoise", "-o", str(tmp_path / "out")]
+    assert main([*restored, "--report", str(tmp_path / "a.html"), "--threads", "1"]) == 8
+    measured = ["evaluate", str(folder), "--reference", str(folder)]
+    assert main([*measured, "--report", str(tmp_path / "b.html")]) == 8
+    copy = "0 (copy).dcm is a copy of 0.dcm and was left out"
+    assert f"reference: {copy}" in capsys.readouterr().err
+    for page, whose in (("a", "input: "), ("b", ""), ("b", "reference: ")):
+        assert f"{whose}{copy}" in (tmp_path / f"{page}.html").read_text()
 
 
 def test_a_dry_run_tells_the_notices(
