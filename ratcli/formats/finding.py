@@ -117,25 +117,23 @@ def _list_files(folder: Path, recursive: bool) -> list[Path]:
     Links to folders are followed, each folder once.
     """
     files: list[Path] = []
-    top, followed = folder.resolve(), set[Path]()
+    top, seen = folder.resolve(), set[Path]()
     for parent, folders, names in os.walk(folder, followlinks=True):
         shown = sorted(name for name in folders if not name.startswith("."))
-        folders[:] = [name for name in shown if _is_new(Path(parent, name), top, followed)]
+        folders[:] = [name for name in shown if _is_new(Path(parent, name), top, seen)]
         files += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
         if not recursive:
             break
     return [file for file in files if file.is_file() or (file.is_symlink() and not file.exists())]
 
 
-def _is_new(folder: Path, top: Path, followed: set[Path]) -> bool:
+def _is_new(folder: Path, top: Path, seen: set[Path]) -> bool:
     """Return whether a folder has to be searched; one inside `top` is, where it really is."""
-    if not folder.is_symlink():
-        return True
     place = folder.resolve()
-    seen = (top, *followed)
-    if any(place.is_relative_to(other) or top.is_relative_to(place) for other in seen):
+    is_within = place.is_relative_to(top) or top.is_relative_to(place)
+    if place in seen or (folder.is_symlink() and is_within):
         return False
-    followed.add(place)
+    seen.add(place)
     return True
 
 

@@ -157,6 +157,7 @@ def test_linked_folders_are_searched_once_and_cycles_end(tmp_path: Path) -> None
     for name, target in (
         ("a", study / "z"),  # inside: found where it is
         ("link", tmp_path / "elsewhere"),
+        ("k", tmp_path / "elsewhere" / "ct"),
         ("link again", tmp_path / "elsewhere" / "ct"),
         ("cycle", study),
         ("above", tmp_path),
@@ -164,4 +165,4 @@ def test_linked_folders_are_searched_once_and_cycles_end(tmp_path: Path) -> None
         (study / name).symlink_to(target)
     (tmp_path / "elsewhere" / "back").symlink_to(study)
     found = find_scans(study, recursive=True)
-    assert sorted(source.folder for source in found) == [study / "link" / "ct", study / "z"]
+    assert sorted(source.folder for source in found) == [study / "k", study / "z"]
