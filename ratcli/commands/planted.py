@@ -14,7 +14,7 @@ from ratcli.batch.pool import threads_each
 from ratcli.batch.session import Batch
 from ratcli.commands.batches import Listener, header_of, timed
 from ratcli.commands.restore_options import STRENGTHS
-from ratcli.commands.scans import batch_settings
+from ratcli.commands.scans import batch_settings, reading
 from ratcli.errors import UsageError
 from ratcli.evaluation.planted import PlantedDesign, PlantedResults, Readouts
 from ratcli.evaluation.results import Evaluation
@@ -102,8 +102,7 @@ def _work(options: EvaluateOptions) -> PlantedWork:
             internal_noise=options.internal_noise,
         ),
         settings=settings,
-        unit=options.unit,
-        max_pixels=options.max_pixels,
+        reading=reading(options),
     )  # fmt: skip
 
 
