@@ -68,7 +68,8 @@ class Found:
         if output is not None:
             folder = output.resolve()
             return folder in file.resolve().parents and folder != self.root.resolve()
-        inside = file.relative_to(self.root).parts[:-1]  # not resolved: it may be a link
+        # Neither is resolved: both may be links.
+        inside = file.absolute().relative_to(self.root.absolute()).parts[:-1]
         names = inside if self._is_folder_on_disk else (*inside, self.source.name)
         ends = tuple(suffix + end for suffix in suffixes for end in ("", *BESIDE))
         return any(name.endswith(ends) for name in names)

@@ -197,7 +197,7 @@ def _written(outcome: Outcome) -> dict[str, str]:
 def _is_done(job: Job, outcome: Outcome, found: Mapping[str, str]) -> bool:
     """Return whether all that is wanted is there, and all that was read is unchanged."""
     wanted = {path.name for path in job.outputs} | set(outcome.parts_sha256)
-    names = {path.name for path in job.names}
+    names = {path.name for path in (*job.outputs, *job.names)}
     return (wanted & names) <= set(found) and job.inputs_digest() == outcome.input_sha256
 
 

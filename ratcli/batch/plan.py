@@ -86,7 +86,8 @@ class Job:
 
     def output_digests(self) -> dict[str, str]:
         """Return the SHA-256 of each file and folder that was written, by its name."""
-        return {path.name: output_digest(path) for path in self.names if path.exists()}
+        every = (*self.outputs, *self.names)
+        return {path.name: output_digest(path) for path in every if path.exists()}
 
 
 def files_read(source: ScanSource) -> list[Path]:

@@ -233,7 +233,8 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
     content = read_toml(path)
     common = {name: value for name, value in content.items() if not isinstance(value, dict)}
     for name in content:
-        if name in COMMANDS and name in common:
+        # `weights` is an option, too.
+        if name in COMMANDS and name in common and name != "weights":
             raise UsageError(f"{path.name}: {name} is {common[name]!r}, expected a table")
         if name not in COMMANDS and name not in common:
             hint = nearest(name, COMMANDS)

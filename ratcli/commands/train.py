@@ -236,7 +236,13 @@ def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
             "no folder is named for the published weights",
             hint="Set RAT_HOME, where rat looks for weights, or name a folder with --into.",
         )
-    recipe = read_recipe(find_recipe(options.recipe) if options.recipe else out / KEPT)
+    file = find_recipe(options.recipe) if options.recipe else out / KEPT
+    if not file.exists():
+        raise UsageError(
+            f"there is no training run in {out.name}: it has no {KEPT}",
+            hint="Name the folder of the run with --out.",
+        )
+    recipe = read_recipe(file)
     text = options.summary or f"{get_task(recipe.task).summary}; trained with rat train"
     checkpoint = BEST if options.best else CHECKPOINT
     weights = publish(out, recipe, folder, name, text, checkpoint)

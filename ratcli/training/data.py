@@ -114,13 +114,7 @@ def find_patients(root: Path, task: Task) -> list[FoundScan]:
     """
     if not root.is_dir():
         raise InputNotFoundError(f"the data folder {root.name} does not exist")
-    linked = [path for path in sorted(root.iterdir()) if path.is_symlink() and path.is_dir()]
-    scans = [scan for path in linked for scan in _scans_below(path, root, "", task)]
-    try:
-        scans += _scans_below(root, root, "", task)
-    except InputNotFoundError:
-        if not scans:
-            raise
+    scans = _scans_below(root, root, "", task)
     return [replace(scan, patient=patient_of(_on_disk(scan), scan.key)) for scan in scans]
 
 

@@ -237,7 +237,7 @@ def test_the_recipes_of_the_examples_in_the_help_are_in_the_wheel(capsys: Output
             "last.pt",
         ),
         (("-o", "run", "--publish", "x"), 2, "no folder is named for the published weights"),
-        (("-o", "run", "--publish", "x", "--into", "w"), 2, "cannot read the recipe"),
+        (("-o", "run", "--publish", "x", "--into", "w"), 2, "there is no training run in run"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(
