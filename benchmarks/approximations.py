@@ -24,7 +24,7 @@ from ratcli.commands.arrays import ArrayReader
 from ratcli.evaluation.fidelity import score
 from ratcli.network.checkpoint import build_network, read_state, settings_from
 from ratcli.network.device import choose_device
-from ratcli.network.engine import Engine
+from ratcli.network.engine import DTYPES, Engine
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.rat import RAT
 from ratcli.network.registry import find_weights
@@ -39,14 +39,17 @@ from ratcli.training.recipe import read_recipe
 
 TASK = get_task("ct-denoise")
 EXACT = "whole plane, float32"
-VARIANTS: dict[str, tuple[int, EngineSettings]] = {
-    EXACT: (0, EngineSettings()),
-    "tiles of a CPU": (0, EngineSettings()),
-    "tiles of 64": (0, EngineSettings(tile=64)),
-    "tiles of 256": (0, EngineSettings(tile=256)),
-    "bfloat16": (0, EngineSettings(precision="bf16")),
-    "panes of 256, margin 32": (0, EngineSettings()),
-    "panes of 384, margin 64": (0, EngineSettings()),
+# The most tokens of a region, None for those of the weights; and how the network is run.
+VARIANTS: dict[str, tuple[int | None, EngineSettings]] = {
+    EXACT: (None, EngineSettings()),
+    "tiles of a CPU": (None, EngineSettings()),
+    "tiles of 64": (None, EngineSettings(tile=64)),
+    "tiles of 256": (None, EngineSettings(tile=256)),
+    "bfloat16 in attention": (None, EngineSettings(precision="mixed")),
+    "bfloat16": (None, EngineSettings(precision="bf16")),
+    "panes of 256, margin 32": (None, EngineSettings()),
+    "panes of 384, margin 64": (None, EngineSettings()),
+    "regions whole": (0, EngineSettings()),
     "regions of at most 4096 tokens": (4096, EngineSettings()),
     "regions of at most 1024 tokens": (1024, EngineSettings()),
     "regions of at most 256 tokens": (256, EngineSettings()),
@@ -62,10 +65,11 @@ def run(
     """Restore every slice in one way; return HU and seconds a slice."""
     limit, settings = VARIANTS[name]
     entry, device = find_weights(weights), choose_device("cpu")
-    shape = replace(settings_from(entry.network), max_region_tokens=limit)
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    shape = settings_from(entry.network)
+    shape = shape if limit is None else replace(shape, max_region_tokens=limit)
+    dtypes = DTYPES[settings.precision]
     learned = build_network(shape, read_state(entry.file), device)
-    engine = Engine(InferenceRAT(learned, dtype), device, settings)
+    engine = Engine(InferenceRAT(learned, *dtypes), device, settings)
     partitioner = get_partitioner(partition)
     outputs, began = [], time.perf_counter()
     for pair in pairs:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _SMALLEST_TILE = 64
 # Of all products, and of those in the layers of attention.
-_DTYPES: dict[Precision, tuple[torch.dtype, torch.dtype]] = {
+DTYPES: dict[Precision, tuple[torch.dtype, torch.dtype]] = {
     "fp32": (torch.float32, torch.float32),
     "mixed": (torch.float32, torch.bfloat16),
     "bf16": (torch.bfloat16, torch.bfloat16),
@@ -156,7 +156,7 @@ def load_engine(entry: WeightsEntry, settings: EngineSettings) -> Engine:
     if device.type == "cuda":
         multiply_exactly()
     settings = replace(settings, precision=choose_precision(settings.precision, device))
-    network = InferenceRAT(load_network(entry, device), *_DTYPES[settings.precision])
+    network = InferenceRAT(load_network(entry, device), *DTYPES[settings.precision])
     if settings.compile:
         compile_blocks(network)
     return Engine(network, device, settings)
