@@ -19,6 +19,8 @@ from ratcli.scan import FloatArray
 # How often the neighbours of a plane are left out: all of them, or each by itself.
 _ALL_ABSENT = 0.15
 _ONE_ABSENT = 0.1
+# Measured correlations count up to this: shared anatomy raises them.
+_HIGHEST_CORRELATION = 0.85
 # Size of each field's structures in mm, and the standard deviation of its shift for each mm of the
 # distance; a third of the planes lie in anatomy that hardly changes.
 _FIELDS = ((25.0, 0.35), (6.0, 0.12))
@@ -48,6 +50,26 @@ def some_absent(rng: np.random.Generator, neighbours: Neighbours) -> list[Neighb
     if rng.random() < _ALL_ABSENT:
         return []
     return [None if rng.random() < _ONE_ABSENT else each for each in neighbours]
+
+
+def correlations(
+    plane: FloatArray,
+    neighbours: Neighbours,
+    measured: Callable[[FloatArray, FloatArray], float],
+) -> tuple[float, ...]:
+    """Return the correlation of a plane's noise with that of each neighbour; 0 if there is none.
+
+    Args:
+        plane: `(H, W)`.
+        neighbours: the planes beside it.
+        measured: returns the correlation of the noise of two planes.
+    """
+    return tuple(
+        0.0
+        if each is None
+        else float(np.clip(measured(plane, each.values[0]), 0, _HIGHEST_CORRELATION))
+        for each in neighbours
+    )
 
 
 def with_noise(

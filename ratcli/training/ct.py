@@ -30,7 +30,7 @@ from ratcli.physics.ct import blur_with_kernel, low_dose_noise
 from ratcli.physics.ct_dose import CtDose, Kernel, sample_dose
 from ratcli.scan import FloatArray
 from ratcli.task import Task
-from ratcli.training.beside import draw_neighbours, some_absent, with_noise
+from ratcli.training.beside import correlations, draw_neighbours, some_absent, with_noise
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.own_noise import FlatPatches, find_flat_patches, kernels_like
 from ratcli.training.recipe import Recipe
@@ -46,10 +46,9 @@ _DRAWN_IN_SERIES = 0.6
 _DRAWN_GAP_MM = (0.7, 8.0)
 # How often a slice is drawn among those that have neighbours, if the network uses them.
 _FROM_SERIES = 0.6
-# Correlation of the noise of neighbours: of drawn ones, of unmeasured ones, and at most.
+# Correlation of the noise of neighbours: of drawn ones, and of unmeasured ones.
 _DRAWN_CORRELATION = (0.0, 0.6)
 _USUAL_CORRELATION = 0.3
-_HIGHEST_CORRELATION = 0.85
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,10 @@ class _OwnNoise:
     Attributes:
         patches: the flat patches in which it is measured.
         kernels: kernels whose noise has about the same correlation length.
-        along: correlation with the noise of each neighbour; 0 where there is none.
     """
 
     patches: FlatPatches
     kernels: list[Kernel]
-    along: tuple[float, ...]
 
 
 class CtExamples:
@@ -130,11 +127,18 @@ class CtExamples:
         dose = sample_dose(rng, (low, max(high, 1.5 * low)))
         if own is not None:
             dose = replace(dose, kernel=own.kernels[int(rng.integers(len(own.kernels)))])
-        along = [_USUAL_CORRELATION] * len(plane.neighbours) if own is None else own.along
-        noise, beside = self._noises(rng, plane, dose, along)
+        noise, beside = self._noises(rng, plane, dose, self._along(plane, own))
         weight = _target_weight(own, noise)
         target = replace(plane, values=plane.values - np.float32(weight) * noise[None])
         return _stored(rng, plane.values[0], noise), target, beside
+
+    def _along(self, plane: TargetPlane, own: _OwnNoise | None) -> Sequence[float]:
+        """Return the correlation of a slice's noise with that of each neighbour."""
+        if not self._recipe.network.context:
+            return ()
+        if own is None:
+            return [_USUAL_CORRELATION] * len(plane.neighbours)
+        return correlations(plane.values[0], plane.neighbours, own.patches.correlation)
 
     def _noises(
         self, rng: np.random.Generator, plane: TargetPlane, dose: CtDose, along: Sequence[float]
@@ -150,15 +154,7 @@ def _own_noise(plane: TargetPlane) -> _OwnNoise | None:
     patches = find_flat_patches(plane.values[0])
     if patches is None:
         return None
-    along = tuple(
-        float(
-            np.clip(patches.correlation(plane.values[0], each.values[0]), 0, _HIGHEST_CORRELATION)
-        )
-        if each is not None
-        else 0.0
-        for each in plane.neighbours
-    )
-    return _OwnNoise(patches, kernels_like(patches.lag_one, plane.spacing_mm), along)
+    return _OwnNoise(patches, kernels_like(patches.lag_one, plane.spacing_mm))
 
 
 def _target_weight(own: _OwnNoise | None, noise: FloatArray) -> float:

@@ -24,7 +24,7 @@ from ratcli.physics.pet import expected_image, low_count_noise
 from ratcli.physics.pet_acquisition import PetCounts, sample_counts
 from ratcli.scan import BoolArray, FloatArray
 from ratcli.task import Task
-from ratcli.training.beside import draw_neighbours, some_absent, with_noise
+from ratcli.training.beside import correlations, draw_neighbours, some_absent, with_noise
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.recipe import Recipe
 
@@ -55,7 +55,6 @@ _SMOOTH_PX = 1.5
 _DRAWN_GAP_MM = (1.5, 5.0)
 _DRAWN_IN_SERIES = 0.75
 _DRAWN_CORRELATION = (0.0, 0.7)
-_HIGHEST_CORRELATION = 0.85
 
 
 # A degraded plane `(H, W)`, its target, and degraded neighbours.
@@ -76,7 +75,6 @@ class PetExamples:
         self._recipe = recipe
         self._partitioner: Partitioner = get_partitioner(recipe.partition)
         self._patients = PatientPlanes(planes)
-        self._along = {id(plane): _along(plane) for plane in planes}
 
     def make(self, index: int) -> Example:
         """Return the example of an index."""
@@ -126,7 +124,7 @@ class PetExamples:
         share = _own_share(values, added)
         stronger = np.float32(max(1.0, _LEAST_ADDED * share))
         noise, weight = stronger * added, np.float32((share / stronger) ** 2)
-        along = self._along[id(plane)]
+        along = correlations(plane.values[0], plane.neighbours, _correlation) if near else ()
         scaled = [each and each.scaled(factor) for each in near]
         beside = with_noise(scaled, along, noise, [stronger * other for other in others], _sum)
         target = replace(plane, values=(values - weight * noise)[None])
@@ -144,14 +142,6 @@ class PetExamples:
         return replace(drawn, counts=drawn.counts * share, fraction=fraction)
 
 
-def _along(plane: TargetPlane) -> list[float]:
-    """Return the correlation of a plane's noise with that of each neighbour; 0 if there is none."""
-    return [
-        0.0 if each is None else _correlation(plane.values[0], each.values[0])
-        for each in plane.neighbours
-    ]
-
-
 def _correlation(plane: FloatArray, other: FloatArray) -> float:
     """Return the correlation of the noise of two planes `(H, W)` in flat warm tissue."""
     warm = _warm(plane)
@@ -161,7 +151,7 @@ def _correlation(plane: FloatArray, other: FloatArray) -> float:
         return 0.0
     mine, theirs = ((each - gaussian_filter(each, _SMOOTH_PX))[flat] for each in (plane, other))
     found = float(np.corrcoef(mine, theirs)[0, 1])
-    return float(np.clip(np.nan_to_num(found), 0, _HIGHEST_CORRELATION))
+    return float(np.nan_to_num(found))
 
 
 def _warm(plane: FloatArray) -> BoolArray:

@@ -2,36 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from phantoms import BODY, INSERTS, drawn_phantom
 
 from ratcli.errors import MeasurementError
 from ratcli.evaluation.given_regions import Disc
 from ratcli.evaluation.phantom import phantom_body, phantom_inserts
 from ratcli.evaluation.views import body_mask
 
-BODY = Disc(100.4, 98.2, 80.0)
-
-
-INSERTS = (Disc(70.2, 80.0, 9.0), Disc(128.0, 120.5, 7.0))
-
-
-def _phantom(sd: float = 8.0) -> np.ndarray:
-    plane = np.full((200, 200), -1000.0)
-    plane[BODY.mask(plane.shape)] = 0.0
-    plane[INSERTS[0].mask(plane.shape)] = 120.0
-    plane[INSERTS[1].mask(plane.shape)] = -100.0
-    noise = np.random.default_rng(0).normal(0.0, sd, plane.shape)
-    return gaussian_filter(plane, 0.7) + noise
-
 
 def test_the_body_of_a_phantom_is_found_to_a_pixel() -> None:
-    body = phantom_body(_phantom())
+    body = phantom_body(drawn_phantom())
     assert (body.row, body.column) == pytest.approx((BODY.row, BODY.column), abs=0.5)
     assert body.radius == pytest.approx(BODY.radius, abs=1.0)
 
 
 def test_the_body_keeps_its_cavities_and_leaves_the_table_out() -> None:
-    plane = _phantom()
+    plane = drawn_phantom()
     plane[Disc(100, 60, 15.0).mask(plane.shape)] = -900.0
     plane[190:194, 20:180] = 100.0
     inside = body_mask(plane, -600.0)
@@ -48,7 +34,7 @@ def test_a_body_that_is_not_round_is_refused() -> None:
 
 
 def test_bright_and_dark_inserts_are_found() -> None:
-    plane = _phantom()
+    plane = drawn_phantom()
     found = sorted(phantom_inserts(plane, phantom_body(plane)), key=lambda disc: disc.row)
     assert len(found) == 2
     for disc, truth in zip(found, INSERTS, strict=True):

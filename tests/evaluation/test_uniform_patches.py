@@ -2,40 +2,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from phantoms import drawn_phantom
 from scipy.ndimage import gaussian_filter
 
-from ratcli.evaluation.given_regions import Disc
 from ratcli.evaluation.uniform_patches import uniform_patches
-
-BODY = Disc(100.4, 98.2, 80.0)
-
-
-INSERTS = (Disc(70.2, 80.0, 9.0), Disc(128.0, 120.5, 7.0))
-
-
-def _phantom(sd: float = 8.0) -> np.ndarray:
-    plane = np.full((200, 200), -1000.0)
-    plane[BODY.mask(plane.shape)] = 0.0
-    plane[INSERTS[0].mask(plane.shape)] = 120.0
-    plane[INSERTS[1].mask(plane.shape)] = -100.0
-    noise = np.random.default_rng(0).normal(0.0, sd, plane.shape)
-    return gaussian_filter(plane, 0.7) + noise
 
 
 def test_patches_avoid_edges_and_each_other() -> None:
-    plane = _phantom()
+    plane = drawn_phantom()
     patches = uniform_patches(plane, 20, within=(-50, 50))
     taken = np.zeros(plane.shape, int)
     for box in patches:
         taken[box.slices] += 1
-    clean = gaussian_filter(_phantom(0.0), 0.1)
+    clean = gaussian_filter(drawn_phantom(0.0), 0.1)
     assert len(patches) >= 10
     assert taken.max() == 1
     assert np.abs(clean[taken == 1]).max() < 20.0
 
 
 def test_patches_show_the_noise_they_were_found_in() -> None:
-    plane = _phantom(8.0)
+    plane = drawn_phantom(8.0)
     patches = uniform_patches(plane, 20, within=(-50, 50))
     deviation = np.sqrt(np.mean([plane[box.slices].var(ddof=1) for box in patches]))
     # 4000 pixels or more: the sampling error is about 1 %.
@@ -45,7 +31,7 @@ def test_patches_show_the_noise_they_were_found_in() -> None:
 def test_patches_stay_inside_a_mask() -> None:
     mask = np.zeros((200, 200), bool)
     mask[:, 100:] = True
-    boxes = uniform_patches(_phantom(), 16, mask=mask)
+    boxes = uniform_patches(drawn_phantom(), 16, mask=mask)
     assert boxes
     assert all(box.left >= 100 for box in boxes)
 
