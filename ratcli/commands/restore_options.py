@@ -29,6 +29,7 @@ from ratcli.tasks import TASKS, get_task
 STRENGTHS = {"low": 0.4, "medium": 0.7, "high": 1.0}
 """Strengths by name."""
 
+AIM = "Strength from the noise of a CT scan"
 OUTPUTS = "What is written"
 NETWORK = "Network and regions"
 
@@ -83,13 +84,13 @@ class RestoreOptions(WindowOptions, BatchOptions):
         None,
         "CT: choose the strength so that this noise is left in soft tissue, such as 15HU. It is "
         "measured over the whole series, which gets one strength.",
-        least=0.1, metavar="HU", parse=parse_noise, changes_pixels=True,
+        least=0.1, metavar="HU", parse=parse_noise, group=AIM, changes_pixels=True,
     )  # fmt: skip
     dose_equivalent: float | None = option(
         None,
         "CT: choose the strength so that the noise is that of this many times the dose of the "
         "scan: 4 halves the noise. One strength for the whole series.",
-        least=1, metavar="TIMES", changes_pixels=True,
+        least=1, metavar="TIMES", group=AIM, changes_pixels=True,
     )  # fmt: skip
     report: Path | None = option(
         None,
