@@ -13,6 +13,9 @@ class RatError(Exception):
     Args:
         message: one sentence with what was found and what was expected; never a patient's data.
         hint: the next step, as a sentence; shown after the message.
+
+    Attributes:
+        notices: what is unusual about the scan that is refused, one sentence each.
     """
 
     exit_code: ClassVar[int] = 1
@@ -20,6 +23,7 @@ class RatError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.notices: tuple[str, ...] = ()
 
 
 class UsageError(RatError):

@@ -74,6 +74,7 @@ class Outcome:
             error=message,
             hint=known.hint,
             exit_code=known.exit_code,
+            notices=known.notices,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
+from ratcli.errors import RatError
 from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.scan import ScanReader
 
@@ -85,7 +86,9 @@ class ScanWork:
         reader = self.reading.open(job.source)
         try:
             self.check(reader)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, RatError):
+                error.notices = job.notices(reader.info)
             reader.__exit__(None, None, None)
             raise
         return reader

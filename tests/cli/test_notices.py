@@ -148,6 +148,23 @@ def test_a_dry_run_tells_the_notices(
     assert capsys.readouterr().err.count(GAP) == 1
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize("verb", ["restore", "segment", "simulate"])
+def test_a_scan_that_is_refused_tells_its_notices(
+    tmp_path: Path,
+    tiny_weights: Path,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    dry: list[str],
+) -> None:
+    dataset = dicom_dataset(np.full((48, 48), 30000), LossyImageCompression="01")
+    scan = save_dicom(dataset, tmp_path / "a.dcm")
+    assert main([verb, str(scan), "-t", "ct-denoise", "-o", str(tmp_path / "out"), *dry]) == 4
+    told = capsys.readouterr().err
+    assert "outside" in told
+    assert told.count("compressed with loss before") == 1
+
+
 def test_a_scan_without_anything_unusual_has_no_notice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

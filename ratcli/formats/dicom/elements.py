@@ -15,12 +15,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import pydicom.config
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from ratcli.errors import UnreadableInputError
+from ratcli.formats.wording import counted
 
 # pydicom's messages echo element values, which may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -140,7 +141,8 @@ def check_numbers(dataset: Dataset, name: str) -> list[str]:
         name: of the file, for messages.
 
     Raises:
-        UnreadableInputError: a value is no number, or a CT image has only one half of its rescale.
+        UnreadableInputError: a value is no number, an element has more or fewer values than the
+            standard gives it, or a CT image has only one half of its rescale.
     """
     notices: dict[str, str] = {}
     modality = code(dataset, "Modality")
@@ -150,9 +152,9 @@ def check_numbers(dataset: Dataset, name: str) -> list[str]:
             written = strings(part, keyword)
             if not any(written):
                 continue
-            if numbers(part, keyword) is None:
+            if reason := _refusal(part, keyword, written):
                 raise UnreadableInputError(
-                    f"{name}: {keyword} is {_shown(written)}, which is not a number",
+                    f"{name}: {keyword} is {_shown(written)}, {reason}",
                     hint=f"Correct {keyword} in the header.",
                 )
             if any("," in text for text in written):
@@ -161,6 +163,16 @@ def check_numbers(dataset: Dataset, name: str) -> list[str]:
                     f"{keyword} has a decimal comma ({_shown(written)}), read as a decimal point",
                 )
     return list(notices.values())
+
+
+def _refusal(dataset: Dataset, keyword: str, written: list[str]) -> str:
+    """Return why the numbers of an element cannot be used; empty if they can."""
+    expected = int(dictionary_VM(keyword))
+    if numbers(dataset, keyword) is None:
+        return "which is not a number"
+    if len(written) != expected:
+        return f"but {counted(expected, 'number')} must be given, not {len(written)}"
+    return ""
 
 
 def correct_decimal_commas(dataset: Dataset, depth: int = 0) -> None:

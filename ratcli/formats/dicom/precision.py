@@ -1,7 +1,9 @@
 """Samples of a codestream that has another precision or sign than the header declares.
 
 JPEG 2000 and JPEG-LS are read as pydicom reads them: the sign is that of the header, the number of
-bits that of the codestream. Where a lossless JPEG can be read in two ways, it is refused.
+bits that of the codestream. What can be read in two ways is refused: a lossless JPEG with a sign
+bit at an unknown place, and negative samples of a JPEG 2000 below an unsigned header, which GDCM
+keeps and pydicom wraps.
 
 Source: PS3.5, 8.2.1, 8.2.3 and 8.2.4; ITU-T T.800, table A.11 (Ssiz).
 """
@@ -29,16 +31,21 @@ def fit_to_header(
     Raises:
         UnreadableInputError: the samples do not fit the header, or can be read in two ways.
     """
-    if layout.samples > 1 or layout.high_bit != layout.stored - 1:
+    if layout.samples > 1:
+        return words
+    sign = 1 << (found.bits - 1)
+    if found.signed and not layout.signed and bool((words & sign).any()):
+        raise UnreadableInputError(
+            f"{describe(found, layout)}, and some samples are negative",
+            hint="Correct PixelRepresentation in the header, or decompress the file.",
+        )
+    if layout.high_bit != layout.stored - 1:
         return words
     if found.bits > layout.stored:
         _check_unused_bits(words, found, layout)
         return words
-    if found.bits == layout.stored or found.signed == layout.signed:
+    if not layout.signed or found.signed or found.bits == layout.stored:
         return words
-    if not layout.signed:  # of a signed codestream, since an unsigned one is returned above
-        return words & np.array((1 << found.bits) - 1, words.dtype) if found.signed else words
-    sign = 1 << (found.bits - 1)
     if is_jpeg and bool((words >= sign).any()):
         raise UnreadableInputError(
             f"{describe(found, layout)}, and the sign of its samples is not known",
@@ -67,7 +74,8 @@ def precision_notice(found: CodestreamHeader, layout: PixelLayout) -> str:
     if not (other_sign or narrow):
         return ""
     bits, sign = min(found.bits, layout.stored), "signed" if layout.signed else "unsigned"
-    return f"{describe(found, layout)}; they are read as {bits} {sign} bits"
+    condition = " if none is negative" if found.signed and not layout.signed else ""
+    return f"{describe(found, layout)}; they are read as {bits} {sign} bits{condition}"
 
 
 def _check_unused_bits(words: WordArray, found: CodestreamHeader, layout: PixelLayout) -> None:

@@ -105,6 +105,46 @@ def test_what_is_no_number_is_refused_by_attribute_and_value(
 
 
 @pytest.mark.parametrize(
+    ("keyword", "value", "expected"),
+    [
+        ("RescaleIntercept", ["-1024", "0"], "1 number must be given, not 2"),
+        ("RescaleSlope", ["1", "1"], "1 number must be given, not 2"),
+        ("SliceThickness", ["2.5", "2.5"], "1 number must be given, not 2"),
+        ("SpacingBetweenSlices", ["2", "2"], "1 number must be given, not 2"),
+        ("PixelSpacing", "0.7", "2 numbers must be given, not 1"),
+        ("PixelSpacing", ["0.7", "0.7", "2"], "2 numbers must be given, not 3"),
+        ("ImagePositionPatient", ["0", "1"], "3 numbers must be given, not 2"),
+        ("ImageOrientationPatient", ["1", "0", "0"], "6 numbers must be given, not 3"),
+    ],
+)
+def test_another_count_of_numbers_is_refused_by_attribute_and_value(
+    tmp_path: Path, keyword: str, value: str | list[str], expected: str
+) -> None:
+    shown = "\\".join([value] if isinstance(value, str) else value)
+    source = save_dicom(with_text(dicom_dataset(ramp()), keyword, value), tmp_path / "in.dcm")
+    with pytest.raises(UnreadableInputError) as caught:
+        open_scan(source)
+    assert f"{keyword} is {shown}, but {expected}" in str(caught.value)
+
+
+def test_another_count_of_numbers_in_one_slice_of_a_series_is_refused(tmp_path: Path) -> None:
+    folder = save_series(tmp_path / "series")
+    dataset = pydicom.dcmread(folder / "slice2.dcm")
+    save_dicom(with_text(dataset, "RescaleIntercept", ["-1024", "0"]), folder / "slice2.dcm")
+    with pytest.raises(UnreadableInputError, match=r"slice2\.dcm: RescaleIntercept is .*, but 1"):
+        open_dicom(folder)
+
+
+def test_another_count_of_numbers_in_a_functional_group_is_refused(tmp_path: Path) -> None:
+    dataset = enhanced_dataset(*ENHANCED[0][:2])
+    frame = dataset.PerFrameFunctionalGroupsSequence[1]
+    with_text(frame.PixelValueTransformationSequence[0], "RescaleIntercept", ["-1024", "0"])
+    source = save_dicom(dataset, tmp_path / "in.dcm")
+    with pytest.raises(UnreadableInputError, match=r"RescaleIntercept is .*, but 1 number"):
+        open_dicom(source)
+
+
+@pytest.mark.parametrize(
     ("keyword", "value"),
     [("RescaleIntercept", ""), ("RescaleIntercept", None), ("RescaleSlope", "")],
 )
@@ -191,14 +231,34 @@ def test_a_modality_table_is_refused_by_name(tmp_path: Path) -> None:
     assert "--unit" not in caught.value.hint
 
 
-def codestream(values: np.ndarray, syntax: str, bits: int, path: Path, **header: object) -> Path:
-    """Save HU of a CT as unsigned two's complement samples of some bits, below another header."""
+def codestream(
+    values: np.ndarray,
+    syntax: str,
+    bits: int,
+    path: Path,
+    *,
+    signed: bool = False,
+    **header: object,
+) -> Path:
+    """Save HU of a CT as samples of some bits below another header.
+
+    Args:
+        values: `(H, W)`.
+        syntax: transfer syntax.
+        bits: of a sample.
+        path: the file.
+        signed: whether JPEG 2000 declares the samples as signed; else they are words.
+        header: elements to set.
+    """
     dataset = dicom_dataset(values, RescaleIntercept="0", **header)
     words = (values & ((1 << bits) - 1)).astype(np.uint16)
     if syntax == JPEG2000Lossless:
+        samples = values.astype(np.int16) if signed else words
         data = imagecodecs.jpeg2k_encode(
-            words, level=0, codecformat="J2K", bitspersample=bits, reversible=True
+            samples, level=0, codecformat="J2K", bitspersample=bits, reversible=True
         )
+    elif syntax == JPEGLSLossless:
+        data = imagecodecs.jpegls_encode(words)
     else:
         data = imagecodecs.jpeg8_encode(words, lossless=True, predictor=1, bitspersample=bits)
     dataset.PixelData = encapsulate([bytes(data)])
@@ -220,6 +280,36 @@ def test_a_narrow_unsigned_jpeg_2000_is_read_as_pydicom_reads_it(tmp_path: Path,
     out = restore(source, tmp_path / "out.dcm", lambda hu: hu + 1)
     assert np.array_equal(pydicom.dcmread(out).pixel_array, values + 1)
     assert not open_dicom(out).info.notices
+
+
+@pytest.mark.parametrize("stored", [13, 16])
+@pytest.mark.parametrize("bits", [12, 13, 16])
+def test_negative_samples_below_an_unsigned_header_are_refused_and_others_are_read(
+    tmp_path: Path, bits: int, stored: int
+) -> None:
+    header = {"PixelRepresentation": 0, "BitsStored": stored, "HighBit": stored - 1}
+
+    def save(name: str, low: int) -> Path:
+        values, path = ramp(low=low, high=1500), tmp_path / name
+        return codestream(values, JPEG2000Lossless, bits, path, signed=True, **header)
+
+    reader = open_dicom(save("negative.dcm", -1000))
+    assert "if none is negative" in reader.info.notices[0]
+    with pytest.raises(UnreadableInputError, match=f"{bits} signed bits, .* {stored} unsigned"):
+        reader.read(0)
+    assert np.array_equal(open_dicom(save("positive.dcm", 0)).read(0)[0], ramp(low=0, high=1500))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_header_decides_about_the_sign_where_a_codestream_has_none(
+    tmp_path: Path, signed: bool
+) -> None:
+    header = {"PixelRepresentation": int(signed)}
+    source = codestream(ramp(), JPEGLSLossless, 16, tmp_path / "in.dcm", **header)
+    reader = open_dicom(source)
+    wanted = ramp() if signed else ramp() & 0xFFFF
+    assert np.array_equal(reader.read(0)[0], wanted)
+    assert not reader.info.notices
 
 
 def test_a_codestream_as_the_header_declares_gets_no_notice(tmp_path: Path) -> None:
