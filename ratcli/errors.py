@@ -81,8 +81,13 @@ class PartialFailureError(RatError):
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return a hint with the one of some names that is nearest, or another hint if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    """Return a hint with the one of some names that is nearest, or another hint if none is near.
+
+    The first name that begins with the one that was given is the nearest.
+    """
+    names = list(known)
+    near = [each for each in names if name and each.startswith(name)]
+    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     return f"Did you mean {near[0]}?" if near else otherwise
 
 

@@ -23,6 +23,7 @@ class Task:
     Attributes:
         name: as on the command line.
         summary: one line for help texts.
+        scans: what it restores, in words.
         modalities: DICOM codes that the task accepts.
         found_from: those of them that tell that a scan is for this task, if none is named.
         units: accepted units; the first is the one the intensity map is made for.
@@ -43,6 +44,7 @@ class Task:
 
     name: str
     summary: str
+    scans: str
     modalities: tuple[str, ...]
     found_from: tuple[str, ...]
     units: tuple[str, ...]
@@ -86,7 +88,7 @@ class Task:
         """
         if modality not in self.modalities:
             raise UnsuitableInputError(
-                f"modality is {modality}, but {self.name} restores {' or '.join(self.modalities)}",
+                f"modality is {modality}, but {self.name} restores {self.scans}",
                 hint="Choose the task that fits the scan; `rat info FILE` names it.",
             )
 

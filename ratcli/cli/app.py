@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from ratcli import __version__
 from ratcli.batch.outcome import is_out_of_memory
 from ratcli.cli.address_space import guard_torch
+from ratcli.cli.parameters import PlainGroup
 from ratcli.cli.streams import guarded_streams, printable
 from ratcli.errors import DeviceError, OutputError, RatError, UsageError, nearest, sentence
 
@@ -37,7 +36,7 @@ INTERRUPTED = 130
 _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(PlainGroup):
     """Commands that are imported when they are needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -70,7 +69,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"rat {__version__}")
+        from ratcli.commands.doctor import versions
+
+        typer.echo("\n".join(versions()))
         raise typer.Exit
 
 
@@ -79,7 +80,12 @@ def _root(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the versions of rat, torch and weights.",
+        ),
     ] = False,
 ) -> None:
     """Restore medical images with the Region Attention Transformer: CT, PET, pathology."""
@@ -147,9 +153,8 @@ def _parser_sentence(error: Any) -> tuple[str, str]:
     """Return what is wrong with the command line, and a suggestion."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "rat"
-    option = getattr(error, "option_name", None)
-    known = _options(context)
-    if option is not None and option not in known:
+    if hasattr(error, "possibilities"):  # names like that of an option that does not exist
+        option, known = error.option_name, _options(context)
         return f"there is no option {option}", _nearest(option, known, path)
     text = " ".join(error.format_message().split())
     return text[:1].lower() + text[1:], f"`{path} --help` explains"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ratcli.cli.console import MESSAGES, ConsoleOptions, talking
 from ratcli.commands.options import MAIN, Described, check_settings, check_value, described
-from ratcli.errors import InputNotFoundError, UsageError, nearest, sentence
+from ratcli.errors import InputNotFoundError, UsageError, nearest
 from ratcli.schema import read_toml
 
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -68,8 +68,30 @@ class Verb:
 def app_of(verb: Verb) -> typer.Typer:
     """Return a Typer application of one command."""
     app = typer.Typer(add_completion=False)
-    app.command(help=verb.help, epilog=epilog(verb.examples))(function_of(verb))
+    app.command(cls=PlainCommand, help=verb.help, epilog=epilog(verb.examples))(function_of(verb))
     return app
+
+
+class PlainHelp:
+    """Makes the help of a command show no types of Python, such as `<bool>` beside a flag."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters; newer versions of Typer would show their types."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in parameters:
+            if each.param_type_name == "argument":
+                each.display_type_rich = lambda ctx: ""
+            elif each.metavar is None:
+                each.metavar = ""
+        return parameters
+
+
+class PlainCommand(PlainHelp, TyperCommand):
+    """A command with plain help."""
+
+
+class PlainGroup(PlainHelp, TyperGroup):
+    """A group of commands with plain help."""
 
 
 def function_of(verb: Verb) -> Callable[..., None]:
@@ -109,14 +131,14 @@ def _parameter(each: Described) -> inspect.Parameter:
     about = each.option
     words = [f"--{word}" for word in (each.word, *about.also)]
     words += [f"-{about.short}"] if about.short else []
-    names = about.names
+    names = about.names or ((lambda: each.choices) if each.choices else None)
     info = typer.Option(
         *words,
         help=about.help,
         metavar=_metavar(each),
         min=about.least,
         max=about.most,
-        parser=None if about.parse is None else _parser(each),
+        parser=_parser(each),
         rich_help_panel=about.group or None,
         show_default=each.default not in (None, "", (), False),
         callback=_not_an_option if each.kind is Path else None,
@@ -125,14 +147,28 @@ def _parameter(each: Described) -> inspect.Parameter:
     return _keyword(each.name, Annotated[_type_of(each), info], _default_of(each))
 
 
-def _parser(each: Described) -> Callable[[Any], Any]:
+def _parser(each: Described) -> Callable[[Any], Any] | None:
+    """Return what checks a value as every other way to give an option does; None for flags."""
+    if each.kind in (bool, Path):
+        return None
+
     def parse(value: Any) -> Any:
         try:
-            return check_value(each, value)
+            checked = check_value(each, _number(each.kind, value))
         except UsageError as error:
-            raise typer.BadParameter(sentence(str(error), error.hint)) from error
+            dashes = "--" if str(error).startswith(f"{each.word} must") else ""
+            raise UsageError(f"{dashes}{error}", hint=error.hint) from error
+        return checked[0] if each.is_several else checked
 
     return parse
+
+
+def _number(kind: type, value: Any) -> Any:
+    """Return the number in a word of the command line, or the word itself."""
+    try:
+        return kind(value) if kind in (int, float) else value
+    except ValueError:
+        return value
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -140,24 +176,17 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-def _metavar(each: Described) -> str | None:
-    if each.kind is bool or each.choices:
-        return None
-    return each.option.metavar or _METAVARS[each.kind]
+def _metavar(each: Described) -> str:
+    if each.kind is bool:
+        return ""
+    return each.option.metavar or "|".join(each.choices) or _METAVARS[each.kind]
 
 
 def _type_of(each: Described) -> Any:
-    kind: Any = _enum(each) if each.choices else each.kind
+    kind: Any = each.kind
     if each.is_several:
         return list[kind] | None
     return kind | None if each.is_optional else kind
-
-
-def _enum(each: Described) -> type[Enum]:
-    members = {choice.upper(): choice for choice in each.choices}
-    make: Any = Enum
-    made = make(each.name, members, type=str)
-    return cast(type[Enum], made)
 
 
 def _default_of(each: Described) -> Any:
@@ -187,7 +216,7 @@ def _taken(values: dict[str, Any], wanted: Sequence[Described]) -> dict[str, Any
         value = values[each.name]
         if each.is_several:
             value = tuple(value or ())
-        taken[each.name] = value.value if isinstance(value, Enum) else value
+        taken[each.name] = value
     return taken
 
 

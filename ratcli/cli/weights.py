@@ -11,7 +11,15 @@ from typing import Any
 import typer
 
 from ratcli.cli.console import LOG, ConsoleOptions, Download, say, table
-from ratcli.cli.parameters import Argument, NoOptions, Verb, epilog, function_of
+from ratcli.cli.parameters import (
+    Argument,
+    NoOptions,
+    PlainCommand,
+    PlainGroup,
+    Verb,
+    epilog,
+    function_of,
+)
 from ratcli.commands.weights import (
     ImportOptions,
     find_known,
@@ -22,7 +30,7 @@ from ratcli.commands.weights import (
 from ratcli.errors import WeightsError
 from ratcli.weightfiles import is_there, weights_folders
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(cls=PlainGroup, add_completion=False)
 
 _NAME = Argument("NAME", "Name of the weights. Without it, all.", str | None, None)
 
@@ -91,7 +99,7 @@ def _add(
     options: type = NoOptions,
 ) -> None:
     verb = Verb(options, run, help, examples, argument)
-    app.command(name, help=help, epilog=epilog(examples))(function_of(verb))
+    app.command(name, cls=PlainCommand, help=help, epilog=epilog(examples))(function_of(verb))
 
 
 _add(

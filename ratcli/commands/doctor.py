@@ -45,6 +45,17 @@ def doctor() -> dict[str, dict[str, str]]:
     }
 
 
+def versions() -> list[str]:
+    """Return the versions of rat and torch, and for each network its name and a short SHA-256."""
+    from ratcli.network.registry import list_weights
+
+    try:
+        weights = [f"weights {each.name} {each.sha256[:12]}" for each in list_weights()]
+    except RatError as error:
+        weights = [str(error)]
+    return [f"rat {__version__}", f"torch {_version('torch')}", *weights]
+
+
 def _machine() -> dict[str, str]:
     free_gb = shutil.disk_usage(os.curdir).free / 1e9
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import os
 import types
 import typing
@@ -239,8 +240,8 @@ def _checked_one(known: Described, value: Any) -> Any:
         value = float(value)
     if not isinstance(value, known.kind) or isinstance(value, bool) != (known.kind is bool):
         raise UsageError(f"{word} must be {_KINDS[known.kind]}, not {value!r}")
-    if known.choices:
-        check_name(word, str(value), known.choices)
+    if known.choices and value not in known.choices:
+        raise UsageError(f"{word} must be {' or '.join(known.choices)}, not {value!r}")
     if about.names is not None and value:
         check_name(word, str(value), about.names())
     if is_number:
@@ -249,7 +250,8 @@ def _checked_one(known: Described, value: Any) -> Any:
 
 
 def _check_bounds(word: str, value: Any, low: float | None, high: float | None) -> None:
-    if not (low is None or value >= low) or not (high is None or value <= high):  # also for nan
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
+    if not (low <= value <= high and math.isfinite(value)):
         raise UsageError(f"{word} must be {_bounds(low, high)}, not {value:g}")
 
 
@@ -258,10 +260,10 @@ _KINDS: dict[type, str] = {
 }  # fmt: skip
 
 
-def _bounds(low: float | None, high: float | None) -> str:
-    if low is not None and high is not None:
-        return f"from {low:g} to {high:g}"
-    return f"at least {low:g}" if low is not None else f"at most {high:g}"
+def _bounds(low: float, high: float) -> str:
+    if math.isinf(high):
+        return f"at least {low:g}" if math.isfinite(low) else "a finite number"
+    return f"from {low:g} to {high:g}" if math.isfinite(low) else f"at most {high:g}"
 
 
 def _plain(value: Any) -> Any:

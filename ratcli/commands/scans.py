@@ -19,6 +19,9 @@ StrPath = str | os.PathLike[str]
 Scans = StrPath | Sequence[StrPath]
 """One path or several, of files, folders and archives."""
 
+UNITS = ("HU", "SUV", "Bq/ml")
+"""Units that a user may name; colours are known from their channels."""
+
 SCANS = "Which scans"
 BATCH = "Batches"
 SPEED = "Speed and memory"
@@ -65,6 +68,7 @@ class ScanOptions:
         None,
         "Unit of the values, for files that do not contain it: HU, SUV or Bq/ml.",
         metavar="UNIT",
+        names=lambda: UNITS,
         group=SCANS,
         changes_pixels=True,
     )

@@ -5,6 +5,7 @@ from ratcli.task import Task
 CT_DENOISE = Task(
     name="ct-denoise",
     summary="denoise low-dose CT, in Hounsfield units",
+    scans="CT",
     modalities=("CT",),
     found_from=("CT",),
     units=("HU",),

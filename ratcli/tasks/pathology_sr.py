@@ -5,6 +5,7 @@ from ratcli.task import Task
 PATHOLOGY_SR = Task(
     name="pathology-sr",
     summary="H&E super-resolution x4, RGB",
+    scans="pathology slides",
     modalities=("SM", "GM", "XC", "OT"),
     found_from=("SM", "GM"),
     units=("RGB",),

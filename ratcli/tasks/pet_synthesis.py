@@ -5,6 +5,7 @@ from ratcli.task import Task
 PET_SYNTHESIS = Task(
     name="pet-synthesis",
     summary="standard-dose PET from low counts, in SUV or activity",
+    scans="PET",
     modalities=("PT",),
     found_from=("PT",),
     units=("SUV", "Bq/ml"),

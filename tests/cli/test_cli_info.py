@@ -53,7 +53,7 @@ def test_all_that_is_asked_of_a_ct_is_told(capsys: Output) -> None:
     verdicts = {item["task"]: item for item in found["restore"]}
     assert verdicts["ct-denoise"]["fits"]
     assert "changes values from -1024 to 3072 HU" in verdicts["ct-denoise"]["text"]
-    assert verdicts["pet-synthesis"]["text"] == "modality is CT, but pet-synthesis restores PT"
+    assert verdicts["pet-synthesis"]["text"] == "modality is CT, but pet-synthesis restores PET"
 
 
 def test_the_same_stands_in_words(capsys: Output) -> None:
@@ -61,7 +61,7 @@ def test_the_same_stands_in_words(capsys: Output) -> None:
     text = capsys.readouterr().out
     assert "range " in text
     assert "gives 1 plane of 256 x 256 pixels; changes values from -1024 to 3072 HU" in text
-    assert "no, modality is CT, but pathology-sr restores SM" in text
+    assert "no, modality is CT, but pathology-sr restores pathology slides" in text
 
 
 def test_values_that_are_no_hu_are_told_as_the_reason(tmp_path: Path, capsys: Output) -> None:

@@ -75,7 +75,7 @@ def test_other_commands_leave_out_the_same(study: Path, capsys: Output, verb: st
     out = study.parent / "out"
     assert run(verb, study, "-t", "pet-synthesis", "-r", "-o", out) == 0
     told = capsys.readouterr().err
-    assert told.count("was left out: modality is CT, but pet-synthesis restores PT") == 3
+    assert told.count("was left out: modality is CT, but pet-synthesis restores PET") == 3
     assert told.count(NO_SCANS) == 1
     assert [path.name for path in (out / "DICOM").iterdir()] == [
         "SE04" if verb == "simulate" else "SE04_regions.dcm"

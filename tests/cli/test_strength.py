@@ -40,7 +40,7 @@ def test_a_config_may_name_the_strength(scan: Path) -> None:
     ("words", "expected"),
     [
         (("--strength", "strong"), "low, medium, high, or a number from 0 to 1, not 'strong'"),
-        (("--strength", "nan"), "not 'nan'"),
+        (("--strength", "nan"), "not nan"),
         (("--strength", "-0.1"), "strength must be from 0 to 1, not -0.1"),
         (("--target-noise", "15SUV"), "a number in HU, such as 15HU, not '15SUV'"),
         (("--target-noise", "0"), "target-noise must be at least 0.1, not 0"),
