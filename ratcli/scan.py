@@ -70,6 +70,7 @@ class ScanInfo:
         directions: direction cosines of a row and of a column, along the same axes; None as above.
         assumed_white: stored number that is read as 1 although the file does not say that it is
             white: the highest that 16 bits hold; None for all other scans.
+        is_localizer: whether the header says that it is a localizer (scout), not slices.
     """
 
     planes: int
@@ -89,6 +90,7 @@ class ScanInfo:
     origins_mm: tuple[tuple[float, ...], ...] | None = None
     directions: tuple[float, ...] | None = None
     assumed_white: float | None = None
+    is_localizer: bool = False
 
 
 @dataclass(frozen=True)

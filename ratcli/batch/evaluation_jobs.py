@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from ratcli.batch.digest import files_digest
-from ratcli.batch.found import Found, find_inputs
+from ratcli.batch.found import Found, find_inputs, without_localizers
 from ratcli.batch.naming import numbered
 from ratcli.batch.pages import Pages
 from ratcli.batch.plan import Job, Plan, files_read
@@ -100,20 +100,24 @@ def find_evaluations(
     *,
     recursive: bool = False,
     series_uid: str | None = None,
+    localizers: bool = False,
 ) -> Plan:
     """List the restored scans, each with those that it is compared with.
 
     If one restored scan and one other scan are given, they belong together. Otherwise the name of
     the restored scan must begin with that of the other (`a_ct-denoise` with `a`). Of several such
     scans, the one in folders of the same names is taken, then the one with the longest name.
+    Localizers are left out unless they are wanted.
 
     Raises:
         UsageError: a restored scan has no partner, or several that fit equally well.
         InputNotFoundError: no scan was found.
     """
     found, failures = find_inputs(restored, recursive=recursive, series_uid=series_uid)
+    found, left_out = without_localizers(found, localizers)
     partners = {
-        name: find_inputs([path], recursive=recursive)[0] for name, path in others.paths.items()
+        name: without_localizers(find_inputs([path], recursive=recursive)[0], localizers)[0]
+        for name, path in others.paths.items()
     }
     jobs = [
         EvaluationJob(
@@ -128,7 +132,7 @@ def find_evaluations(
         )
         for scan in found
     ]
-    return Plan(tuple(numbered(jobs)), tuple(failures))
+    return Plan(tuple(numbered(jobs)), (*failures, *left_out))
 
 
 def prepared(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +112,23 @@ def find_inputs(
                 found.append(Found(source, path, is_named))
             failures += [_left_out(file, path) for source in sources for file in source.left_out]
     return found, failures
+
+
+def without_localizers(
+    found: Iterable[Found], are_wanted: bool
+) -> tuple[list[Found], list[Outcome]]:
+    """Leave out localizers (scouts), unless they are wanted, or alone in what was named.
+
+    Returns:
+        The other scans; and the outcomes of those that are left out.
+    """
+    every = list(found)
+    roots = {scan.root for scan in every if not scan.source.is_localizer}
+    roots = set() if are_wanted else roots
+    left_out = [scan for scan in every if scan.source.is_localizer and scan.root in roots]
+    reason = "was left out: it is a localizer (scout); --include-localizers keeps it"
+    outcomes = [Outcome(one.name, "left out", error=f"{one.name} {reason}") for one in left_out]
+    return [scan for scan in every if scan not in left_out], outcomes
 
 
 def _left_out(file: LeftOut, root: Path) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ratcli.batch.choosing import TaskChoice, choose_tasks
 from ratcli.batch.digest import files_digest, output_digest
-from ratcli.batch.found import BESIDE, Found, find_inputs
+from ratcli.batch.found import BESIDE, Found, find_inputs, without_localizers
 from ratcli.batch.naming import Unnamed, name_apart, numbered
 from ratcli.batch.outcome import Outcome
 from ratcli.errors import InputNotFoundError, UsageError
@@ -112,6 +112,7 @@ class Selection:
         levels: whether a DICOM slide is written with coarser levels beside it, if the task makes
             it finer.
         choice: gives each scan its task; None if scans are worked on without one.
+        localizers: whether localizers (scouts) are wanted.
     """
 
     suffix: str
@@ -122,6 +123,7 @@ class Selection:
     uncertainty: bool = False
     levels: bool = False
     choice: TaskChoice | None = None
+    localizers: bool = False
 
     def is_input(self, scan: Found) -> bool:
         """Return whether a scan is wanted, and not the output of an earlier run."""
@@ -167,7 +169,8 @@ def find_jobs(
     found = [scan for scan in all_found if selection.is_input(scan)]
     if all_found and not found:
         raise InputNotFoundError("there are only outputs of earlier runs")
-    chosen, without_task = choose_tasks(filter(selection.is_input, wanted), selection.choice)
+    scans, localizers = without_localizers(filter(selection.is_input, wanted), selection.localizers)
+    chosen, without_task = choose_tasks(scans, selection.choice)
     tasks = {scan.source.paths: scan.task for scan in chosen}
     alone = len(inputs) == 1
 
@@ -178,7 +181,7 @@ def find_jobs(
     # A scan that is left out gets a name as well, so that the others have theirs in every run.
     jobs = name_apart([unnamed(scan) for scan in found])
     jobs = [job for job in jobs if job.source.paths in tasks]
-    return Plan(tuple(numbered(jobs)), (*failures, *without_task))
+    return Plan(tuple(numbered(jobs)), (*failures, *localizers, *without_task))
 
 
 def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:

@@ -126,6 +126,7 @@ class EvaluateOptions(ScanOptions, RunOptions):
 _FOR_ONE = frozenset(
     {"reference", "input", "uncertainty", "unit", "task", "window", "baseline", "protocol"}
     | {"phantom", "suv_factor", "full_scale", "image", "regions", "max_pixels"}
+    | {"include_localizers"}
 )
 
 

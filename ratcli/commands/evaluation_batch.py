@@ -143,7 +143,11 @@ def _prepare(restored: Sequence[Path], options: EvaluateOptions) -> PreparedEval
     """
     others = ComparedWith(options.reference, options.input, options.uncertainty)
     plan = find_evaluations(
-        restored, others, recursive=options.recursive, series_uid=options.series_uid
+        restored,
+        others,
+        recursive=options.recursive,
+        series_uid=options.series_uid,
+        localizers=options.include_localizers,
     )
     work = _work(options)
     pages = None

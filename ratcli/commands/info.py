@@ -10,6 +10,7 @@ from ratcli.commands.batches import SILENT, Listener, finish
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import ScanOptions, Scans, paths_of, reading
 from ratcli.errors import RatError
+from ratcli.formats import LOCALIZER
 from ratcli.scan import ScanInfo, ScanReader
 from ratcli.tasks import TASKS
 
@@ -101,11 +102,14 @@ def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: L
     """Read one scan; if it cannot be read, the outcome says why."""
     damage: RatError | None = None
     try:
-        with reading(options).open(found.source) as reader:
+        how = reading(options)
+        with replace(how, localizers=True).open(found.source) as reader:
             tasks = fitting_tasks(reader.info)
             one = ScanFacts(found.name, len(found.source.paths), reader.info, (), tasks)
             if not options.header_only:
                 one, damage = _with_pixels(one, reader)
+            if reader.info.is_localizer and not how.localizers:
+                one = _left_out(one)
             left_out = (file.reason for file in found.source.left_out)
             notices = (*found.source.notices, *left_out, *reader.info.notices)  # some from pixels
             one = replace(one, info=reader.info, notices=notices)
@@ -132,6 +136,14 @@ def _with_pixels(facts: ScanFacts, reader: ScanReader) -> tuple[ScanFacts, RatEr
         return replace(facts, suitability=found, tasks=[]), error
     tasks = [item.task for item in found if item.fits]
     return replace(facts, values=values, suitability=found, tasks=tasks), None
+
+
+def _left_out(facts: ScanFacts) -> ScanFacts:
+    """Say of a localizer that no task restores it."""
+    from ratcli.commands.suitability import Suitability
+
+    found = tuple(Suitability(item.task, False, LOCALIZER) for item in facts.suitability)
+    return replace(facts, suitability=found, tasks=[])
 
 
 def _fits(task: Task, info: ScanInfo) -> bool:

@@ -97,6 +97,11 @@ class ScanOptions:
         group=SCANS,
         changes_pixels=True,
     )
+    include_localizers: bool = option(
+        False,
+        "Do not leave out localizers (scouts).",
+        group=SCANS,
+    )
     max_pixels: int = option(
         DEFAULT_MAX_PIXELS,
         "Refuse planes with more pixels than this.",
@@ -114,6 +119,7 @@ def reading(options: ScanOptions) -> Reading:
         full_scale=options.full_scale,
         image=options.image,
         max_pixels=options.max_pixels,
+        localizers=options.include_localizers,
     )
 
 
@@ -204,7 +210,15 @@ def selection(
         uncertainty: whether standard deviations are written, too.
     """
     output = None if batch.output is None else batch.output.absolute()
-    return Selection(suffix, output, scans.recursive, scans.series_uid, residual, uncertainty)
+    return Selection(
+        suffix,
+        output,
+        scans.recursive,
+        scans.series_uid,
+        residual,
+        uncertainty,
+        localizers=scans.include_localizers,
+    )
 
 
 def batch_settings(options: RunOptions) -> BatchSettings:

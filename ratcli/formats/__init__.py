@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ratcli.errors import UnreadableInputError, UsageError
+from ratcli.errors import UnreadableInputError, UnsuitableInputError, UsageError
 from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
@@ -21,6 +21,7 @@ from ratcli.scan import Derivation, ScanReader, ScanWriter
 __all__ = [
     "AS_THE_FILE_SAYS",
     "FORMATS",
+    "LOCALIZER",
     "FormatModule",
     "LeftOut",
     "Reading",
@@ -36,6 +37,7 @@ __all__ = [
     "split_name",
 ]
 
+LOCALIZER = "localizers (scouts) are left out without --include-localizers"
 _NOT_ACTIVITY = ("HU", "SUV", "RGB")
 
 
@@ -50,6 +52,7 @@ class Reading:
         full_scale: stored number that is white in a TIFF in colour; None for what the file says.
         image: page of a TIFF, from 1, that is the image; None for the largest.
         max_pixels: most pixels to decode at once.
+        localizers: whether localizers (scouts) are wanted.
     """
 
     unit: str | None = None
@@ -57,6 +60,7 @@ class Reading:
     full_scale: float | None = None
     image: int | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
+    localizers: bool = True
 
     def open(self, source: ScanSource | Path) -> ScanReader:
         """Open a scan; headers are read, pixels are not.
@@ -67,7 +71,8 @@ class Reading:
         Raises:
             InputNotFoundError: no such file, or no scan in the folder.
             UnreadableInputError: damaged, hostile, or not supported.
-            UnsuitableInputError: the file does not have the image or the full scale.
+            UnsuitableInputError: the file does not have the image or the full scale, or is a
+                localizer that is not wanted.
         """
         if isinstance(source, Path):
             source = only_scan(find_scans(source), source)
@@ -78,6 +83,8 @@ class Reading:
             how |= {"full_scale": self.full_scale, "image": self.image}
         reader = format_module(source.format).open_scan(source, **how)
         info = reader.info
+        if info.is_localizer and not self.localizers:
+            raise UnsuitableInputError(LOCALIZER)
         is_pet = info.modality in (None, "PT") and info.unit not in _NOT_ACTIVITY
         if self.suv_factor is not None and is_pet:
             reader.info = replace(  # type: ignore[misc]

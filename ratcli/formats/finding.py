@@ -232,6 +232,7 @@ def _dicom_sources(
                 problem=series.problem,
                 left_out=series.left_out,
                 modality=series.modality,
+                is_localizer=series.is_localizer,
                 headers=series.headers,
             )
         )

@@ -47,6 +47,7 @@ class ScanSource:
         problem: why a file that is no scan cannot be opened; empty for all others.
         left_out: files that are not restored with the scan.
         modality: DICOM's code, if the header was read to find the scan; else empty.
+        is_localizer: whether the header that was read says that it is a localizer (scout).
         headers: headers that were parsed to find it, so that opening it does not parse them again;
             not passed on to other processes.
     """
@@ -60,6 +61,7 @@ class ScanSource:
     problem: str = ""
     left_out: tuple[LeftOut, ...] = ()
     modality: str = ""
+    is_localizer: bool = False
     headers: Mapping[Path, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:

@@ -154,7 +154,7 @@ def _scans_below(path: Path, root: Path, patient: str, task: Task) -> list[Found
     if path in pictures:
         return found
     try:
-        scans = find_scans(path, recursive=True)
+        scans = [scan for scan in find_scans(path, recursive=True) if not scan.is_localizer]
     except InputNotFoundError:
         if not pictures:
             raise

@@ -48,7 +48,6 @@ def test_each_series_is_restored_by_its_task_and_the_rest_is_told_once(
     assert sorted(study.rglob("*")) == before
     denoised, standard = "THORAX; RAT denoised", "THORAX; RAT standard dose"
     assert tasks_of(out) == {
-        "SE01": f"{denoised}, 1",
         "SE02": f"{denoised}, 3",
         "SE03": f"{denoised}, 3",
         "SE04": f"{standard}, 2",
@@ -57,14 +56,14 @@ def test_each_series_is_restored_by_its_task_and_the_rest_is_told_once(
     assert told.count(NO_SCANS) == 1
     assert "DICOM/SE02 -> SE02 (ct-denoise (CT, HU), 3 planes" in told
     assert "DICOM/SE04 -> SE04 (pet-synthesis (PT, Bq/ml), 2 planes" in told
-    assert "4 done, 0 skipped, 0 failed, 1 left out" in told
+    assert "3 done, 0 skipped, 0 failed, 2 left out" in told
     assert "README" not in told
 
 
 def test_of_a_named_task_the_other_modalities_are_left_out(study: Path, capsys: Output) -> None:
     out = study.parent / "out"
     assert run("restore", study, "-t", "ct-denoise", "-r", "-o", out) == 0
-    assert sorted(tasks_of(out)) == ["SE01", "SE02", "SE03"]
+    assert sorted(tasks_of(out)) == ["SE02", "SE03"]
     told = capsys.readouterr().err
     assert told.count("DICOM/SE04 was left out: modality is PT, but ct-denoise restores CT") == 1
     assert told.count(NO_SCANS) == 1
@@ -75,7 +74,7 @@ def test_other_commands_leave_out_the_same(study: Path, capsys: Output, verb: st
     out = study.parent / "out"
     assert run(verb, study, "-t", "pet-synthesis", "-r", "-o", out) == 0
     told = capsys.readouterr().err
-    assert told.count("was left out: modality is CT, but pet-synthesis restores PET") == 3
+    assert told.count("was left out: modality is CT, but pet-synthesis restores PET") == 2
     assert told.count(NO_SCANS) == 1
     assert [path.name for path in (out / "DICOM").iterdir()] == [
         "SE04" if verb == "simulate" else "SE04_regions.dcm"
@@ -87,7 +86,7 @@ def test_outputs_beside_the_inputs_are_known_again(study: Path, capsys: Output) 
     written = sorted(study.rglob("*"))
     assert run("restore", study, "-r", "--if-exists", "skip") == 0
     assert sorted(study.rglob("*")) == written
-    assert "0 done, 4 skipped, 0 failed, 1 left out" in capsys.readouterr().err
+    assert "0 done, 3 skipped, 0 failed, 2 left out" in capsys.readouterr().err
 
 
 def test_a_batch_of_several_tasks_is_resumed_and_has_reports(study: Path, capsys: Output) -> None:
@@ -97,9 +96,9 @@ def test_a_batch_of_several_tasks_is_resumed_and_has_reports(study: Path, capsys
     settings = json.loads(manifest.read_text())["settings"]
     assert settings["task"] is None
     assert settings["pet-synthesis"]["weights"] == "pet-synthesis"
-    assert len(list((study.parent / "pages").glob("*.html"))) == 5
+    assert len(list((study.parent / "pages").glob("*.html"))) == 4
     assert run("restore", *words, "--resume", "--if-exists", "skip") == 0
-    assert "0 done, 4 skipped, 0 failed" in capsys.readouterr().err
+    assert "0 done, 3 skipped, 0 failed" in capsys.readouterr().err
 
 
 def test_the_task_is_found_for_one_scan_and_told(tmp_path: Path, capsys: Output) -> None:

@@ -115,6 +115,14 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     return [item for item in value if isinstance(item, Dataset)]
 
 
+def is_localizer(dataset: Dataset) -> bool:
+    """Return whether the header says that the image is a localizer (scout, topogram).
+
+    Source: PS3.3, C.8.2.1.1.1 (value 3 of Image Type).
+    """
+    return "LOCALIZER" in code(dataset, "ImageType").split("\\")
+
+
 def _parse(text: str) -> float | None:
     """Return the number that a text is, or None; `nan`, `inf` and `1_000` are none."""
     point = text.replace(",", ".")

@@ -13,7 +13,7 @@ from ratcli.formats.cache import DecodedCache
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.codec import JPEG_LOSSY, Frame, output_syntax
 from ratcli.formats.dicom.details import describe, uid_name
-from ratcli.formats.dicom.elements import check_numbers, code, text
+from ratcli.formats.dicom.elements import check_numbers, code, is_localizer, text
 from ratcli.formats.dicom.files import guarded
 from ratcli.formats.dicom.frame_facts import geometry, value_map
 from ratcli.formats.dicom.frames import FrameFile, frame_bytes, to_rgb
@@ -197,6 +197,7 @@ class DicomReader(ClosingReader):
             positions_mm=_positions(places),
             origins_mm=_origins(places),
             directions=places[0].orientation,
+            is_localizer=is_localizer(dataset),
         )
 
 
@@ -241,7 +242,7 @@ def _count_repeats(sources: Sequence[FrameFile]) -> None:
 def _origin_notices(first: FrameFile) -> list[str]:
     """Return what the first file says about the origin of its pixels that affects a result."""
     dataset, found = first.file.dataset, []
-    if "LOCALIZER" in code(dataset, "ImageType").split("\\"):
+    if is_localizer(dataset):
         found.append("the image is a localizer (scout), not a slice")
     if first.file.syntax in JPEG_LOSSY or code(dataset, "LossyImageCompression") == "01":
         found.append("the image was compressed with loss before")

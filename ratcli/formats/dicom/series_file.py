@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.dicom.details import uid_name
-from ratcli.formats.dicom.elements import code, integer, text, uid
+from ratcli.formats.dicom.elements import code, integer, is_localizer, text, uid
 from ratcli.formats.dicom.files import DicomFile
 from ratcli.formats.dicom.frame_facts import geometry
 from ratcli.formats.dicom.frames import FrameFile
@@ -35,6 +35,7 @@ class SeriesFile:
         place: where the first frame lies.
         number: of the image, or of the part of a slide.
         slide_pixels: size of a slide, negative for its label and overview, 0 for other images.
+        is_localizer: whether the header says so; see `is_localizer`.
         is_broken: whether pixels are missing.
     """
 
@@ -48,6 +49,7 @@ class SeriesFile:
     place: PlaneGeometry
     number: int
     slide_pixels: int
+    is_localizer: bool
     is_broken: bool
 
 
@@ -74,6 +76,7 @@ def series_file(file: DicomFile) -> SeriesFile:
         place=geometry(dataset, 0),
         number=integer(dataset, "InConcatenationNumber" if is_part else "InstanceNumber") or 0,
         slide_pixels=_slide_pixels(file),
+        is_localizer=is_localizer(dataset),
         is_broken=not multi_frame and not _is_whole(file),
     )
 

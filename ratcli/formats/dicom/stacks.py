@@ -37,6 +37,7 @@ class DicomSeries:
         problem: why a file that is no DICOM cannot be opened; empty for all others.
         left_out: files that are not restored with the series.
         modality: DICOM's code; empty if the header cannot be read.
+        is_localizer: whether the headers say that the images are localizers.
     """
 
     paths: tuple[Path, ...]
@@ -47,6 +48,7 @@ class DicomSeries:
     problem: str = ""
     left_out: tuple[LeftOut, ...] = ()
     modality: str = ""
+    is_localizer: bool = False
 
 
 def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
@@ -60,21 +62,25 @@ def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
     shared = []
     if broken:
         shared.append(f"{counted(len(broken), 'file')} of the series cannot be read")
-    kinds = _stacks([replace(stack[0], shape=stack[0].shape[:-1]) for stack in stacks])
+    slices = [stack[0] for stack in stacks if not stack[0].is_localizer]
+    kinds = _stacks([replace(first, shape=first.shape[:-1]) for first in slices])
     if len(kinds) > 1:
         shared.append(
             f"the series holds images of {len(kinds)} sizes or directions, which are restored apart"
         )
     found = [DicomSeries((file.path,), is_broken=True) for file in broken]
-    found += [series for stack in stacks for series in _without_copies(stack, shared)]
+    for stack in stacks:
+        parts = _without_copies(stack, shared)
+        found += [replace(part, is_localizer=stack[0].is_localizer) for part in parts]
     return [replace(series, modality=files[0].modality) for series in found]
 
 
 def _stacks(files: Sequence[SeriesFile]) -> list[list[SeriesFile]]:
-    """Group images of equal size; of these, the ones whose directions differ by rounding alone."""
+    """Group images of equal size whose directions differ by rounding alone; localizers apart."""
     by_shape: dict[tuple[object, ...], list[list[SeriesFile]]] = defaultdict(list)
     for file in files:
-        alike = by_shape[file.shape]
+        shape = (file.is_localizer, *file.shape)
+        alike = by_shape[shape]
         fitting = next((stack for stack in alike if _same_direction(stack[0], file)), None)
         if fitting is None:
             alike.append([file])

@@ -10,7 +10,7 @@ import re
 from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.dicom.elements import code, items, number
+from ratcli.formats.dicom.elements import code, is_localizer, items, number
 from ratcli.formats.dicom.frame_facts import functional, functional_items, with_converted
 
 _UNSPECIFIED = ("", "US", "UNSPECIFIED")
@@ -67,8 +67,7 @@ def _ct_unit(dataset: Dataset, group: Dataset) -> str | None:
         if mapped is not None or kind:
             return mapped
     is_rescaled = number(group, "RescaleSlope") is not None
-    is_localizer = "LOCALIZER" in code(dataset, "ImageType").split("\\")
-    return "HU" if is_rescaled and not is_localizer else None
+    return "HU" if is_rescaled and not is_localizer(dataset) else None
 
 
 def _pet_unit(dataset: Dataset, group: Dataset) -> str | None:
