@@ -64,11 +64,12 @@ def _overwriting(job: Job) -> Job:
     """Return a job that may replace its outputs.
 
     Raises:
-        OutputError: a folder in their place holds something else.
+        OutputError: what is in their place is not of the same scan.
     """
-    if job.is_folder:
-        for path in job.outputs:
-            check_replaceable(job.source, path)
+    if not job.source.is_broken:  # a scan that cannot be read replaces nothing
+        for path in job.names:
+            if path not in job.beside:
+                check_replaceable(job.source, path, is_folder=job.is_folder)
     return replace(job, overwrite=True)
 
 
@@ -78,6 +79,7 @@ def _skipped(job: Job) -> Outcome:
     Raises:
         OutputError: what is in its place is something else, so the scan was not written there.
     """
-    if job.is_folder and job.output.is_dir() and not is_older_output(job.source, job.output):
-        check_replaceable(job.source, job.output)
+    exists = os.path.lexists(job.output)
+    if exists and not job.source.is_broken and not is_older_output(job.source, job.output):
+        check_replaceable(job.source, job.output, is_folder=job.is_folder)
     return Outcome(job.name, "skipped", output=job.output_text, error="the output exists")

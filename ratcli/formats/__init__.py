@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ratcli.errors import UnreadableInputError, UnsuitableInputError, UsageError
+from ratcli.errors import OutputError, UnreadableInputError, UnsuitableInputError, UsageError
 from ratcli.formats.atomic import refuse_strangers
 from ratcli.formats.finding import find_scans, only_scan, sniff
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
@@ -135,27 +135,47 @@ def create_scan(
     return module.create_scan(reader, path, derivation, overwrite=overwrite)
 
 
-def check_replaceable(source: ScanSource, path: Path) -> None:
-    """Refuse to replace a folder that holds more than an older output of the same series.
+def check_replaceable(source: ScanSource, path: Path, *, is_folder: bool) -> None:
+    """Refuse to replace what is not an older output of the same scan.
 
     Args:
-        source: the series that would be written there.
-        path: the folder, which may not exist.
+        source: the scan of which an output would be written.
+        path: the output, which may not exist.
+        is_folder: whether it is a folder of files.
 
     Raises:
-        OutputError: the folder holds something else, or a file is in its place.
+        OutputError: something else is in its place.
     """
-    from ratcli.formats.dicom.replaced import file_names, strangers
+    from ratcli.formats.dicom.replaced import Origin, strangers
 
-    if os.path.lexists(path):
-        refuse_strangers(path, strangers(path, file_names(source.paths)))
+    if not os.path.lexists(path):
+        return
+    if is_folder:
+        refuse_strangers(path, strangers(path, Origin(source.paths, source.headers)))
+    elif not is_older_output(source, path):
+        raise OutputError(
+            f"{path.name} is not an older output of this scan, so it is not replaced",
+            hint="Move it away, or choose another place with -o.",
+        )
 
 
-def is_older_output(source: ScanSource, folder: Path) -> bool:
-    """Return whether a folder holds a file that would have been made from this series."""
-    from ratcli.formats.dicom.replaced import file_names
+def is_older_output(source: ScanSource, path: Path) -> bool:
+    """Return whether a file or folder is an output of this scan; of a folder, one file suffices.
 
-    return any((folder / name).is_file() for name in file_names(source.paths))
+    Only DICOM tells whose it is. A NIfTI or TIFF file that has the name is taken as an output.
+    """
+    from ratcli.formats.dicom.replaced import Origin, visible_files
+
+    origin = Origin(source.paths, source.headers)
+    if path.is_dir():
+        return any(map(origin.made, visible_files(path)))
+    try:
+        found = sniff(path)
+    except UnreadableInputError:
+        return False
+    if found == "dicom":
+        return source.format == "dicom" and origin.made(path)
+    return found is not None
 
 
 def check_jpeg(reader: ScanReader) -> None:

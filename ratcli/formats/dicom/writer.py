@@ -23,7 +23,7 @@ from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.layout import PixelLayout
 from ratcli.formats.dicom.pixels import FrameStore
 from ratcli.formats.dicom.reader import DicomReader
-from ratcli.formats.dicom.replaced import file_names, strangers
+from ratcli.formats.dicom.replaced import Origin, file_names, strangers
 from ratcli.formats.dicom.restored import (
     StoredPlane,
     follow_slopes,
@@ -85,8 +85,11 @@ class DicomWriter(FinishingWriter):
         self._names = file_names([source.path for source in reader.sources])
         self._partial: PartialFile | PartialFolder
         if len(reader.sources) > 1:
+            files = {source.path: source.file for source in reader.sources}
             self._partial = PartialFolder(
-                path, overwrite=overwrite, strangers=partial(strangers, names=self._names)
+                path,
+                overwrite=overwrite,
+                strangers=partial(strangers, origin=Origin(list(files), files)),
             )
         else:
             self._partial = PartialFile(path, overwrite=overwrite)
