@@ -87,7 +87,7 @@ class EvaluateWork:
             regions = None
             if self.regions is not None:
                 regions = open_region_source(self.regions, restored, stack)
-            comparison = Comparison(**readers, regions=regions)
+            comparison = Comparison(**readers, regions=regions).with_unit()
             comparison.check()
             shown = self.choices.shown if job.outputs else 0
             settings = settings_for(comparison.tells_unit, replace(self.choices, shown=shown))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
 from ratcli.batch.digest import files_digest
-from ratcli.batch.found import Found, find_inputs, without_localizers
+from ratcli.batch.found import BESIDE, Found, find_inputs, without_localizers
 from ratcli.batch.naming import numbered
 from ratcli.batch.pages import Pages
 from ratcli.batch.plan import Job, Plan, files_read
@@ -71,7 +71,8 @@ class EvaluationJob(Job):
     def patient(self, counts: PatientRule) -> str:
         """Return which patient the scan is of, by what counts as one patient."""
         if counts == "header":
-            return patient_of(self.source, self.place)
+            found = patient_of(self.source, self.place)
+            return self.name if found == self.place else found
         return self.name if counts == "scan" else str(self.source.folder)
 
     def notices(self, info: ScanInfo) -> tuple[str, ...]:
@@ -83,7 +84,18 @@ class EvaluationJob(Job):
             for notice in (*source.notices, *(file.reason for file in source.left_out))
             if notice not in own
         )
-        return (*own, *others)
+        return (*own, *others, *self._other_patients())
+
+    def _other_patients(self) -> Iterator[str]:
+        """Yield a sentence for each scan whose header names another patient."""
+        headers = {
+            name: patient_of(source, "")
+            for name, source in self.sources.items()
+            if source.format == "dicom"
+        }
+        for name, patient in headers.items():
+            if patient and headers.get("restored", "") not in ("", patient):
+                yield f"the {name} is of another patient than the restored scan (PatientID)"
 
     def inputs_digest(self) -> str:
         """Return one SHA-256 of all that is read; scans that change their places change it."""
@@ -104,6 +116,10 @@ def find_evaluations(
 ) -> Plan:
     """List the restored scans, each with those that it is compared with.
 
+    `rat restore` writes a series as a folder in the output folder. Therefore a folder that holds
+    no scan itself is searched with the folders inside it. Residuals and uncertainties that lie
+    beside a restored scan are left out.
+
     If one restored scan and one other scan are given, they belong together. Otherwise the name of
     the restored scan must begin with that of the other (`a_ct-denoise` with `a`). Of several such
     scans, the one in folders of the same names is taken, then the one with the longest name.
@@ -113,25 +129,18 @@ def find_evaluations(
         UsageError: a restored scan has no partner, or several that fit equally well.
         InputNotFoundError: no scan was found.
     """
-    found, failures = find_inputs(restored, recursive=recursive, series_uid=series_uid)
-    found, left_out = without_localizers(found, localizers)
-    partners = {
-        name: without_localizers(find_inputs([path], recursive=recursive)[0], localizers)[0]
-        for name, path in others.paths.items()
-    }
-    jobs = [
-        EvaluationJob(
-            scan.source,
-            scan.place,
-            Path(),
-            place=scan.place,
-            others={
-                name: _partner(name, scan, candidates, len(found))
-                for name, candidates in partners.items()
-            },
-        )
-        for scan in found
-    ]
+    found, failures = find_inputs(restored, recursive=recursive, series_uid=series_uid, deeper=True)
+    found, left_out = without_localizers(_without_companions(found), localizers)
+    partners = {}
+    for name, path in others.paths.items():
+        candidates, _ = find_inputs([path], recursive=recursive, deeper=True)
+        partners[name], _ = without_localizers(candidates, localizers)
+
+    def job(scan: Found) -> EvaluationJob:
+        fit = {name: _partner(name, scan, given, len(found)) for name, given in partners.items()}
+        return EvaluationJob(scan.source, scan.place, Path(), place=scan.place, others=fit)
+
+    jobs = [job(scan) for scan in found]
     return Plan(tuple(numbered(jobs)), (*failures, *left_out))
 
 
@@ -153,6 +162,13 @@ def prepared(
         if isinstance(job, EvaluationJob)
     )
     return Plan(tuple(jobs), plan.outcomes)
+
+
+def _without_companions(found: Sequence[Found]) -> list[Found]:
+    """Leave out what `rat restore` wrote beside a restored scan."""
+    places = {(scan.root, scan.place) for scan in found}
+    companions = {(root, place + end) for root, place in places for end in BESIDE}
+    return [scan for scan in found if (scan.root, scan.place) not in companions]
 
 
 def _partner(kind: str, scan: Found, candidates: Sequence[Found], count: int) -> ScanSource:

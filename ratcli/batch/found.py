@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ratcli.batch.outcome import Outcome
-from ratcli.errors import PartialFailureError, RatError
+from ratcli.errors import InputNotFoundError, PartialFailureError, RatError
 from ratcli.formats import LeftOut, ScanSource, find_scans
 from ratcli.task import Task
 
@@ -80,13 +80,18 @@ class Found:
 
 
 def find_inputs(
-    inputs: Sequence[Path], *, recursive: bool = False, series_uid: str | None = None
+    inputs: Sequence[Path],
+    *,
+    recursive: bool = False,
+    series_uid: str | None = None,
+    deeper: bool = False,
 ) -> tuple[list[Found], list[Outcome]]:
     """List the scans in what was named.
 
     Args:
         inputs: files, folders or archives.
         recursive: whether folders inside a folder are searched.
+        deeper: whether they are searched if the folder itself holds no scan.
         series_uid: the only DICOM series wanted.
 
     Returns:
@@ -101,7 +106,7 @@ def find_inputs(
     failures: list[Outcome] = []
     for path in inputs:
         try:
-            sources = find_scans(path, recursive=recursive, series_uid=series_uid)
+            sources = _find(path, recursive, series_uid, deeper=deeper)
         except RatError as error:
             if len(inputs) == 1:
                 raise
@@ -129,6 +134,15 @@ def without_localizers(
     reason = "was left out: it is a localizer (scout); --include-localizers keeps it"
     outcomes = [Outcome(one.name, "left out", error=f"{one.name} {reason}") for one in left_out]
     return [scan for scan in every if scan not in left_out], outcomes
+
+
+def _find(path: Path, recursive: bool, uid: str | None, *, deeper: bool) -> list[ScanSource]:
+    try:
+        return find_scans(path, recursive=recursive, series_uid=uid)
+    except InputNotFoundError:
+        if recursive or not deeper or not path.is_dir():
+            raise
+        return find_scans(path, recursive=True, series_uid=uid)
 
 
 def _left_out(file: LeftOut, root: Path) -> Outcome:

@@ -115,9 +115,10 @@ class EvaluateOptions(ScanOptions, RunOptions):
         least=0, metavar="SHARE", group=MEASURE,
     )  # fmt: skip
     patient: Literal["scan", "folder", "header"] = option(
-        "scan",
-        "What counts as one patient in means and intervals over several scans: a scan, a folder, "
-        "or all scans with the same PatientID (DICOM) or sub-NAME in the file name (header).",
+        "header",
+        "What counts as one patient in means and intervals over several scans: all scans with the "
+        "same PatientID (DICOM), or else in the same first folder or with the same sub-NAME in the "
+        "file name (header); a scan; or a folder.",
         group=MEASURE,
     )
 
@@ -220,7 +221,7 @@ def _evaluate_one(
         regions = None
         if settled.regions is not None:
             regions = open_region_source(settled.regions, readers["restored"], stack)
-        comparison = Comparison(**readers, regions=regions)
+        comparison = Comparison(**readers, regions=regions).with_unit()
         return measure(comparison, settings_for(comparison.tells_unit, choices_of(settled)))
 
 

@@ -10,6 +10,7 @@ from ratcli.errors import UnsuitableInputError
 from ratcli.evaluation.given_regions import RegionSource
 from ratcli.formats.sampling import refuse_doubtful_white
 from ratcli.scan import ScanInfo, ScanReader
+from ratcli.tasks import TASKS
 
 _SAME_PLACE = 0.1  # share of a pixel; far more than the rounding of headers
 _SAME_DIRECTION = 1e-3  # of cosines; half a pixel at the end of a row of 512
@@ -50,6 +51,21 @@ class Comparison:
                 return reader
         return self.restored
 
+    def with_unit(self) -> Comparison:
+        """Give scans without a unit that of a task, if the values alone tell it, with a notice.
+
+        The unit that `rat restore` finds is found here: in HU, where nothing else is so far
+        below 0.
+        """
+        readers = [scan for scan in (self.input, self.reference, self.restored) if scan is not None]
+        if self.tells_unit.info.unit is None and (unit := _unit_from_values(readers[0])):
+            notice = f"the files contain no unit, but their values look like {unit}"
+            info = self.restored.info
+            self.restored.info = replace(  # type: ignore[misc]
+                info, unit=unit, notices=(*info.notices, notice)
+            )
+        return self
+
     def check(self) -> None:
         """Refuse scans that do not belong together.
 
@@ -68,6 +84,19 @@ class Comparison:
         ):
             if reader is not None:
                 _check_pair(name, reader.info, wanted, self.scale if name == INPUT else 1)
+
+
+def _unit_from_values(reader: ScanReader) -> str | None:
+    """Return the unit of the only kind of scan that has such values; None if there is none."""
+    middle = reader.read(reader.info.planes // 2)
+    for task in TASKS.values():
+        if task.is_found_from_values and task.channels == reader.info.channels:
+            try:
+                task.check_values(middle)
+            except UnsuitableInputError:
+                continue
+            return task.units[0]
+    return None
 
 
 def _check_pair(name: str, found: ScanInfo, wanted: ScanInfo, scale: int) -> None:

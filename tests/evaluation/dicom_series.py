@@ -80,7 +80,7 @@ def _put_pixels(image: Dataset, stored: np.ndarray, slope: float) -> None:
 
 
 def _save(folder: Path, images: list[Dataset]) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for plane, image in enumerate(images):
         image.save_as(folder / f"{plane}.dcm", enforce_file_format=True)
     return folder

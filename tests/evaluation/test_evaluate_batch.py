@@ -188,7 +188,7 @@ def test_scans_of_one_subject_are_one_patient(
         (folder / "out" / f"p{number}_ct-denoise.nii.gz").rename(folder / "out" / f"{name}.nii.gz")
         (folder / "full" / f"p{number}.nii.gz").rename(folder / "full" / f"{name}.nii.gz")
     words = [folder / "out", "--reference", folder / "full", "--unit", "HU", "--json", "-q"]
-    assert main(["evaluate", *map(str, words), "--patient", "header"]) == 0
+    assert main(["evaluate", *map(str, words)]) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]
     assert {row["patients"] for row in summary} == {2}
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
+import tifffile
+from dicom_series import write_ct
 from scipy.ndimage import gaussian_filter
 
 from ratcli.cli import app
@@ -207,3 +210,86 @@ def test_tuned_settings_are_read_from_a_file(
     assert rat(*_flags(scans), "--baseline", tuned, "--json", "-q") == 0
     images = {row["image"] for row in json.loads(capsys.readouterr().out)["fidelity"]}
     assert "gaussian" in images
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".tif"])
+def test_values_that_can_only_be_hu_need_no_unit(
+    rat: Run,
+    scans: dict[str, Path],
+    tmp_path: Path,
+    suffix: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = _flags(scans)[:-2]
+    if suffix == ".tif":
+        for place, name in ((0, "restored.tif"), (2, "reference.tif"), (4, "input.tif")):
+            planes = np.asarray(nib.load(words[place]).dataobj).T  # type: ignore[arg-type]
+            tifffile.imwrite(tmp_path / name, planes.astype(np.float32))
+            words[place] = tmp_path / name
+    assert rat(*words, "--json") == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["unit"] == "HU"
+    assert found["residual"]
+    assert "the files contain no unit, but their values look like HU" in err
+
+
+def test_values_that_could_be_anything_need_a_unit(
+    rat: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = np.abs(_noise(0))
+    scan = _save(tmp_path, "scan", volume)
+    assert rat(scan, "--reference", _save(tmp_path, "full", volume)) == 2
+    assert "or the unit with --unit" in capsys.readouterr().err
+
+
+def test_what_restore_wrote_into_a_folder_is_found_and_paired(
+    rat: Run, tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planes = _volume().T
+    for place in ("low", "full", "study/p1/CT"):
+        write_ct(tmp_path / place, planes)
+    words = ["-t", "ct-denoise", "--partition", "none", "--threads", "1", "-q", "--save-residual"]
+    one, many = tmp_path / "restored", tmp_path / "many"
+    assert app.main(["restore", str(tmp_path / "low"), *words, "-o", str(one)]) == 0
+    assert rat(one, "--reference", tmp_path / "full", "--input", tmp_path / "low", "--json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["scan"] == "low"
+    assert app.main(["restore", str(tmp_path / "study"), "-r", *words, "-o", str(many)]) == 0
+    assert rat(many, "--input", tmp_path / "study", "--json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["scan"] == "p1/CT"
+
+
+def test_another_patient_is_named_as_such_without_who(
+    rat: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        folder = write_ct(tmp_path / name, _volume().T)
+        for file in folder.iterdir():
+            image = pydicom.dcmread(file)
+            image.PatientID = f"secret-{name}"
+            image.save_as(file)
+    assert rat(tmp_path / "one", "--reference", tmp_path / "two") == 0
+    told = capsys.readouterr()
+    assert "the reference is of another patient than the restored scan" in told.err
+    assert "secret" not in told.out + told.err
+
+
+def test_slices_of_one_patient_are_one_patient(
+    rat: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        for place in ("out", "full"):
+            folder = write_ct(tmp_path / place / f"ct{number}", _volume().T + number)
+            for file in folder.iterdir():
+                image = pydicom.dcmread(file)
+                image.PatientID, image.SeriesInstanceUID = "secret", f"1.2.3.{number}"
+                image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = (
+                    f"{image.SOPInstanceUID[:50]}.{number}"
+                )
+                image.save_as(file)
+    assert rat(tmp_path / "out", "--reference", tmp_path / "full") == 0
+    told = capsys.readouterr().err
+    assert "Over 1 patient (" in told
+    assert "secret" not in told

@@ -16,8 +16,9 @@ def patients_table(over: PatientFigures) -> FigureTable:
     keys = dict.fromkeys((each.scale, each.region, each.image) for each in over.figures)
     rows = tuple(_cells(over, *key) for key in sorted(keys, key=lambda key: (key[1] != WHOLE, key)))
     count = max((summary.count for summary in over.figures.values()), default=0)
+    patients = "patient" if count == 1 else "patients"
     return FigureTable(
-        f"Over {count} patients ({_COUNTED[over.patient]}): mean ± SD [95 % interval]",
+        f"Over {count} {patients} ({_COUNTED[over.patient]}): mean ± SD [95 % interval]",
         "Mean ± standard deviation [95 % bootstrap interval of the mean], each patient counted "
         "once. RMSE and bias in the unit of the window or of the values; the data range is the "
         "window's width.",
