@@ -153,7 +153,7 @@ class Task:
         if not (in_range and highest - lowest >= span):
             raise UnsuitableInputError(
                 f"values from {lowest:g} to {highest:g} do not look like {self.units[0]}, "
-                f"and the file does not contain its unit",
+                f"and nothing says what their unit is",
                 hint=f"If they are in {self.units[0]}, give --unit {self.units[0]}."
                 + (" If they are in Bq/ml, give --suv-factor." if "SUV" in self.units else ""),
             )

@@ -15,6 +15,7 @@ from ratcli.errors import (
     InputNotFoundError,
     OutputError,
     PartialFailureError,
+    UnsuitableInputError,
     UsageError,
 )
 
@@ -162,9 +163,39 @@ def test_a_cache_keeps_the_regions_of_an_array(tmp_path: Path) -> None:
 def test_a_restored_array_is_evaluated() -> None:
     clean = np.zeros((64, 64), np.float32)
     noisy = np.random.default_rng(0).normal(0, 10, (64, 64)).astype(np.float32)
-    result = ratcli.evaluate(noisy * 0.5, reference=clean, input=noisy, task="ct-denoise")
+    result = ratcli.evaluate(
+        noisy * 0.5, reference=clean, input=noisy, task="ct-denoise", unit="HU"
+    )
     errors = {row.image: row.fidelity.rmse for row in result.pooled}
     assert errors["restored"] == pytest.approx(errors["input"] / 2, rel=1e-3)
+
+
+HU = np.where(np.hypot(*np.mgrid[-24:24, -20:20]) < 18, np.float32(40), np.float32(-1000))
+IN_ANOTHER_UNIT = {
+    "stored": ("ct-denoise", HU + 1024),
+    "thousandths": ("ct-denoise", HU / 1000),
+    "CT": ("pet-synthesis", HU),
+    "Bq/ml": ("pet-synthesis", np.clip(HU, 0, None) * 1000),
+    "8 bits": ("pathology-sr", np.full((48, 40, 3), 200.0)),
+}
+
+
+@pytest.mark.parametrize("name", IN_ANOTHER_UNIT)
+@pytest.mark.parametrize("function", ["restore", "segment", "find_regions", "evaluate"])
+def test_an_array_in_another_unit_is_refused(name: str, function: str) -> None:
+    task, values = IN_ANOTHER_UNIT[name]
+    with pytest.raises(UnsuitableInputError, match=r"do not look like|but RGB reaches 1"):
+        getattr(ratcli, function)(values, task=task)
+
+
+def test_an_array_that_does_not_look_like_its_unit_is_taken_if_the_unit_is_given(
+    tiny_weights: Path,
+) -> None:
+    values = np.full((32, 32), 40.0)
+    restored = ratcli.restore(values, task="ct-denoise", unit="HU", threads=1)
+    assert restored.shape == values.shape
+    with pytest.raises(UnsuitableInputError, match="is in HU, not in SUV"):
+        ratcli.restore(HU, task="ct-denoise", unit="SUV")
 
 
 def test_an_array_is_not_evaluated_without_a_task() -> None:

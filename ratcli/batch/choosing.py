@@ -59,9 +59,15 @@ class TaskChoice:
             return self._by_modality(source.modality)
         assert self.opener is not None
         with self.opener(source) as reader:
-            if reader.info.modality is not None:
-                return self._by_modality(reader.info.modality)
-            return self._by_values(reader)
+            return self.task_of(reader)
+
+    def task_of(self, reader: ScanReader) -> Task:
+        """Return the task for an open scan; see `task_for`."""
+        if not self.is_open:
+            return self.tasks[0]
+        if reader.info.modality is not None:
+            return self._by_modality(reader.info.modality)
+        return self._by_values(reader)
 
     def _by_modality(self, modality: str) -> Task:
         if reason := self.other_modality(modality):

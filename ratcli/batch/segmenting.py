@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ratcli import __version__
+from ratcli.batch.choosing import TaskChoice
 from ratcli.batch.memory import check_regions
 from ratcli.batch.outcome import Fact
 from ratcli.batch.plan import Job
 from ratcli.batch.region_extras import Previews, RegionStatistics
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PendingOutput, PlaneProgress, ScanWork
-from ratcli.errors import UnsuitableInputError
 from ratcli.formats import split_name
 from ratcli.formats.regions import create_regions
 from ratcli.partition import Partitioner, get_partitioner
@@ -36,7 +36,7 @@ class SegmentWork(ScanWork):
     """Find the regions of scans.
 
     Attributes:
-        partition: name of the partitioner.
+        partition: name of the partitioner; empty for that of the task.
         task: name of the task that maps the values for the partitioner; None for the one that
             fits the scan.
         kind: format of the region maps; None for the scan's own.
@@ -49,7 +49,7 @@ class SegmentWork(ScanWork):
         memory_bytes: limit that a scan has to fit into; 0 for none.
     """
 
-    partition: str = "superpixel"
+    partition: str = ""
     task: str | None = None
     kind: str | None = None
     device: str = "auto"
@@ -67,7 +67,7 @@ class SegmentWork(ScanWork):
         if not self.any_values:
             refuse_outside_window(task, reader)
         if self.memory_bytes:
-            has_network = self.partition.startswith("sam-")
+            has_network = self.partition_of(reader).startswith("sam-")
             check_regions(
                 self.memory_bytes, reader.info, is_drawn=self.preview, has_network=has_network
             )
@@ -76,25 +76,15 @@ class SegmentWork(ScanWork):
         """Return the task that maps the values of a scan for the partitioner.
 
         Raises:
-            UnsuitableInputError: no task fits, or the scan does not say what it is.
+            UnsuitableInputError: no task fits.
+            UsageError: the scan does not tell which task fits.
         """
-        if self.task is not None:
-            return get_task(self.task)
-        info = reader.info
-        if info.modality is None and info.unit is None:
-            raise UnsuitableInputError(
-                "the file does not contain the unit of its values",
-                hint="Give --unit HU or --unit SUV, or name a --task.",
-            )
-        for task in TASKS.values():
-            known = info.modality in (None, *task.modalities)
-            if known and info.channels == task.channels and info.unit in (None, *task.units):
-                return task
-        raise UnsuitableInputError(
-            f"no regions are found in {info.modality or 'scans'} of {info.channels} channels "
-            f"in {info.unit or 'unknown units'}",
-            hint="Use CT in HU, PET in SUV or Bq/ml, or pathology in RGB.",
-        )
+        tasks = TASKS.values() if self.task is None else (get_task(self.task),)
+        return TaskChoice(tuple(tasks)).task_of(reader)
+
+    def partition_of(self, reader: ScanReader) -> str:
+        """Return the name of the partitioner for a scan: without another one, that of its task."""
+        return self.partition or self.task_of(reader).partition
 
     def beside(self, output: Path) -> tuple[Path, ...]:
         """Return what may be written beside a region map."""
@@ -104,16 +94,11 @@ class SegmentWork(ScanWork):
         return tuple(output.with_name(name) for name in names)
 
     def load(self) -> SegmentWorker:
-        """Load the partitioner; see `Work.load`."""
-        options: dict[str, Any] = {}
-        if self.partition.startswith("sam-"):
-            from ratcli.network.device import choose_device
-
-            options["device"] = str(choose_device(self.device, self.threads))
-        partitioner = get_partitioner(self.partition, **options)
-        if self.cache is not None:
-            partitioner = CachedPartitioner(partitioner, self.cache)
-        return SegmentWorker(self, partitioner)
+        """Load the partitioner that was named; see `Work.load`."""
+        worker = SegmentWorker(self)
+        if self.partition:
+            worker.partitioner(self.partition)
+        return worker
 
 
 class LabelledPlane(NamedTuple):
@@ -142,20 +127,35 @@ def labelled_planes(
 
 
 class SegmentWorker:
-    """A partitioner that is loaded, and what becomes of its regions.
+    """The partitioners that were needed so far, and what becomes of their regions.
 
     Args:
         work: settings.
-        partitioner: labels planes.
     """
 
-    def __init__(self, work: SegmentWork, partitioner: Partitioner) -> None:
+    def __init__(self, work: SegmentWork) -> None:
         self._work = work
-        self._partitioner = partitioner
+        self._loaded: dict[str, Partitioner] = {}
+
+    def partitioner(self, name: str) -> Partitioner:
+        """Return a partitioner, loaded once."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> Partitioner:
+        options: dict[str, Any] = {}
+        if name.startswith("sam-"):
+            from ratcli.network.device import choose_device
+
+            options["device"] = str(choose_device(self._work.device, self._work.threads))
+        made = get_partitioner(name, **options)
+        return made if self._work.cache is None else CachedPartitioner(made, self._work.cache)
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Find the regions of a scan; see `Worker.run`."""
         task = self._work.task_of(reader)
+        partitioner = self.partitioner(self._work.partition_of(reader))
         planes, counts = reader.info.planes, []
         follow = Propagator().follow if self._work.propagate else None
         with ExitStack() as stack:
@@ -163,7 +163,7 @@ class SegmentWorker:
                 create_regions(
                     reader.inner,
                     job.output,
-                    self._derivation(),
+                    self._derivation(partitioner),
                     kind=self._work.kind,
                     overwrite=job.overwrite,
                 )
@@ -171,7 +171,7 @@ class SegmentWorker:
             extras = self._extras(job, reader)
             for extra in extras:
                 stack.enter_context(extra)
-            for plane, found in enumerate(labelled_planes(reader, task, self._partitioner)):
+            for plane, found in enumerate(labelled_planes(reader, task, partitioner)):
                 labels = follow(found.regions.labels) if follow else found.regions.labels
                 writer.write(plane, labels)
                 for extra in extras:
@@ -181,7 +181,7 @@ class SegmentWorker:
             facts: dict[str, Fact] = {
                 "planes": planes,
                 "regions": float(f"{np.mean(counts):.4g}"),
-                "partition": self._partitioner.name,
+                "partition": partitioner.name,
             }
             return PendingOutput(facts, stack.pop_all())
 
@@ -196,13 +196,13 @@ class SegmentWorker:
             extras.append(RegionStatistics(path, reader.info, unit, job.overwrite))
         return extras
 
-    def _derivation(self) -> Derivation:
-        settings = self._partitioner.settings
+    def _derivation(self, partitioner: Partitioner) -> Derivation:
+        settings = partitioner.settings
         weights = [s.removeprefix("weights=") for s in settings if s.startswith("weights=")]
         return Derivation(
             task="segment",
-            description=f"rat {__version__}, regions by {self._partitioner.name}",
-            label=f"Regions by {self._partitioner.name}",
+            description=f"rat {__version__}, regions by {partitioner.name}",
+            label=f"Regions by {partitioner.name}",
             version=__version__,
             weights_sha256=weights[0] if weights else "",
             settings=(*settings, f"propagate={self._work.propagate}"),

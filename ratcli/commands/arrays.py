@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ import numpy.typing as npt
 from ratcli.batch.closing import Closing
 from ratcli.commands.options import settle
 from ratcli.commands.scans import reading
-from ratcli.errors import UsageError
+from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.formats import Reading
+from ratcli.formats.sampling import middle_values
 from ratcli.regions import LabelArray, Regions
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
 from ratcli.task import Task
@@ -32,7 +34,7 @@ _FOR_ARRAYS = frozenset(
     {
         *("task", "strength", "target_noise", "dose_equivalent", "device", "weights"),
         *("partition", "regions", "views", "threads", "precision", "tile", "pane_overlap"),
-        *("memory", "compile", "any_values"),
+        *("memory", "compile", "any_values", "unit"),
     }
 )
 AnyArray = npt.NDArray[Any]
@@ -62,7 +64,8 @@ def restore_array(
     if len(tasks) > 1:
         raise UsageError("no task was named", hint=f"Give task= one of {', '.join(TASKS)}.")
     settings = restore_settings(settled, tasks[0])
-    reader = ArrayReader(values, settings.task)
+    unit = settings.task.units[0] if settled.any_values else settled.unit
+    reader = checked_array(values, settings.task, unit)
     writer = ArrayWriter(reader.info, settings.task.scale)
     labels = changes.get("regions")
     given = None if labels is None else given_regions(np.asarray(labels), reader.info)
@@ -82,7 +85,6 @@ def restore_array(
 def regions_of(scan: AnyArray | StrPath, options: SegmentOptions) -> LabelArray:
     """Find the regions of an array or of one scan; see `ratcli.commands.segment.find_regions`."""
     from ratcli.batch.segmenting import labelled_planes
-    from ratcli.commands.segment import partition_of
     from ratcli.network.settings import EngineSettings
     from ratcli.partition.cache import CachedPartitioner
     from ratcli.pipeline import RestoreSettings, check
@@ -94,13 +96,16 @@ def regions_of(scan: AnyArray | StrPath, options: SegmentOptions) -> LabelArray:
     task = get_task(options.task)
     settings = RestoreSettings(
         task=task,
-        partition=partition_of(options),
+        partition=options.partition or "",
         engine=EngineSettings(device=options.device, threads=options.threads),
     )
     partitioner = load_partitioner(settings)
     if options.cache is not None:
         partitioner = CachedPartitioner(partitioner, options.cache)
-    with open_scan_or_array(scan, task, reading(options)) as reader:
+    how = reading(options)
+    if options.any_values and isinstance(scan, np.ndarray):
+        how = replace(how, unit=task.units[0])
+    with open_scan_or_array(scan, task, how) as reader:
         check(task, reader)
         if not options.any_values:
             refuse_outside_window(task, reader)
@@ -114,13 +119,33 @@ def open_scan_or_array(scan: AnyArray | StrPath, task: Task | None, how: Reading
 
     Raises:
         ValueError: an array without a task.
-        RatError: the scan cannot be read.
+        RatError: the scan cannot be read, or an array is in another unit.
     """
     if not isinstance(scan, np.ndarray):
         return how.open(Path(scan))
     if task is None:
         raise ValueError("an array has no unit: give task=...")
-    return ArrayReader(scan, task)
+    return checked_array(scan, task, how.unit)
+
+
+def checked_array(values: AnyArray, task: Task, unit: str | None) -> ArrayReader:
+    """Return a reader of an array whose values are in the task's first unit.
+
+    Args:
+        values: see `ArrayReader`.
+        task: the task it is read for.
+        unit: unit of the values; None if they have to look like it.
+
+    Raises:
+        UnsuitableInputError: they do not look like it, or are in another unit.
+        ValueError: the array has other axes.
+    """
+    reader, wanted = ArrayReader(values, task), task.units[0]
+    if unit is None:
+        task.check_values(middle_values(reader))
+    elif unit != wanted:
+        raise UnsuitableInputError(f"an array for {task.name} is in {wanted}, not in {unit}")
+    return reader
 
 
 def given_regions(labels: AnyArray, info: ScanInfo) -> Callable[[int], Regions]:

@@ -166,7 +166,8 @@ def evaluate(
         options: the options; None for the defaults.
         listener: is called as the work proceeds, and gets the figures of each scan.
         changes: single options by name, which replace those in `options`. For an array,
-            `reference`, `input` and `uncertainty` are arrays, and `task` decides their unit.
+            `reference`, `input` and `uncertainty` are arrays, and `task` decides their unit;
+            `unit` says that they are in it although they do not look like it.
 
     Returns:
         For one scan its figures, with planes to show in a report. For a list, the figures of each
@@ -212,9 +213,13 @@ def _evaluate_one(
     }
     task = get_task(changes["task"]) if changes.get("task") else None
     how = replace(reading(settled), suv_factor=None)  # which is among the choices
+    # Standard deviations do not look like the values that they are of.
+    of_uncertainty = how if task is None else replace(how, unit=task.units[0])
     with ExitStack() as stack:
         readers: dict[str, ScanReader] = {
-            name: stack.enter_context(open_scan_or_array(scan, task, how))
+            name: stack.enter_context(
+                open_scan_or_array(scan, task, of_uncertainty if name == "uncertainty" else how)
+            )
             for name, scan in scans.items()
             if scan is not None
         }

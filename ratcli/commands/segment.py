@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 OUTPUTS = "What is written"
 REGIONS = "Regions"
 
-# Used without a task. It shows more of the anatomy than the three classes of CT denoising.
-_USUAL_PARTITION = "superpixel"
-
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions(WindowOptions, BatchOptions):
@@ -52,7 +49,8 @@ class SegmentOptions(WindowOptions, BatchOptions):
 
     task: str | None = option(
         None,
-        f"Task that would use the regions: {', '.join(TASKS)}.",
+        f"Task that would use the regions: {', '.join(TASKS)}. Without it, rat finds the task that "
+        "fits each scan.",
         short="t", metavar="TASK", names=task_names, changes_pixels=True,
     )  # fmt: skip
     partition: str | None = option(
@@ -172,13 +170,6 @@ takes(SegmentOptions)(segment)
 takes(SegmentOptions)(find_regions)
 
 
-def partition_of(options: SegmentOptions) -> str:
-    """Return the name of the partition that options ask for."""
-    return options.partition or (
-        get_task(options.task).partition if options.task else _USUAL_PARTITION
-    )
-
-
 def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]:
     from ratcli.batch.choosing import TaskChoice
     from ratcli.batch.memory import parse_bytes
@@ -188,7 +179,7 @@ def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]
     from ratcli.commands.segment import find_region_jobs
 
     work = SegmentWork(
-        partition=partition_of(options),
+        partition=options.partition or "",
         task=options.task,
         kind=options.format,
         reading=reading(options),
@@ -211,8 +202,14 @@ def _prepare(scans: Scans, options: SegmentOptions) -> tuple[Batch, SegmentWork]
         work.beside,
     )
     libraries = {"numpy": None, "scikit-image": None}
-    header = header_of("segment", options, {"partition": work.partition}, libraries)
+    header = header_of("segment", options, {"partition": _partitions(work)}, libraries)
     return Batch(plan, header, batch_settings(options)), work
+
+
+def _partitions(work: SegmentWork) -> str:
+    """Return the partition that was named, or those of the tasks, for a manifest to compare."""
+    tasks = TASKS.values() if work.task is None else (get_task(work.task),)
+    return work.partition or ", ".join(task.partition for task in tasks)
 
 
 def find_region_jobs(

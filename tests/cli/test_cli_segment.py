@@ -56,7 +56,7 @@ def test_a_region_map_stands_beside_its_scan(scan: Path, capsys: Output) -> None
 def test_regions_in_the_file_are_those_of_the_partitioner(tmp_path: Path) -> None:
     source = EXAMPLES / "ct_phantom.dcm"
     assert segment(source, "-o", tmp_path / "r.dcm") == 0
-    task, partitioner = get_task("ct-denoise"), get_partitioner("superpixel")
+    task, partitioner = get_task("ct-denoise"), get_partitioner("superpixel-coarse")
     with open_scan(source) as reader, open_regions(tmp_path / "r.dcm", reader) as regions:
         expected = partitioner.partition(task.normalise(reader.read(0)))
         found = regions.regions(0)
@@ -99,6 +99,16 @@ def test_pictures_and_table_stand_beside_the_map(scan: Path) -> None:
     assert abs(max(float(row["mean"]) for row in rows)) < 150
 
 
+def test_a_scan_is_mapped_by_the_task_that_fits_it(tmp_path: Path, capsys: Output) -> None:
+    y, x = np.mgrid[:48, :40]
+    pet = np.where((y - 24) ** 2 + (x - 20) ** 2 < 100, 8.0, 0.5).astype(np.float32)
+    nib.save(nib.Nifti1Image(pet[..., None], np.diag([4, 4, 4, 1])), tmp_path / "pet.nii.gz")
+    assert segment(tmp_path / "pet.nii.gz") == 2
+    assert "Is it for pet-synthesis?" in capsys.readouterr().err
+    assert segment(tmp_path / "pet.nii.gz", "--unit", "SUV", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["partition"] == get_task("pet-synthesis").partition
+
+
 def test_propagated_regions_keep_their_number(scan: Path) -> None:
     out = scan.parent / "r.nii.gz"
     assert segment(scan, "--unit", "HU", "--propagate", "-o", out) == 0
@@ -129,13 +139,12 @@ def test_json_tells_figures(scan: Path, capsys: Output) -> None:
     assert segment(scan, "--unit", "HU", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["regions"] == 3
-    assert told["partition"] == "superpixel"
+    assert told["partition"] == "superpixel-coarse"
 
 
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        ((), 4, "does not contain the unit of its values"),
         (("--unit", "HU", "-o", "x.dcm"), 2, "the region map is nifti"),
         (("--unit", "HU", "--format", "dicom"), 2, "needs a DICOM scan"),
         (("--unit", "HU", "--partition", "superpixl"), 2, "Did you mean superpixel"),

@@ -21,7 +21,9 @@ WRONG = [("pet-synthesis", COUNTS), ("ct-denoise", BRIGHT)]
 @pytest.mark.parametrize(("task", "values"), WRONG)
 def test_arrays_are_guarded_like_files(task: str, values: np.ndarray) -> None:
     for function in (ratcli.restore, ratcli.segment, ratcli.find_regions):
-        with pytest.raises(UnsuitableInputError, match="of the object lies outside"):
+        with pytest.raises(
+            UnsuitableInputError, match=r"of the object lies outside|do not look like"
+        ):
             function(values, task=task)
     assert ratcli.segment(values, task=task, partition="none", any_values=True).shape == (32, 32)
 
