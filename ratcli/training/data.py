@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ratcli.adjacent import adjacent_planes
-from ratcli.errors import InputNotFoundError, UnreadableInputError, UnsuitableInputError
+from ratcli.errors import (
+    InputNotFoundError,
+    RatError,
+    UnreadableInputError,
+    UnsuitableInputError,
+)
 from ratcli.formats import ScanSource, find_scans, open_scan, split_name
 from ratcli.formats.patients import patient_of
+from ratcli.formats.sandbox import run_apart
 from ratcli.network.neighbours import Neighbour
 from ratcli.pipeline import check
 from ratcli.scan import FloatArray, ScanReader
@@ -221,7 +227,9 @@ def read_picture(path: Path) -> FloatArray:
     try:
         data = path.read_bytes()
         decode = imagecodecs.png_decode if data.startswith(_PNG) else imagecodecs.jpeg8_decode
-        samples = np.asarray(decode(data))
+        samples = run_apart(path.name, 4 * _MOST_PIXELS, decode, data)
+    except RatError:
+        raise
     except Exception as error:
         raise UnreadableInputError(f"{path.name} is damaged") from error
     if samples.ndim == 2 or samples.shape[-1] < 3:

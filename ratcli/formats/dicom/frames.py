@@ -23,6 +23,7 @@ from ratcli.formats.dicom.files import DicomFile, PixelElement, guarded
 from ratcli.formats.dicom.fragments import FrameIndex, index_frames, is_codestream_ended
 from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count, read_layout
 from ratcli.formats.dicom.precision import precision_notice
+from ratcli.formats.sandbox import run_apart
 
 _CODESTREAM_START = 1 << 14
 """Bytes of a codestream in which its header is looked for."""
@@ -70,13 +71,7 @@ class FrameFile:
             UnreadableInputError: the pixel data are damaged.
         """
         with guarded(self.path, "the pixel data"):
-            try:
-                return self._decode(number)
-            except BaseException as error:
-                # A codec written in Rust raises PanicException, which is no subclass of Exception.
-                if type(error).__name__ != "PanicException":
-                    raise
-                raise ValueError("the decoder gave up") from None
+            return self._decode(number)
 
     @property
     def end(self) -> int:
@@ -95,7 +90,10 @@ class FrameFile:
             for fragment in self._frame_index().frames[number]:
                 stream.seek(fragment.offset)
                 fragments += stream.read(fragment.length)
-        return decode(bytes(fragments), self.file.syntax, self.layout)
+        layout = self.layout
+        samples = layout.rows * layout.columns * layout.samples
+        what = f"{self.path.name}: the pixel data"
+        return run_apart(what, samples, decode, bytes(fragments), self.file.syntax, layout)
 
     def _read_native(self, stream: BinaryIO, number: int) -> bytes:
         size, start = self.layout.frame_bytes, number * self.layout.frame_bytes

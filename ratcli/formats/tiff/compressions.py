@@ -19,6 +19,8 @@ from ratcli.formats.quantise import StoredArray
 APERIO_YCBCR, APERIO_RGB = 33003, 33005
 """JPEG 2000 of Aperio: the compression says the colours, whatever the photometric tag says."""
 
+NONE = 1
+
 JPEG = 7
 """Compression of tiles and strips that are each a JPEG; the old style (6) is not so regular."""
 

@@ -16,11 +16,13 @@ from ratcli.formats.tiff.compressions import (
     APERIO_RGB,
     APERIO_YCBCR,
     JPEG,
+    NONE,
     check_declared_size,
     check_jpeg_is_whole,
     is_read,
     undo_aperio_colours,
 )
+from ratcli.formats.tiff.decoding import decode_apart
 from ratcli.formats.tiff.samples import JPEG_COMPRESSIONS
 from ratcli.formats.tiling import TileGrid
 from ratcli.scan import Box
@@ -122,7 +124,7 @@ class PagePixels:
         samples = 1 if self._is_planar else int(self._page.samplesperpixel)
         pixels = self.segment_height * self.segment_width
         whole = pixels * samples * self.dtype.itemsize
-        return whole if int(self._page.compression) == 1 else 2 * whole + _SLACK_BYTES
+        return whole if int(self._page.compression) == NONE else 2 * whole + _SLACK_BYTES
 
     def _touched(self, box: Box) -> Iterator[tuple[int, Box, int | None]]:
         """Yield index, place and sample of each segment that meets a box."""
@@ -149,14 +151,17 @@ class PagePixels:
         check_declared_size(compression, declared, self.segment_height, self.segment_width)
         if compression == JPEG:
             check_jpeg_is_whole(data)
+        what = f"the pixel data of page {self._number + 1}"
         try:
-            segment, _, _ = page.decode(data, index, **tables)
+            if compression == NONE:
+                segment, _, _ = page.decode(data, index)
+            else:
+                segment = decode_apart(what, page, data, index, **tables)
         except RatError:
             raise
-        except Exception as error:  # codecs raise many classes, and MemoryError
+        except Exception as error:  # codecs raise many classes
             raise UnreadableInputError(
-                f"the pixel data of page {self._number + 1} are damaged",
-                hint="The file is truncated or damaged.",
+                f"{what} are damaged", hint="The file is truncated or damaged."
             ) from error
         checked = self._checked(segment)
         return undo_aperio_colours(data, checked) if compression == APERIO_YCBCR else checked
@@ -189,6 +194,6 @@ def segment_shape(page: Any) -> tuple[int, int]:
 
 def compression_name(page: Any) -> str:
     """Return the name of a page's compression, or its number if it has none."""
-    if page.compression == 1:  # a plain number in pages that tifffile copies from the first
+    if page.compression == NONE:  # a plain number in pages that tifffile copies from the first
         return "none"
     return str(getattr(page.compression, "name", page.compression)).lower()

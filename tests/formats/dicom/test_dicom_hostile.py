@@ -251,21 +251,6 @@ def whole_file(tmp_path_factory: pytest.TempPathFactory, number: int) -> bytes:
     return path.read_bytes()
 
 
-def test_a_panic_of_a_codec_is_an_error_and_no_crash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    panic = type("PanicException", (BaseException,), {})
-    path = save_in(dicom_dataset(ramp()), tmp_path / "x.dcm", RLELossless)
-    reader = open_scan(path)
-
-    def give_up(*args: object) -> None:
-        raise panic
-
-    monkeypatch.setattr("ratcli.formats.dicom.frames.decode", give_up)
-    with pytest.raises(UnreadableInputError, match=r"x\.dcm: the pixel data"):
-        reader.read(0)
-
-
 def test_errors_do_not_quote_the_patient(tmp_path: Path) -> None:
     dataset = dicom_dataset(ramp())
     set_elements(dataset, NumberOfFrames="1234", RescaleSlope="4321")

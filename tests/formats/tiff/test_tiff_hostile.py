@@ -185,18 +185,6 @@ def test_a_jpeg_tile_without_its_end_is_refused(tmp_path):
     assert refused(path, path.read_bytes()) == "a compressed tile or strip ends early"
 
 
-def test_a_codec_that_runs_out_of_memory_is_an_error_of_the_file(tmp_path, monkeypatch):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), compression="lzw")
-
-    def decode(*_arguments, **_options):
-        raise MemoryError
-
-    with open_scan(tmp_path / "a.tif") as reader:
-        monkeypatch.setattr(reader.pages.first, "decode", decode)
-        with pytest.raises(UnreadableInputError, match="page 1 are damaged"):
-            reader.read(0)
-
-
 @pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
 def test_a_file_cut_anywhere_is_read_or_refused(tmp_path, compression):
     path = tmp_path / "a.tif"
