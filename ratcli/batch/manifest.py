@@ -99,7 +99,7 @@ def begin(path: Path, header: Header, plan: Plan) -> Manifest:
     Raises:
         OutputError: it cannot be written.
     """
-    planned = (Outcome(job.name, "planned", output=job.output.name) for job in plan.jobs)
+    planned = (Outcome(job.name, "planned", shown=job.shown) for job in plan.jobs)
     manifest = Manifest(path, header, (*planned, *plan.outcomes))
     manifest.save()
     return manifest
@@ -212,7 +212,7 @@ def _record(outcome: Outcome) -> dict[str, Any]:
     """Return an outcome without the folders of its output, which may name a patient."""
     if outcome.status == "skipped" and outcome.input_sha256:
         outcome = replace(outcome, status="done", error="")
-    record = vars(replace(outcome, output=Path(outcome.output).name))
+    record = vars(replace(outcome, output=outcome.shown, shown=""))
     return {name: value for name, value in record.items() if value not in ("", {}, (), [], 0)}
 
 

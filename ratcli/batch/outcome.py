@@ -30,6 +30,7 @@ class Outcome:
         status: `planned`, `done`, `skipped`, `left out` (no job is for it) or `failed`; within a
             batch `busy`, while another process writes the output.
         output: the output, as it was planned.
+        shown: the same as messages and manifests name it, without folders that may name a patient.
         seconds: time from the start of its work to the final name of its output.
         error: one sentence, empty unless failed (or the reason why it was skipped or left out).
         hint: the next step, as a sentence.
@@ -45,6 +46,7 @@ class Outcome:
     name: str
     status: Status
     output: str = ""
+    shown: str = ""
     seconds: float = 0.0
     error: str = ""
     hint: str = ""

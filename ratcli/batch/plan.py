@@ -38,6 +38,8 @@ class Job:
         is_folder: whether the outputs are folders of files.
         reserved: names that the job may need for parts of its outputs, as levels of a slide.
         task: the task that was found for the scan; None if no task was to be found.
+        base: folder below which messages name the output: the working folder, or one that was
+            named; no folder above it is shown.
     """
 
     source: ScanSource
@@ -50,6 +52,17 @@ class Job:
     is_folder: bool = False
     reserved: tuple[Path, ...] = ()
     task: Task | None = None
+    base: Path = Path()
+
+    @property
+    def shown(self) -> str:
+        """The output as messages and manifests name it; empty for a job that writes none."""
+        if not self.outputs:
+            return ""
+        is_below = self.output.is_relative_to(self.base)
+        return (
+            self.output.relative_to(self.base) if is_below else Path(self.output.name)
+        ).as_posix()
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -204,10 +217,19 @@ def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
         uncertainty=uncertainty if selection.uncertainty else None,
         is_folder=source.is_folder,
         task=found.task if selection.choice and selection.choice.is_open else None,
+        base=_base(found, wanted),
     )
     levels = selection.levels and (found.task is None or found.task.scale > 1)
     reserved = (part for path in job.outputs for part in part_names(source, path, levels))
     return replace(job, reserved=tuple(reserved))
+
+
+def _base(found: Found, wanted: Path | None) -> Path:
+    """Return the folder below which messages name an output."""
+    if wanted is None:
+        return found.root.absolute()
+    wanted, here = wanted.absolute(), Path.cwd()
+    return here if wanted.is_relative_to(here) else wanted.parent
 
 
 def _is_file_name(wanted: Path, source: ScanSource) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +122,8 @@ class Batch:
             for job in self.every_job:
                 for path in job.claims:
                     sweep(path)
-            record = _Record(listener, manifest)
+            places = {job.name: job.shown for job in self.every_job}
+            record = _Record(listener, manifest, places)
             for outcome in self.plan.outcomes:
                 record.finished(outcome)
             try:
@@ -178,11 +179,20 @@ class Batch:
 
 
 class _Record:
-    """A listener that passes outcomes on, keeps them, and writes the manifest."""
+    """A listener that passes outcomes on, keeps them, and writes the manifest.
 
-    def __init__(self, listener: BatchListener, manifest: Manifest | None) -> None:
+    Args:
+        listener: hears them, too.
+        manifest: to write, or None.
+        places: the output of each job, as messages name it.
+    """
+
+    def __init__(
+        self, listener: BatchListener, manifest: Manifest | None, places: Mapping[str, str]
+    ) -> None:
         self._listener = listener
         self._manifest = manifest
+        self._places = places
         self.outcomes: list[Outcome] = []
         self.busy: list[Outcome] = []
 
@@ -196,6 +206,7 @@ class _Record:
         if outcome.status == "busy":
             self.busy.append(outcome)
             return
+        outcome = replace(outcome, shown=self._places.get(outcome.name, ""))
         self.outcomes.append(outcome)
         if self._manifest is not None:
             self._manifest.add(outcome)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ratcli.batch.interrupt import Interrupt
@@ -88,8 +87,8 @@ def one_line(outcome: Outcome) -> str:
     if outcome.status == "skipped":
         return f"{outcome.name}: skipped, {outcome.error}"
     shown = outcome.name
-    if outcome.output:
-        shown += f" -> {Path(outcome.output).name}"
+    if outcome.shown:
+        shown += f" -> {outcome.shown}"
     planes, task = outcome.facts.get("planes"), outcome.facts.get("task")
     parts = [
         *([str(task)] if task else []),
@@ -102,7 +101,7 @@ def one_line(outcome: Outcome) -> str:
 def as_json_line(outcome: Outcome) -> str:
     """Return an outcome as one JSON object, with its figures and without empty fields."""
     fields: dict[str, Any] = {"input": outcome.name, **asdict(outcome)}
-    del fields["name"]
+    del fields["name"], fields["shown"]
     facts = fields.pop("facts")
     fields.update(facts)
     if outcome.status != "done":

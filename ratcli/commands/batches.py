@@ -49,7 +49,9 @@ def planned(batch: Batch, work: Work, listener: Listener) -> list[Outcome]:
                 notices = job.notices(reader.info)
                 facts = {"task": found_task(job.task, reader.info)} if job.task else {}
             outcomes.append(
-                Outcome(job.name, "planned", output=job.output_text, notices=notices, facts=facts)
+                Outcome(
+                    job.name, "planned", job.output_text, job.shown, notices=notices, facts=facts
+                )
             )
         except RatError as error:
             outcomes.append(Outcome.failure(job.name, error, output=job.output_text))

@@ -231,7 +231,7 @@ def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, capsys: Output) -> N
     folder = mixed_folder(tmp_path / "in")
     before = names(tmp_path)
     assert restore(folder, "-t", "ct-denoise", "-o", tmp_path / "out", "--dry-run") == 8
-    assert "a.dcm -> a.dcm\n" in capsys.readouterr().out
+    assert "a.dcm -> out/a.dcm\n" in capsys.readouterr().out
     assert names(tmp_path) == before
 
 
@@ -268,6 +268,21 @@ def test_a_manifest_tells_versions_and_hashes(scan: Path) -> None:
     assert len(told["settings"]["weights_sha256"]) == 64
     (file,) = told["files"]
     assert len(file["input_sha256"]) == len(file["output_sha256"]) == 64
+
+
+def test_where_an_output_goes_is_told_below_the_working_folder(
+    scan: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(scan.parent)
+    manifest = Path("run.json")
+    words = ("-t", "ct-denoise", "-o", "results/today/", "--manifest", manifest)
+    assert restore("scan.dcm", *words) == 0
+    assert "scan.dcm -> results/today/scan.dcm (1 plane" in capsys.readouterr().err
+    (file,) = json.loads(manifest.read_text())["files"]
+    assert file["output"] == "results/today/scan.dcm"
+    assert restore("scan.dcm", *words, "--resume") == 0
+    assert restore(scan, "-t", "ct-denoise") == 0
+    assert "scan.dcm -> scan_ct-denoise.dcm (1 plane" in capsys.readouterr().err
 
 
 def test_options_come_from_a_file_and_the_command_line_wins(scan: Path, capsys: Output) -> None:

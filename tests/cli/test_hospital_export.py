@@ -54,8 +54,8 @@ def test_each_series_is_restored_by_its_task_and_the_rest_is_told_once(
     }
     told = capsys.readouterr().err
     assert told.count(NO_SCANS) == 1
-    assert "DICOM/SE02 -> SE02 (ct-denoise (CT, HU), 3 planes" in told
-    assert "DICOM/SE04 -> SE04 (pet-synthesis (PT, Bq/ml), 2 planes" in told
+    assert "DICOM/SE02 -> out/DICOM/SE02 (ct-denoise (CT, HU), 3 planes" in told
+    assert "DICOM/SE04 -> out/DICOM/SE04 (pet-synthesis (PT, Bq/ml), 2 planes" in told
     assert "3 done, 0 skipped, 0 failed, 2 left out" in told
     assert "README" not in told
 
