@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,14 @@ from pathlib import Path
 from ratcli.batch.outcome import Outcome
 from ratcli.errors import InputNotFoundError, PartialFailureError, RatError
 from ratcli.formats import LeftOut, ScanSource, find_scans
+from ratcli.formats.history import result_of
 from ratcli.task import Task
 
 # What is written beside an output has its name, and one of these.
 BESIDE = ("_residual", "_uncertainty")
+
+NO_INPUTS = ("restore", "segment")
+"""Commands whose results are left out of a search; what was simulated is to be restored."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,17 @@ class Found:
         """The name without the suffix."""
         return self.name.removesuffix(self.source.suffix)
 
-    def is_output(self, output: Path | None, suffixes: Sequence[str]) -> bool:
-        """Return whether an earlier run wrote this scan into the folder that is searched.
+    def is_in(self, output: Path | None) -> bool:
+        """Return whether this scan lies in the folder for outputs, inside the one searched.
 
         Args:
             output: the folder for outputs; None if they are beside the inputs.
-            suffixes: what the names of outputs beside the inputs end with.
         """
-        if not self.is_in_folder:
+        if not self.is_in_folder or output is None:
             return False
-        file = self.source.files[0]
-        if output is not None:
-            folder = output.resolve()
-            return folder in file.resolve().parents and folder != self.root.resolve()
-        # Neither is resolved: both may be links.
-        inside = file.absolute().relative_to(self.root.absolute()).parts[:-1]
-        names = inside if self._is_folder_on_disk else (*inside, self.source.name)
-        ends = tuple(suffix + end for suffix in suffixes for end in ("", *BESIDE))
-        return any(name.endswith(ends) for name in names)
+        folder = output.resolve()
+        is_inside = folder in self.source.files[0].resolve().parents
+        return is_inside and folder != self.root.resolve()
 
     @property
     def _is_folder_on_disk(self) -> bool:
@@ -143,6 +141,36 @@ def _find(path: Path, recursive: bool, uid: str | None, *, deeper: bool) -> list
         if recursive or not deeper or not path.is_dir():
             raise
         return find_scans(path, recursive=True, series_uid=uid)
+
+
+def without_results(
+    found: Sequence[Found], kinds: Sequence[str]
+) -> tuple[list[Found], list[Outcome]]:
+    """Leave out what `rat` made, unless it was named, or is alone in what was named.
+
+    Args:
+        found: the scans.
+        kinds: commands whose results are left out; see `result_of`.
+
+    Returns:
+        The other scans; and an outcome for each place that was named.
+    """
+    searched = (scan for scan in found if not scan.is_named)
+    made = {scan for scan in searched if result_of(scan.source) in kinds}
+    roots = {scan.root for scan in found if scan not in made}
+    left_out: dict[Path, list[Found]] = defaultdict(list)
+    for scan in found:
+        if scan in made and scan.root in roots:
+            left_out[scan.root].append(scan)
+    kept = [scan for scan in found if scan not in made or scan.root not in roots]
+    return kept, [_results(scans) for scans in left_out.values()]
+
+
+def _results(scans: Sequence[Found]) -> Outcome:
+    first, more = scans[0].name, len(scans) - 1
+    what = f"{first} and {more} more are results" if more else f"{first} is a result"
+    reason = f"{what} of rat, left out beside other scans; name {'one' if more else 'it'} to use it"
+    return Outcome(first, "left out", error=reason)
 
 
 def _left_out(file: LeftOut, root: Path) -> Outcome:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from ratcli.batch.choosing import TaskChoice, choose_tasks
 from ratcli.batch.digest import files_digest, output_digest
-from ratcli.batch.found import BESIDE, Found, find_inputs, without_localizers
+from ratcli.batch.found import (
+    BESIDE,
+    NO_INPUTS,
+    Found,
+    find_inputs,
+    without_localizers,
+    without_results,
+)
 from ratcli.batch.naming import Unnamed, name_apart, numbered
 from ratcli.batch.outcome import Outcome
 from ratcli.errors import InputNotFoundError, UsageError
@@ -126,6 +133,7 @@ class Selection:
             it finer.
         choice: gives each scan its task; None if scans are worked on without one.
         localizers: whether localizers (scouts) are wanted.
+        no_inputs: commands of `rat` whose results are left out of a folder with other scans.
     """
 
     suffix: str
@@ -137,11 +145,7 @@ class Selection:
     levels: bool = False
     choice: TaskChoice | None = None
     localizers: bool = False
-
-    def is_input(self, scan: Found) -> bool:
-        """Return whether a scan is wanted, and not the output of an earlier run."""
-        tasks = self.choice.tasks if self.choice is not None else (None,)
-        return not scan.is_output(self.output, [self.suffix_of(task) for task in tasks])
+    no_inputs: tuple[str, ...] = NO_INPUTS
 
     def suffix_of(self, task: Task | None) -> str:
         """Return the suffix of outputs of a task."""
@@ -173,17 +177,8 @@ def find_jobs(
         UnreadableInputError: the only input is of a kind that is not read.
         OutputError: two inputs meet in one output, or an output would take an input's place.
     """
-    wanted, failures = find_inputs(
-        inputs, recursive=selection.recursive, series_uid=selection.series_uid
-    )
-    all_found = wanted
-    if selection.series_uid is not None:  # so that a series has the same name in every run
-        all_found, _ = find_inputs(inputs, recursive=selection.recursive)
-    found = [scan for scan in all_found if selection.is_input(scan)]
-    if all_found and not found:
-        raise InputNotFoundError("there are only outputs of earlier runs")
-    scans, localizers = without_localizers(filter(selection.is_input, wanted), selection.localizers)
-    chosen, without_task = choose_tasks(scans, selection.choice)
+    found, wanted, left_out = _find(inputs, selection)
+    chosen, without_task = choose_tasks(wanted, selection.choice)
     tasks = {scan.source.paths: scan.task for scan in chosen}
     alone = len(inputs) == 1
 
@@ -194,7 +189,30 @@ def find_jobs(
     # A scan that is left out gets a name as well, so that the others have theirs in every run.
     jobs = name_apart([unnamed(scan) for scan in found])
     jobs = [job for job in jobs if job.source.paths in tasks]
-    return Plan(tuple(numbered(jobs)), (*failures, *localizers, *without_task))
+    return Plan(tuple(numbered(jobs)), (*left_out, *without_task))
+
+
+def _find(
+    inputs: Sequence[Path], selection: Selection
+) -> tuple[list[Found], list[Found], list[Outcome]]:
+    """Return the scans that get a name, those of them that are wanted, and other outcomes."""
+    wanted, failures = find_inputs(
+        inputs, recursive=selection.recursive, series_uid=selection.series_uid
+    )
+    all_found = wanted
+    if selection.series_uid is not None:  # so that a series has the same name in every run
+        named = {scan.source.paths: scan for scan in wanted}
+        others, _ = find_inputs(inputs, recursive=selection.recursive)
+        all_found = [named.get(scan.source.paths, scan) for scan in others]
+    found = [scan for scan in all_found if not scan.is_in(selection.output)]
+    if all_found and not found:
+        raise InputNotFoundError("there are only outputs of earlier runs")
+    found, results = without_results(found, selection.no_inputs)
+    results = results if selection.series_uid is None else []
+    known = {scan.source.paths for scan in found}
+    wanted = [scan for scan in wanted if scan.source.paths in known]
+    wanted, localizers = without_localizers(wanted, selection.localizers)
+    return found, wanted, [*failures, *results, *localizers]
 
 
 def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:

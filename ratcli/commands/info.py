@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ratcli.commands.suitability import Suitability, ValueRange
     from ratcli.task import Task
 
+_RESULT = "results of rat are left out beside other scans; name one to use it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions(ScanOptions):
@@ -73,19 +75,21 @@ def info(
         RatError: a scan cannot be read; the listener got the facts of all others.
         TypeError: an option does not exist.
     """
-    from ratcli.batch.found import find_inputs
+    from ratcli.batch.found import NO_INPUTS, find_inputs, without_results
 
     settled = settle(InfoOptions, options, changes)
     found, outcomes = find_inputs(
         paths_of(scans), recursive=settled.recursive, series_uid=settled.series_uid
     )
     outcomes = [outcome for outcome in outcomes if not outcome.is_left_out]  # told as notices
+    used, _ = without_results(found, NO_INPUTS)
     facts: list[ScanFacts] = []
     with listener.working(len(found) + len(outcomes)):
         for outcome in outcomes:
             listener.finished(outcome)
         for scan in found:
-            outcomes.append(_one(scan, settled, facts, listener))
+            reason = "" if scan in used else _RESULT
+            outcomes.append(_one(scan, settled, reason, facts, listener))
     finish(outcomes)
     return facts
 
@@ -98,8 +102,18 @@ def fitting_tasks(info: ScanInfo) -> list[str]:
     return [name for name, task in TASKS.items() if _fits(task, info)]
 
 
-def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: Listener) -> Outcome:
-    """Read one scan; if it cannot be read, the outcome says why."""
+def _one(
+    found: Found, options: InfoOptions, reason: str, facts: list[ScanFacts], listener: Listener
+) -> Outcome:
+    """Read one scan; if it cannot be read, the outcome says why.
+
+    Args:
+        found: the scan.
+        options: the options.
+        reason: why other commands leave it out; empty if they do not.
+        facts: gets what is read.
+        listener: hears of it.
+    """
     damage: RatError | None = None
     try:
         how = reading(options)
@@ -109,7 +123,9 @@ def _one(found: Found, options: InfoOptions, facts: list[ScanFacts], listener: L
             if not options.header_only:
                 one, damage = _with_pixels(one, reader)
             if reader.info.is_localizer and not how.localizers:
-                one = _left_out(one)
+                reason = LOCALIZER
+            if reason:
+                one = _left_out(one, reason)
             left_out = (file.reason for file in found.source.left_out)
             notices = (*found.source.notices, *left_out, *reader.info.notices)  # some from pixels
             one = replace(one, info=reader.info, notices=notices)
@@ -138,11 +154,11 @@ def _with_pixels(facts: ScanFacts, reader: ScanReader) -> tuple[ScanFacts, RatEr
     return replace(facts, values=values, suitability=found, tasks=tasks), None
 
 
-def _left_out(facts: ScanFacts) -> ScanFacts:
-    """Say of a localizer that no task restores it."""
+def _left_out(facts: ScanFacts, reason: str) -> ScanFacts:
+    """Say why no task restores a scan that is left out."""
     from ratcli.commands.suitability import Suitability
 
-    found = tuple(Suitability(item.task, False, LOCALIZER) for item in facts.suitability)
+    found = tuple(Suitability(item.task, False, reason) for item in facts.suitability)
     return replace(facts, suitability=found, tasks=[])
 
 

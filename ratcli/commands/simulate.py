@@ -124,7 +124,11 @@ def _prepare(scans: Scans, options: SimulateOptions) -> tuple[Batch, SimulateWor
     if options.task is None:
         raise UsageError("no task was named", hint=f"Add --task with one of {', '.join(TASKS)}.")
     task = get_task(options.task)
-    place = replace(selection(options, options, "_simulated"), choice=TaskChoice((task,)))
+    place = replace(
+        selection(options, options, "_simulated"),
+        choice=TaskChoice((task,)),
+        no_inputs=("restore", "segment", "simulate"),
+    )
     plan = find_jobs(paths_of(scans), place)
     work = SimulateWork(
         task=task,

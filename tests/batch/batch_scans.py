@@ -66,7 +66,8 @@ class AddingOne:
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         self._die(job)
-        derivation = Derivation("add-one", "Adds one.", "one", version="0", settings=("one",))
+        record = "rat 0, add-one, weights none"
+        derivation = Derivation("add-one", record, "one", version="0", settings=("one",))
         with ExitStack() as stack:
             writer = stack.enter_context(
                 write_behind(reader, job.output, derivation, overwrite=job.overwrite)

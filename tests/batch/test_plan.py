@@ -59,22 +59,11 @@ def test_folders_inside_a_folder_are_left_alone_unless_asked_for(tmp_path: Path)
     assert list(outputs(find(tmp_path / "in"), tmp_path)) == ["a.nii"]
 
 
-def test_outputs_of_an_earlier_run_are_no_inputs_of_the_next(tmp_path: Path) -> None:
-    make_scan(tmp_path / "a.nii")
-    make_scan(tmp_path / "a_ct-denoise.nii")
-    assert list(outputs(find(tmp_path), tmp_path)) == ["a.nii"]
-
-
 def test_an_output_folder_inside_the_input_folder_is_not_searched(tmp_path: Path) -> None:
     make_scan(tmp_path / "a.nii")
     make_scan(tmp_path / "out" / "a.nii")
     plan = find(tmp_path, output=tmp_path / "out", recursive=True)
     assert list(outputs(plan, tmp_path)) == ["a.nii"]
-
-
-def test_an_output_of_an_earlier_run_may_be_named_outright(tmp_path: Path) -> None:
-    plan = find(make_scan(tmp_path / "a_ct-denoise.nii"))
-    assert list(outputs(plan, tmp_path)) == ["a_ct-denoise.nii"]
 
 
 def test_two_inputs_that_would_meet_in_one_output_are_refused(tmp_path: Path) -> None:
@@ -178,10 +167,3 @@ def test_an_uncertainty_stands_beside_the_output(tmp_path: Path) -> None:
         "a_ct-denoise_residual.nii.gz",
         "a_ct-denoise_uncertainty.nii.gz",
     ]
-
-
-@pytest.mark.parametrize("end", ["", "_residual", "_uncertainty"])
-def test_what_an_earlier_run_wrote_beside_its_output_is_no_input(tmp_path: Path, end: str) -> None:
-    make_scan(tmp_path / "a.nii")
-    make_scan(tmp_path / f"a{SUFFIX}{end}.nii")
-    assert [job.name for job in find(tmp_path).jobs] == ["a.nii"]

@@ -86,7 +86,9 @@ def test_outputs_beside_the_inputs_are_known_again(study: Path, capsys: Output) 
     written = sorted(study.rglob("*"))
     assert run("restore", study, "-r", "--if-exists", "skip") == 0
     assert sorted(study.rglob("*")) == written
-    assert "0 done, 3 skipped, 0 failed, 2 left out" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "0 done, 3 skipped, 0 failed, 3 left out" in told
+    assert told.count("and 2 more are results of rat") == 1
 
 
 def test_a_batch_of_several_tasks_is_resumed_and_has_reports(study: Path, capsys: Output) -> None:

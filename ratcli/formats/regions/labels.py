@@ -90,7 +90,7 @@ def nifti_saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLab
         is_nifti = reader.info.format == "nifti"
         image = _nifti_like(reader, labels) if is_nifti else _nifti_new(reader, grid, labels)
         image.header["intent_code"] = _LABEL_INTENT
-        image.header["descrip"] = f"regions: {derivation.task}"[:79].encode()
+        image.header["descrip"] = derivation.description[:79].encode()
         with output_errors(path):
             path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
