@@ -50,6 +50,8 @@ class Found:
     def name(self) -> str:
         """The scan's name relative to the folder that was named."""
         own = self.source.name + self.source.suffix
+        if self.source.is_broken:
+            own = self.source.paths[0].name
         root = self.root.absolute()
         if not self.is_in_folder or not self.holder.is_relative_to(root):
             return own

@@ -241,7 +241,8 @@ def test_a_dry_run_shows_the_names(
 ) -> None:
     out = str(tmp_path / "out")
     main(["restore", str(study(tmp_path / "in")), "-r", "-t", "ct-denoise", "-o", out, "--dry-run"])
-    assert "CT -> CT_series" in capsys.readouterr().out.splitlines()
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if line.startswith("CT ->") and line.endswith("CT_series")]
 
 
 @dataclass(frozen=True)

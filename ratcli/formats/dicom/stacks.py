@@ -17,7 +17,7 @@ from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import distance, snapped
 from ratcli.formats.dicom.series_file import SeriesFile
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS
-from ratcli.formats.source import LeftOut
+from ratcli.formats.source import LeftOut, common_folder
 from ratcli.formats.wording import counted
 
 SAME_DIRECTION = 0.01
@@ -121,13 +121,18 @@ def _series(
     """Return a series that tells of the copies of its files."""
     own = sorted((copy, kept) for copy, kept in copies.items() if kept in paths)
     links = [(copy, kept) for copy, kept in own if is_link(copy, kept)]
-    told = [f"{copy.name} is a link to {kept.name}" for copy, kept in links]
+    told = [f"{_inside(copy, kept)} is a link to {_inside(kept, copy)}" for copy, kept in links]
     left_out = tuple(
-        LeftOut(copy, f"{copy.name} is a copy of {kept.name} and was left out")
+        LeftOut(copy, f"{_inside(copy, kept)} is a copy of {_inside(kept, copy)} and was left out")
         for copy, kept in own
         if (copy, kept) not in links
     )
     return DicomSeries(tuple(paths), (*notices, *told), is_folder=len(paths) > 1, left_out=left_out)
+
+
+def _inside(path: Path, other: Path) -> str:
+    """Return the path of a file inside the folder that holds it and another one."""
+    return path.relative_to(common_folder([path, other])).as_posix()
 
 
 def _places_mm(stack: Sequence[SeriesFile]) -> dict[Path, float]:

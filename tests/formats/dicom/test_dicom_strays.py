@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from ratcli.batch.found import find_inputs
 from ratcli.cli.app import main
 from ratcli.errors import UnreadableInputError
 from ratcli.formats import find_scans, open_scan
@@ -138,6 +139,21 @@ def test_a_number_of_three_bytes_stops_no_other_file(tmp_path: Path) -> None:
     assert max(len(source.paths) for source in find_scans(tmp_path)) >= 3
 
 
+def test_copies_of_one_name_in_two_folders_are_told_with_their_folders(tmp_path: Path) -> None:
+    folder = save_named(tmp_path / "in" / "a", ["scan.dcm"]).parent
+    (folder / "b").mkdir()
+    (folder / "b" / "scan.dcm").write_bytes((folder / "a" / "scan.dcm").read_bytes())
+    [source] = find_scans(folder, recursive=True)
+    reason = "b/scan.dcm is a copy of a/scan.dcm and was left out"
+    assert [file.reason for file in source.left_out] == [reason]
+
+
+def test_a_file_without_a_suffix_is_told_by_its_own_name(tmp_path: Path) -> None:
+    spoil(save_named(tmp_path, ["IM0001", "IM0002"]) / "IM0002", b"notes")
+    found, _ = find_inputs([tmp_path])
+    assert {scan.name for scan in found} == {"IM0002", "IM0001.dcm"}
+
+
 def test_the_shorter_name_stays_and_the_copy_is_told(tmp_path: Path) -> None:
     folder = save_named(tmp_path, ["scan.dcm"])
     (folder / "scan (1).dcm").write_bytes((folder / "scan.dcm").read_bytes())
@@ -169,7 +185,7 @@ def test_copies_of_a_file_of_many_frames_are_told(tmp_path: Path) -> None:
     [source] = find_scans(tmp_path, recursive=True)
     assert (source.name, source.is_folder) == ("scan", False)
     assert [file.reason for file in source.left_out] == [
-        "scan (2).dcm is a copy of scan.dcm and was left out",
+        "other/scan (2).dcm is a copy of scan.dcm and was left out",
         "scan (1).dcm is a copy of scan.dcm and was left out",
     ]
 
