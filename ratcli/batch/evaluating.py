@@ -19,18 +19,21 @@ from ratcli.batch.pages import hashes, write_text
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PendingOutput, PlaneProgress
-from ratcli.errors import UnreadableInputError
+from ratcli.errors import UnreadableInputError, UnsuitableInputError
 from ratcli.evaluation.choices import Choices, settings_for
-from ratcli.evaluation.comparison import Comparison
+from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import from_text, to_text
 from ratcli.evaluation.region_files import open_region_source
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.window import measured_unit
 from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by
+from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
+from ratcli.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,15 @@ class EvaluateWork:
     Attributes:
         choices: what to measure.
         regions: file of regions to measure in, or None.
-        reading: what the user says about the scans; the factor to SUV is among the choices.
+        reading: what the user says about the scans.
+        any_values: whether scans far outside the window of their task are measured.
         keeps_pages: whether pages that exist already are left as they are.
     """
 
     choices: Choices
     regions: Path | None = None
     reading: Reading = AS_THE_FILE_SAYS
+    any_values: bool = False
     keeps_pages: bool = False
 
     @property
@@ -88,14 +93,43 @@ class EvaluateWork:
             if self.regions is not None:
                 regions = open_region_source(self.regions, restored, stack)
             comparison = Comparison(**readers, regions=regions).with_unit()
-            comparison.check()
             shown = self.choices.shown if job.outputs else 0
-            settings = settings_for(comparison.tells_unit, replace(self.choices, shown=shown))
+            choices = replace(self.choices, shown=shown)
+            settings = checked_settings(comparison, choices, any_values=self.any_values)
             return ComparedReader(comparison, settings, stack.pop_all())
 
     def load(self) -> EvaluateWorker:
         """Return what measures; there is nothing to load."""
         return EvaluateWorker(keeps_pages=self.keeps_pages)
+
+
+def checked_settings(
+    comparison: Comparison, choices: Choices, *, any_values: bool
+) -> EvaluationSettings:
+    """Return how to measure scans; refuse those that do not belong together.
+
+    Args:
+        comparison: the open scans.
+        choices: what to measure.
+        any_values: whether scans far outside the window of their task are accepted.
+
+    Raises:
+        UnsuitableInputError: they do not belong together, or are in another unit than they say.
+        RatError: see `settings_for`.
+    """
+    comparison.check()
+    unit, factor = measured_unit(comparison.tells_unit)
+    task = next((task for task in TASKS.values() if task.units[0] == unit), None)
+    for name in (RESTORED, REFERENCE, INPUT):
+        scan: ScanReader | None = getattr(comparison, name)
+        if task is None or scan is None or any_values:
+            continue
+        try:
+            refuse_outside_window(task, scan, factor)
+        except UnsuitableInputError as error:
+            whose = "" if name == RESTORED else f"the {name}: "
+            raise UnsuitableInputError(f"{whose}{error}", hint=error.hint) from error
+    return settings_for(comparison.tells_unit, choices)
 
 
 class ComparedReader(ClosingReader):

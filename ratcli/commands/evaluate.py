@@ -14,7 +14,7 @@ import numpy as np
 from ratcli.commands.arrays import AnyArray, open_scan_or_array
 from ratcli.commands.batches import SILENT, Listener
 from ratcli.commands.options import option, settle, takes
-from ratcli.commands.scans import RunOptions, ScanOptions, StrPath, reading
+from ratcli.commands.scans import RunOptions, StrPath, WindowOptions, reading
 from ratcli.tasks import get_task
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MEASURE = "What is measured"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(ScanOptions, RunOptions):
+class EvaluateOptions(WindowOptions, RunOptions):
     """How `rat evaluate` works; its fields are the options of the command line."""
 
     reference: Path | None = option(
@@ -127,7 +127,7 @@ class EvaluateOptions(ScanOptions, RunOptions):
 _FOR_ONE = frozenset(
     {"reference", "input", "uncertainty", "unit", "task", "window", "baseline", "protocol"}
     | {"phantom", "suv_factor", "full_scale", "image", "regions", "max_pixels"}
-    | {"include_localizers"}
+    | {"include_localizers", "any_values"}
 )
 
 
@@ -196,7 +196,7 @@ def _evaluate_one(
     restored: AnyArray | StrPath, options: EvaluateOptions | None, changes: Mapping[str, Any]
 ) -> Evaluation:
     """Measure an array or one scan."""
-    from ratcli.evaluation.choices import settings_for
+    from ratcli.batch.evaluating import checked_settings
     from ratcli.evaluation.comparison import Comparison
     from ratcli.evaluation.evaluate import evaluate as measure
     from ratcli.evaluation.region_files import open_region_source
@@ -212,13 +212,15 @@ def _evaluate_one(
         name: changes.get(name, getattr(settled, name)) for name in names
     }
     task = get_task(changes["task"]) if changes.get("task") else None
-    how = replace(reading(settled), suv_factor=None)  # which is among the choices
-    # Standard deviations do not look like the values that they are of.
-    of_uncertainty = how if task is None else replace(how, unit=task.units[0])
+    any_values, how = settled.any_values, reading(settled)
+    in_task = how if task is None else replace(how, unit=task.units[0])
     with ExitStack() as stack:
         readers: dict[str, ScanReader] = {
+            # Standard deviations do not look like the values that they are of.
             name: stack.enter_context(
-                open_scan_or_array(scan, task, of_uncertainty if name == "uncertainty" else how)
+                open_scan_or_array(
+                    scan, task, in_task if any_values or name == "uncertainty" else how
+                )
             )
             for name, scan in scans.items()
             if scan is not None
@@ -227,7 +229,8 @@ def _evaluate_one(
         if settled.regions is not None:
             regions = open_region_source(settled.regions, readers["restored"], stack)
         comparison = Comparison(**readers, regions=regions).with_unit()
-        return measure(comparison, settings_for(comparison.tells_unit, choices_of(settled)))
+        settings = checked_settings(comparison, choices_of(settled), any_values=any_values)
+        return measure(comparison, settings)
 
 
 def choices_of(options: EvaluateOptions) -> Choices:
@@ -239,5 +242,4 @@ def choices_of(options: EvaluateOptions) -> Choices:
         baselines=options.baseline,
         protocol=options.protocol,
         phantom=options.phantom,
-        suv_factor=options.suv_factor,
     )

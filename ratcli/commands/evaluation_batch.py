@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,7 +169,8 @@ def _work(options: EvaluateOptions) -> EvaluateWork:
     return EvaluateWork(
         choices_of(options),
         regions=None if options.regions is None else options.regions.absolute(),
-        reading=replace(reading(options), suv_factor=None),
+        reading=reading(options),
+        any_values=options.any_values,
         keeps_pages=options.if_exists == "skip",
     )
 

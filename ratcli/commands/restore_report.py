@@ -109,10 +109,11 @@ class RestoreReports:
         task, given = work.settings.task, work.reading
         unit = None if given.suv_factor is not None else task.units[0]
         return EvaluateWork(
-            Choices(suv_factor=given.suv_factor),
+            Choices(),
             # A region map is on the grid of the input.
             regions=work.regions if task.scale == 1 else None,
-            reading=replace(given, unit=given.unit or unit, suv_factor=None),
+            reading=replace(given, unit=given.unit or unit),
+            any_values=work.any_values,
             keeps_pages=self._if_exists == "skip",
         )
 

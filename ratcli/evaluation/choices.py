@@ -27,7 +27,6 @@ class Choices:
         baselines: names, or JSON files with tuned settings.
         protocol: `native` or `rat-paper`.
         phantom: whether the scan is a round phantom.
-        suv_factor: SUV for each Bq/ml; None for the factor of the header.
         shown: most planes to keep for the report.
     """
 
@@ -35,7 +34,6 @@ class Choices:
     baselines: tuple[str, ...] = ()
     protocol: str = NATIVE
     phantom: bool = False
-    suv_factor: float | None = None
     shown: int = 20
 
     @property
@@ -66,14 +64,13 @@ def settings_for(reader: ScanReader, choices: Choices) -> EvaluationSettings:
         UsageError: there is no such window or baseline.
         InputNotFoundError: a file with tuned settings does not exist.
     """
-    unit = measured_unit(reader, choices.suv_factor).unit
+    unit = measured_unit(reader).unit
     windows = tuple(parse_window(text, unit or "") for text in choices.windows)
     window = next(iter(windows_of(unit)[1:2] or windows), None)
     return EvaluationSettings(
         windows=windows,
         baselines=_baselines(choices.baselines, unit, window),
         protocol=choices.protocol,
-        suv_factor=choices.suv_factor,
         shown=choices.shown,
         phantom=choices.phantom,
     )

@@ -35,7 +35,7 @@ from ratcli.evaluation.results import Evaluation, Sample
 from ratcli.evaluation.stain import StainRow, stain_rows
 from ratcli.evaluation.uptake import UptakeRows
 from ratcli.evaluation.views import ComparedView, named_images, read_view, views_of
-from ratcli.evaluation.window import Window, measured_unit, windows_of
+from ratcli.evaluation.window import Window, measured_unit, refuse_unknown_unit, windows_of
 from ratcli.physics.local_noise import noise_map
 from ratcli.scan import Box
 
@@ -50,8 +50,6 @@ class EvaluationSettings:
         windows: in which to score; those of the scan's unit where empty.
         baselines: to run on the input.
         protocol: `native`, or `rat-paper`: 8-bit Y of one window, as the authors' script scores.
-        suv_factor: SUV for each Bq/ml, or for each unit of a scan whose header has no unit; None
-            for the factor of the header, see `measured_unit`.
         shown: most planes to keep for the report.
         phantom: look for a round body and round inserts, and measure uniformity and resolution.
     """
@@ -59,7 +57,6 @@ class EvaluationSettings:
     windows: tuple[Window, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     protocol: str = NATIVE
-    suv_factor: float | None = None
     shown: int = 20
     phantom: bool = False
 
@@ -77,8 +74,8 @@ def evaluate(
         progress: called with the number of views done and of all views.
 
     Raises:
-        UnsuitableInputError: the scans do not belong together.
-        UsageError: no window is known for the unit, or the protocol needs one.
+        UnsuitableInputError: the scans do not belong together, or their unit has no window.
+        UsageError: the protocol needs one window.
         MeasurementError: no view has a measured pixel.
     """
     comparison.check()
@@ -100,7 +97,7 @@ class _Run:
     def __init__(self, comparison: Comparison, settings: EvaluationSettings) -> None:
         info = comparison.restored.info
         self._comparison, self._settings = comparison, settings
-        self.measured = measured_unit(comparison.tells_unit, settings.suv_factor)
+        self.measured = measured_unit(comparison.tells_unit)
         self._unit = self.measured.unit
         self._gray = info.channels == 1
         self._pitch_mm = _pitch(info.spacing_mm)
@@ -183,6 +180,8 @@ class _Run:
         notes = []
         if self._comparison.tells_unit is not self._comparison.restored:
             notes.append("The restored scan has no unit, so that of the other scan is used.")
+        if self._unit != "SUV" and (problem := self._comparison.tells_unit.info.suv_problem):
+            notes.append(f"Measured in {self._unit}: {problem}.")
         if self._comparison.reference is None:
             notes.append("No fidelity: no reference was given.")
         if self._gray and not self._residual:
@@ -272,7 +271,8 @@ def _windows(
     """Return the windows to score in.
 
     Raises:
-        UsageError: none is known for the unit, or the protocol needs exactly one.
+        UsageError: the protocol needs exactly one.
+        UnsuitableInputError: none is known for the unit.
     """
     windows = settings.windows or windows_of(unit)
     if comparison.reference is None:
@@ -285,8 +285,5 @@ def _windows(
                 hint="Name one: --window=-160,240.",
             )
     if not windows:
-        raise UsageError(
-            f"no window is known for values in {unit or 'an unknown unit'}",
-            hint="Give --window LOW,HIGH, or the unit with --unit.",
-        )
+        refuse_unknown_unit(comparison.tells_unit.info)
     return windows

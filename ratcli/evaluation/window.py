@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from ratcli.errors import UsageError
-from ratcli.scan import ScanReader
+from ratcli.errors import UnsuitableInputError, UsageError
+from ratcli.scan import ScanInfo, ScanReader
+from ratcli.tasks import TASKS
 
 RealArray = npt.NDArray[np.float64]
 
@@ -103,6 +104,24 @@ def parse_window(text: str, unit: str) -> Window:
     return Window(f"{low:g}..{high:g}", low, high, unit)
 
 
+def refuse_unknown_unit(info: ScanInfo) -> NoReturn:
+    """Say why the values of a scan have no window, in the words of `rat restore`.
+
+    Raises:
+        UnsuitableInputError: they are in a unit that the task for such scans does not take, or in
+            an unknown one.
+    """
+    for task in TASKS.values():
+        if info.modality in task.found_from or info.unit in task.units:
+            task.check(info)
+            task.unit_factor(info)
+    found = f"no window is known for values in {info.unit}" if info.unit else ""
+    raise UnsuitableInputError(
+        found or "nothing says what the unit of the values is",
+        hint="Give --unit HU or --unit SUV, --suv-factor for activity, or --window LOW,HIGH.",
+    )
+
+
 class MeasuredUnit(NamedTuple):
     """The unit of all figures of a scan.
 
@@ -115,16 +134,9 @@ class MeasuredUnit(NamedTuple):
     factor: float
 
 
-def measured_unit(reader: ScanReader, suv_factor: float | None = None) -> MeasuredUnit:
-    """Return the unit in which a scan is measured: SUV for PET where a factor is known.
-
-    Args:
-        reader: the open scan.
-        suv_factor: SUV for each Bq/ml, as the user gives it; None for that of the header. A factor
-            of 1 leaves the unit as it is.
-    """
+def measured_unit(reader: ScanReader) -> MeasuredUnit:
+    """Return the unit in which an open scan is measured: SUV for PET where a factor is known."""
     info = reader.info
-    if info.unit in ("HU", "SUV", "RGB") or not (suv_factor or info.suv_factor):
+    if info.unit in ("HU", "SUV", "RGB") or info.suv_factor is None:
         return MeasuredUnit(info.unit, 1.0)
-    factor = suv_factor or info.suv_factor or 1.0
-    return MeasuredUnit("SUV" if factor != 1.0 else info.unit, factor)
+    return MeasuredUnit("SUV", info.suv_factor)

@@ -20,8 +20,14 @@ MOST_OUTSIDE = 0.95
 """Share of the object outside the window from which on a scan is refused."""
 
 
-def refuse_outside_window(task: Task, reader: ScanReader) -> None:
+def refuse_outside_window(task: Task, reader: ScanReader, factor: float | None = None) -> None:
     """Refuse a gray scan if nearly all of the object in its middle plane lies outside the window.
+
+    Args:
+        task: whose window it is.
+        reader: the open scan.
+        factor: what its values are multiplied by to be in the task's first unit; None for what
+            the scan says.
 
     Raises:
         UnsuitableInputError: nothing of it would be restored.
@@ -34,7 +40,8 @@ def refuse_outside_window(task: Task, reader: ScanReader) -> None:
     step = max(1, math.isqrt(info.height * info.width // MOST_PIXELS))
     some = np.s_[..., ::step, ::step]
     measured = reader.read(plane)[some][:, ~reader.padding(plane)[some]]
-    values = measured[np.isfinite(measured)] * np.float32(task.unit_factor(info))
+    factor = task.unit_factor(info) if factor is None else factor
+    values = measured[np.isfinite(measured)] * np.float32(factor)
     object_values = _object(values)
     if object_values.size == 0:
         return
@@ -42,11 +49,11 @@ def refuse_outside_window(task: Task, reader: ScanReader) -> None:
     if outside > MOST_OUTSIDE:
         low, high = task.window
         hint = "Check the unit; --any-values accepts the scan as it is."
-        if "SUV" in task.units:
+        if "SUV" in task.units and info.modality is None:
             hint = f"If they are no SUV, give --suv-factor. {hint}"
         raise UnsuitableInputError(
             f"{outside:.0%} of the object lies outside {low:g} to {high:g} {task.units[0]}, the "
-            f"values that {task.name} changes, so nothing would be restored",
+            f"values that {task.name} changes",
             hint=hint,
         )
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,7 +226,7 @@ def test_scans_in_other_units_are_refused() -> None:
 
 def test_an_unknown_unit_needs_a_window() -> None:
     scans = {name: ArrayReader(CLEAN, unit=None) for name in ("restored", "reference", "input")}
-    with pytest.raises(UsageError, match="unknown unit"):
+    with pytest.raises(UnsuitableInputError, match="nothing says what the unit"):
         evaluate(_comparison(**scans))
 
 
@@ -254,8 +255,9 @@ def test_uptake_is_measured_in_given_regions_of_a_volume() -> None:
     volume[:, 0][:, Disc(30, 30, 8).mask((64, 64))] = 4.0
     text = '{"regions": [{"name": "lesion", "disc": [30, 30, 8]}]}'
     scans = [ArrayReader(v, "Bq/ml", (4.0, 4.0, 4.0)) for v in (1000 * volume, 2000 * volume)]
-    comparison = Comparison(scans[0], scans[1], regions=regions_from_json(text))
-    result = evaluate(comparison, EvaluationSettings(suv_factor=0.001))
+    for scan in scans:
+        scan.info = replace(scan.info, suv_factor=0.001)
+    result = evaluate(Comparison(scans[0], scans[1], regions=regions_from_json(text)))
     assert result.unit == "SUV"
     row = result.uptake[0]
     assert row.restored.mean == pytest.approx(4.0)

@@ -239,8 +239,8 @@ def test_values_that_could_be_anything_need_a_unit(
 ) -> None:
     volume = np.abs(_noise(0))
     scan = _save(tmp_path, "scan", volume)
-    assert rat(scan, "--reference", _save(tmp_path, "full", volume)) == 2
-    assert "or the unit with --unit" in capsys.readouterr().err
+    assert rat(scan, "--reference", _save(tmp_path, "full", volume)) == 4
+    assert "Give --unit HU or --unit SUV" in capsys.readouterr().err
 
 
 def test_what_restore_wrote_into_a_folder_is_found_and_paired(

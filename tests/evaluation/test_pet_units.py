@@ -3,17 +3,98 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from dicom_series import write_pet
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from ratcli.cli.app import main
 from ratcli.formats import find_scans, open_scan
+from tests.formats.dicom_scans import set_elements
 
 LESION_SUV = 5.0
+
+
+def changed(**elements: object) -> Callable[[Path], Path]:
+    """Return what writes a PET series in Bq/ml with other elements; None deletes one."""
+
+    def write(path: Path) -> Path:
+        folder = write_pet(path, np.random.default_rng(0).uniform(1, 5, (3, 24, 24)))
+        for file in folder.iterdir():
+            dataset = dcmread(file)
+            set_elements(dataset, **elements)
+            dataset.save_as(file)
+        return folder
+
+    return write
+
+
+def activity(path: Path) -> Path:
+    values = np.random.default_rng(0).uniform(5e3, 3e4, (24, 24, 3)).astype(np.float32)
+    nib.save(nib.Nifti1Image(values, np.diag([-4.0, -4.0, 4.0, 1.0])), f"{path}.nii")
+    return path.with_suffix(".nii")
+
+
+ANSWER = "--suv-factor"
+NO_FACTOR = {
+    "not corrected for attenuation": (
+        changed(CorrectedImage=["DECY", "SCAT"]),
+        "values are in Bq/ml, but the header says that attenuation was not corrected",
+    ),
+    "not corrected for decay": (
+        changed(DecayCorrection="NONE"),
+        "values are in Bq/ml, but the header says that decay was not corrected",
+    ),
+    "no weight": (
+        changed(PatientWeight=None),
+        "values are in Bq/ml, but the header has no patient weight",
+    ),
+    "no dose": (
+        changed(RadiopharmaceuticalInformationSequence=[Dataset()]),
+        "values are in Bq/ml, but the header has no injected dose",
+    ),
+    "counts without a factor": (
+        changed(Units="CNTS"),
+        "the values are counts without a factor from counts to SUV",
+    ),
+    "proportional counts": (changed(Units="PROPCNTS"), "values are in PROPCNTS"),
+    "an activity without a unit": (activity, "nothing says what"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_FACTOR)
+def test_pet_without_a_factor_is_refused_as_by_restore(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    write, cause = NO_FACTOR[kind]
+    scan = write(tmp_path / "pet")
+    restore = ["restore", str(scan), "-t", "pet-synthesis", "--dry-run"]
+    evaluate = ["evaluate", str(scan), "--reference", str(scan), "--json"]
+    said = {}
+    for name, command in (("restore", restore), ("evaluate", evaluate)):
+        assert main(command) == 4
+        said[name] = capsys.readouterr().err
+        assert ANSWER in said[name]
+    assert cause in said["restore"]
+    if scan.is_dir():
+        assert said["evaluate"] == said["restore"]
+    assert main([*evaluate, "--suv-factor", "2e-4"]) == 0
+    assert json.loads(capsys.readouterr().out)["unit"] == "SUV"
+
+
+def test_figures_without_a_factor_say_their_unit_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = changed(CorrectedImage=["DECY", "SCAT"])(tmp_path / "pet")
+    assert main(["evaluate", str(scan), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["unit"] == "Bq/ml"
+    assert "Measured in Bq/ml: the header says that attenuation was not corrected." in told.err
 
 
 @pytest.mark.parametrize("units", ["BQML", "CNTS", "GML"])

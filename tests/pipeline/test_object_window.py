@@ -81,6 +81,6 @@ def test_simulate_refuses_accepts_and_takes_the_factor(
 def test_info_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = save(tmp_path / "activity.nii", 0, 25000)
     assert main(["info", str(path), "--unit", "SUV"]) == 0
-    assert "so nothing would be restored" in capsys.readouterr().out
+    assert "of the object lies outside 0 to 1000 SUV" in capsys.readouterr().out
     assert main(["info", str(path), "--suv-factor", "2e-4"]) == 0
     assert "1 SUV is 5000 Bq/ml" in capsys.readouterr().out
