@@ -41,7 +41,7 @@ _LEFT_OUT_OF_IMAGEJ = (b"roi ", b"over")
 _MOST_MASK_PIXELS = 1 << 22
 
 
-def finer_ome_rois(text: str, scale: int, size: tuple[int, int]) -> str:
+def finer_ome_rois(text: str, scale: int, image: int) -> str:
     """Return an OME-XML whose regions of interest are on a grid `scale` times as fine.
 
     The origin is the outer corner of the first pixel (OME's ROI model), so that coordinates are
@@ -50,12 +50,11 @@ def finer_ome_rois(text: str, scale: int, size: tuple[int, int]) -> str:
     Args:
         text: the OME-XML.
         scale: pixels for each source pixel and axis.
-        size: height and width of the planes that get finer; regions that belong only to images
-            of another size stay.
+        image: number of the image that gets finer; regions that belong only to others stay.
     """
     if scale == 1:
         return text
-    elsewhere = _regions_elsewhere(text, size)
+    elsewhere = _regions_elsewhere(text, image)
     gone: list[str] = []
 
     def moved(match: re.Match[str]) -> str:
@@ -111,16 +110,13 @@ def without_imagej_regions(
     return head + b"".join(body), (len(head), *map(len, body))
 
 
-def _regions_elsewhere(text: str, size: tuple[int, int]) -> set[str]:
-    """Return the names of the regions that only images of another size refer to."""
+def _regions_elsewhere(text: str, image: int) -> set[str]:
+    """Return the names of the regions that only other images refer to."""
     here: set[str] = set()
     elsewhere: set[str] = set()
-    for match in _IMAGE.finditer(text):
-        pixels = re.search(r"<(?:\w+:)?Pixels\b[^<>]*>", match.group(0))
-        facts = pixels.group(0) if pixels else ""
-        is_here = (_value(facts, "SizeY"), _value(facts, "SizeX")) == (str(size[0]), str(size[1]))
+    for number, match in enumerate(_IMAGE.finditer(text)):
         names = re.findall(r"""<(?:\w+:)?ROI(?:Ref)?\s[^<>]*?\bID\s*=\s*["']([^"']*)""", match[0])
-        (here if is_here else elsewhere).update(names)
+        (here if number == image else elsewhere).update(names)
     return elsewhere - here
 
 

@@ -262,12 +262,12 @@ class DerivedTags:
 
     def _description(self, page: Any) -> bytes:
         """Return a page's ImageDescription for the grid and the type that are written."""
-        kind, info = self._reader.pages.kind, self._reader.info
-        before, size = raw_value(page, 270).rstrip(b"\0"), (info.height, info.width)
-        description = finer_description(kind, before, self._derivation.scale, size)
+        pages, before = self._reader.pages, raw_value(page, 270).rstrip(b"\0")
+        scale, image = self._derivation.scale, pages.image
+        description = finer_description(pages.kind, before, scale, pages.size, image)
         if self.written is self._reader.samples:
             return description
-        return floating_description(kind, description)
+        return floating_description(pages.kind, description, image)
 
     def _descriptions(self, page: Any) -> dict[int, Tag]:
         pages, text = self._reader.pages, self.encoder.text

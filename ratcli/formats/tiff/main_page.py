@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ratcli.errors import UnsuitableInputError
@@ -14,34 +15,77 @@ REDUCED = 1
 _MASK = 4  # bit of NewSubfileType: a transparency mask of another page
 
 
-def main_page(pages: Sequence[Any], chosen: int | None = None) -> Any:
+_GRAY = (0, 1)  # PhotometricInterpretation
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Which pages are the planes of one image.
+
+    Attributes:
+        told: number of the image that the file gives each page, by the page's offset; pages of
+            which it says nothing are absent.
+        are_apart: whether gray pages of which the file says nothing are images, too, because the
+            user names one of them.
+    """
+
+    told: Mapping[int, int]
+    are_apart: bool = False
+
+    def hold(self, first: Any, page: Any) -> bool:
+        """Return whether a page is a plane of the image that another page belongs to."""
+        if page is first:
+            return True
+        one, other = self.told.get(first.offset), self.told.get(page.offset)
+        is_told = one is not None or other is not None
+        is_stack = first.photometric in _GRAY and not self.are_apart
+        return likeness(page) == likeness(first) and (one == other if is_told else is_stack)
+
+
+def main_page(pages: Sequence[Any], stacks: Stacks, chosen: int | None = None) -> Any:
     """Return the first page of the largest images that are no smaller versions and no masks.
 
     Args:
         pages: tifffile's pages, in the order of the file.
+        stacks: which of them are planes of one image.
         chosen: number of the page that the user names, from 1, or None.
 
     Raises:
-        UnsuitableInputError: several kinds of images are equally large, or no page has the number.
+        UnsuitableInputError: several images are equally large, or no page has the number.
     """
     if chosen is not None:
         return _page_number(pages, chosen)
     whole = [page for page in pages if not page.subfiletype & (REDUCED | _MASK)]
     whole = whole or list(pages)
     most = max(_pixels(page) for page in whole)
-    largest = [page for page in whole if _pixels(page) == most]
-    first = largest[0]
-    rivals = [page for page in largest if _competes(first, page)]
-    if rivals and most > 0:
-        found = " and ".join(
+    images = _images([page for page in whole if _pixels(page) == most], stacks)
+    if len(images) > 1 and most > 0:
+        found = "; ".join(
             f"page {1 + pages.index(page)}, {page.imagelength} x {page.imagewidth} of {page.dtype}"
-            for page in (first, rivals[0])
+            for page in images[:_MOST_NAMED]
         )
+        more = "; and more" if len(images) > _MOST_NAMED else ""
         raise UnsuitableInputError(
-            f"the file has several images of the same number of pixels ({found})",
-            hint="Choose one with --image and the number of its page.",
+            f"the file has several images of the same number of pixels ({found}{more})",
+            hint="Choose one with --image N, the number of its page.",
         )
-    return first
+    return images[0]
+
+
+def _images(pages: Sequence[Any], stacks: Stacks) -> list[Any]:
+    """Return the first page of each image, of at most one more than are named.
+
+    Pages with other channels, such as a gray mask beside colours, come with the first image.
+    """
+    images: list[Any] = []
+    for page in pages:
+        is_like = not images or page.samplesperpixel == images[0].samplesperpixel
+        if is_like and not any(stacks.hold(image, page) for image in images):
+            images.append(page)
+        if len(images) > _MOST_NAMED:
+            break
+    return images
 
 
 def _page_number(pages: Sequence[Any], number: int) -> Any:
@@ -62,15 +106,6 @@ def likeness(page: Any) -> tuple[Any, ...]:
         page.samplesperpixel,
         page.photometric,
     )
-
-
-def _competes(first: Any, page: Any) -> bool:
-    """Return whether a page of the same number of pixels is another image like the first.
-
-    One with other channels, such as a gray mask beside colours, comes with it.
-    """
-    is_like = page.samplesperpixel == first.samplesperpixel
-    return is_like and likeness(page)[:4] != likeness(first)[:4]
 
 
 def _pixels(page: Any) -> int:

@@ -8,12 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ratcli.formats.tiff.annotations import finer_ome_rois
+from ratcli.formats.tiff import ome
 from ratcli.scan import Derivation
 
 Spacing = tuple[float | None, float | None, float | None]
 
-_MM_PER_OME_UNIT = {"nm": 1e-6, "µm": 1e-3, "um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _MM_PER_IMAGEJ_UNIT = {
     "nm": 1e-6,
     "um": 1e-3,
@@ -66,7 +65,7 @@ class Resolution:
 
 
 def spacing_of(
-    kind: str, description: str, resolution: Resolution | None, size: tuple[int, int]
+    kind: str, description: str, resolution: Resolution | None, image: int = 0
 ) -> Spacing:
     """Return the distance between planes, rows and columns in mm, None if it is unknown.
 
@@ -74,22 +73,22 @@ def spacing_of(
         kind: `svs`, `ome`, `imagej` or `plain`.
         description: the ImageDescription.
         resolution: the resolution tags of the image.
-        size: its height and width, since an OME-XML may describe several.
+        image: number of the image, since an OME-XML may describe several.
     """
     if kind == "svs":
         mpp = _number(r"MPP\s*=\s*([-+.\deE]+)", description)
         return None, _milli(mpp), _milli(mpp)
     if kind == "ome":
-        return tuple(_ome_length(description, axis, size) for axis in "ZYX")  # type: ignore[return-value]
+        return tuple(ome.length_mm(description, axis, image) for axis in "ZYX")  # type: ignore[return-value]
     if kind == "imagej":
         return _imagej_spacing(description, resolution)
     return resolution.spacing_mm if resolution else (None, None, None)
 
 
-def significant_bits(kind: str, description: str, size: tuple[int, int]) -> int | None:
+def significant_bits(kind: str, description: str, image: int) -> int | None:
     """Return how many bits an OME-XML says that its samples fill, or None."""
-    pixels = _ome_pixels(description, size) if kind == "ome" else ""
-    told = _attribute(pixels, "SignificantBits")
+    pixels = ome.pixels_element(description, image) if kind == "ome" else ""
+    told = ome.attribute(pixels, "SignificantBits")
     return int(told) if told and told.isascii() and told.isdigit() and len(told) < 4 else None
 
 
@@ -110,7 +109,9 @@ def magnification_of(description: str) -> float | None:
     return _number(r"AppMag\s*=\s*([-+.\deE]+)", description)
 
 
-def finer_description(kind: str, description: bytes, scale: int, size: tuple[int, int]) -> bytes:
+def finer_description(
+    kind: str, description: bytes, scale: int, size: tuple[int, int], image: int
+) -> bytes:
     """Return an ImageDescription for a grid `scale` times as fine; all else in it stays.
 
     Args:
@@ -118,9 +119,10 @@ def finer_description(kind: str, description: bytes, scale: int, size: tuple[int
         description: of the source, as bytes.
         scale: pixels for each source pixel and axis.
         size: height and width of the source.
+        image: number of the image that gets finer, in an OME-XML of several.
     """
     if kind == "ome":
-        return _finer_ome(_without_file_names(description), scale, size)
+        return ome.finer(description, scale, image)
     if kind == "svs":
         return _finer_svs(description, scale, size)
     if kind == "shaped":
@@ -138,23 +140,18 @@ def history(derivation: Derivation, before: bytes) -> bytes:
     return (earlier + b"; " if earlier else b"") + done.encode()
 
 
-def ome_names_other_files(description: str) -> bool:
-    """Return whether an OME-XML spreads its planes over several files."""
-    return len(set(re.findall(r"<UUID[^<>]*>\s*([^<\s]+)", description))) > 1
-
-
-def floating_description(kind: str, description: bytes) -> bytes:
+def floating_description(kind: str, description: bytes, image: int) -> bytes:
     """Return an ImageDescription for float32 samples in place of the source's own.
 
     Args:
         kind: `svs`, `ome`, `imagej`, `shaped` or `plain`.
         description: of the derived image, as bytes.
+        image: number of the image, in an OME-XML of several.
     """
     if kind == "imagej":  # the range that is shown
         return re.sub(rb"(?m)^(min|max)=.*\n?", b"", description)
     if kind == "ome":
-        description = re.sub(rb'\sSignificantBits="[^"]*"', b"", description)
-        return re.sub(rb'(<(?:\w+:)?Pixels\b[^<>]*\sType=")[^"]*', rb"\1float", description)
+        return ome.floating(description, image)
     return description
 
 
@@ -167,30 +164,6 @@ def _finer_svs(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
     text = re.sub(r"(MPP\s*=\s*)([.\deE+-]+)", lambda m: _divided(m, scale), text)
     text = re.sub(r"(AppMag\s*=\s*)([.\d]+)", lambda m: _divided(m, 1 / scale), text)
     return text.encode("latin-1")
-
-
-def _finer_ome(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
-    """Rewrite sizes of each Pixels element of the planes' size, and their regions of interest."""
-    height, width = size
-
-    def finer(match: re.Match[str]) -> str:
-        element = match.group(0)
-        if _attribute(element, "SizeX") != str(width) or _attribute(element, "SizeY") != str(
-            height
-        ):
-            return element
-        element = re.sub(r'(\bSize[XY]=")(\d+)', lambda m: _divided(m, 1 / scale), element)
-        return re.sub(r'(\bPhysicalSize[XY]=")([-+.\deE]+)', lambda m: _divided(m, scale), element)
-
-    text = description.decode("utf-8", "surrogateescape")
-    text = re.sub(r"<(?:\w+:)?Pixels\b[^<>]*>", finer, finer_ome_rois(text, scale, size))
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _without_file_names(description: bytes) -> bytes:
-    """Remove file names and UUIDs from an OME-XML, since the file has a new name."""
-    description = re.sub(rb"<(\w+:)?UUID\b[^<>]*>[^<]*</(\w+:)?UUID>", b"", description)
-    return re.sub(rb'(<(?:\w+:)?OME\b[^<>]*?)\sUUID="[^"]*"', rb"\1", description)
 
 
 def _finer_shaped(description: bytes, scale: int, size: tuple[int, int]) -> bytes:
@@ -226,27 +199,6 @@ def _imagej_spacing(description: str, resolution: Resolution | None) -> Spacing:
 
 def _imagej_facts(description: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
-
-
-def _ome_length(description: str, axis: str, size: tuple[int, int]) -> float | None:
-    pixels = _ome_pixels(description, size)
-    length = _float(_attribute(pixels, f"PhysicalSize{axis}"))
-    unit = _attribute(pixels, f"PhysicalSize{axis}Unit") or "µm"
-    mm = _MM_PER_OME_UNIT.get(unit.replace("&#181;", "µ").replace("μ", "µ"))
-    return length * mm if length and length > 0 and mm else None
-
-
-def _ome_pixels(description: str, size: tuple[int, int]) -> str:
-    """Return the Pixels element of an image of this height and width, or else the first."""
-    found = re.findall(r"<(?:\w+:)?Pixels\b[^<>]*>", description)
-    sizes = [(_attribute(each, "SizeY"), _attribute(each, "SizeX")) for each in found]
-    wanted = (str(size[0]), str(size[1]))
-    return found[sizes.index(wanted) if wanted in sizes else 0] if found else ""
-
-
-def _attribute(element: str, name: str) -> str | None:
-    found = re.search(rf'\b{name}="([^"]*)"', element)
-    return found.group(1) if found else None
 
 
 def _number(pattern: str, text: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import struct
@@ -14,9 +15,10 @@ from typing import Any, Literal
 import tifffile
 
 from ratcli.errors import RatError, UnreadableInputError
+from ratcli.formats.tiff import ome
 from ratcli.formats.tiff.budget import MOST_PAGES, check_tags
-from ratcli.formats.tiff.main_page import REDUCED, likeness, main_page
-from ratcli.formats.tiff.metadata import Resolution, ome_names_other_files
+from ratcli.formats.tiff.main_page import REDUCED, Stacks, main_page
+from ratcli.formats.tiff.metadata import Resolution
 
 Kind = Literal["svs", "ome", "imagej", "shaped", "plain"]
 
@@ -41,6 +43,7 @@ class TiffPages:
         others: pages of another size (a label, a thumbnail, which may come first); copied as they
             are.
         sequence: all pages but the levels, in the order of the file.
+        image: number of the image in an OME-XML, from 0; see `ome`.
     """
 
     file: Any
@@ -49,6 +52,7 @@ class TiffPages:
     levels: tuple[Any, ...]
     others: tuple[Any, ...]
     sequence: tuple[Any, ...]
+    image: int = 0
 
     @property
     def first(self) -> Any:
@@ -175,12 +179,14 @@ def _read_pages(file: Any) -> list[Any]:
 def _sort_pages(file: Any, pages: list[Any], image: int | None) -> TiffPages:
     kind = _kind(pages[0])
     _refuse_foreign(file, pages[0], kind)
+    told = _told_images(pages, kind)
+    stacks = Stacks({pages[at].offset: number for at, number in told.items()}, image is not None)
     image = 1 if image is None and kind in ("svs", "imagej") else image
-    first = main_page(pages, image)
+    first = main_page(pages, stacks, image)
     levels = _levels(first, pages[pages.index(first) + 1 :], kind)
     smaller = {page.offset for page in levels}  # the offset in the file identifies a page
     sequence = [page for page in pages if page.offset not in smaller]
-    own = [page for page in sequence if page is first or _is_plane(first, page, kind)]
+    own = [page for page in sequence if page is first or _is_plane(first, page, kind, stacks)]
     taken = {page.offset for page in own}
     others = [page for page in sequence if page.offset not in taken]
     planes = [(page, 0) for page in own]
@@ -193,6 +199,7 @@ def _sort_pages(file: Any, pages: list[Any], image: int | None) -> TiffPages:
         levels=tuple(levels),
         others=tuple(page for page in others if page.imagewidth and page.imagelength),
         sequence=tuple(sequence),
+        image=told.get(pages.index(own[0]), 0) if kind == "ome" else 0,
     )
 
 
@@ -207,7 +214,7 @@ def _kind(page: Any) -> Kind:
 
 
 def _refuse_foreign(file: Any, first: Any, kind: Kind) -> None:
-    if kind == "ome" and ome_names_other_files(first.description):
+    if kind == "ome" and ome.names_other_files(first.description):
         raise UnreadableInputError(
             "the OME-TIFF spreads its planes over several files",
             hint="Convert it to a single file first.",
@@ -218,11 +225,36 @@ def _refuse_foreign(file: Any, first: Any, kind: Kind) -> None:
         raise UnreadableInputError(f"a page holds {first.imagedepth} planes in depth, expected one")
 
 
-def _is_plane(first: Any, page: Any, kind: Kind) -> bool:
+def _told_images(pages: list[Any], kind: Kind) -> dict[int, int]:
+    """Return the number of the image of which a page is a plane, for each page that tells it."""
+    told: dict[int, int] = {}
+    if kind == "ome":
+        sizes = [(int(page.imagelength), int(page.imagewidth)) for page in pages]
+        text = raw_value(pages[0], 270).decode("utf-8", "replace")
+        by_size = {size: ome.image_of_size(text, size) for size in set(sizes)}
+        told = {index: by_size[size] for index, size in enumerate(sizes)}
+        return told | ome.images_of_pages(text, len(pages))
+    if kind == "imagej":
+        return dict.fromkeys(range(len(pages)), 0)
+    for index, page in enumerate(pages if kind == "shaped" else ()):
+        planes = _shaped_planes(page) if page.is_shaped else 1
+        if planes > 1:
+            told |= dict.fromkeys(range(index, min(index + planes, len(pages))), index)
+    return told
+
+
+def _shaped_planes(page: Any) -> int:
+    """Return how many planes the JSON that tifffile puts into a description says."""
+    try:
+        shape = [int(length) for length in json.loads(page.description)["shape"]]
+    except (ValueError, KeyError, TypeError):
+        return 1
+    return int(math.prod(shape) // max(1, math.prod(page.shape)))
+
+
+def _is_plane(first: Any, page: Any, kind: Kind, stacks: Stacks) -> bool:
     """Return whether a page is another plane like the first."""
-    if kind == "svs" or page.subfiletype & REDUCED:
-        return False
-    return likeness(page) == likeness(first)
+    return kind != "svs" and not page.subfiletype & REDUCED and stacks.hold(first, page)
 
 
 def _levels(first: Any, pages: list[Any], kind: Kind) -> list[Any]:

@@ -53,7 +53,7 @@ class TiffReader(ClosingReader):
                 pages.first,
                 is_measured=is_measured,
                 told=ToldScale(
-                    significant_bits(pages.kind, text, pages.size),
+                    significant_bits(pages.kind, text, pages.image),
                     full_scale,
                     imagej_calibration(text) if pages.kind == "imagej" else (1.0, 0.0),
                 ),
@@ -110,7 +110,7 @@ class TiffReader(ClosingReader):
 
     def _spacing(self) -> Spacing:
         description = self.pages.description().decode("utf-8", "replace")
-        return spacing_of(self.pages.kind, description, self.pages.resolution(), self.pages.size)
+        return spacing_of(self.pages.kind, description, self.pages.resolution(), self.pages.image)
 
     def _details(self) -> dict[str, str]:
         pages, first = self.pages, self.pages.first

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from ratcli.errors import UnsuitableInputError
-from ratcli.formats import open_scan
+from ratcli.formats import create_scan, open_scan
 from tests.formats.tiff_scans import FINER, colours, convert, enlarge
 
 LARGE = colours((96, 128, 3))
@@ -92,7 +92,116 @@ def test_an_image_that_is_not_there_is_refused(tmp_path):
         open_scan(path, image=3)
 
 
-def test_pages_of_one_kind_are_the_planes_of_one_scan(tmp_path):
-    path = save(tmp_path / "a.tif", (SMALL, 0), (LARGE, 0), (LARGE[::-1], 0))
+GRAY = np.random.default_rng(0).integers(0, 4000, (4, 24, 32), np.uint16)
+
+
+def two_series(path, images, **facts):
+    """Write an OME-TIFF with a series for each array."""
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for number, image in enumerate(images):
+            photometric = "rgb" if image.shape[-1] == 3 else "minisblack"
+            size = {"PhysicalSizeX": 0.5 + number, "PhysicalSizeY": 0.5 + number}
+            file.write(image, photometric=photometric, metadata={**facts, **size})
+    return path
+
+
+def slides(path):
+    """Write two sections of equal size, each with its levels, as a Leica SCN has them."""
+    with tifffile.TiffWriter(path) as file:
+        for image in (SMALL, LARGE, LARGE[::2, ::2], LARGE[::-1], LARGE[::-2, ::2]):
+            file.write(image, tile=(16, 16), photometric="rgb", metadata=None)
+    return path
+
+
+RIVALS = {  # the file, the pages of its images, and the planes of each
+    "colour pages": (lambda p: save(p, (SMALL, 0), (LARGE, 0), (LARGE[::-1], 0)), (2, 3), 1),
+    "sections of a slide": (slides, (2, 4), 1),
+    "series of an OME-TIFF": (lambda p: two_series(p, [LARGE, LARGE[::-1]], axes="YXS"), (1, 2), 1),
+    "gray series of an OME-TIFF": (
+        lambda p: two_series(p, [GRAY[0], GRAY[1]], axes="YX"),
+        (1, 2),
+        1,
+    ),
+    "stacks of an OME-TIFF": (
+        lambda p: two_series(p, [GRAY[:2], GRAY[2:]], axes="ZYX"),
+        (1, 3),
+        2,
+    ),
+    "gray stacks of tifffile": (
+        lambda p: [tifffile.imwrite(p, GRAY[:2]), tifffile.imwrite(p, GRAY[2:], append=True)],
+        (1, 3),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RIVALS)
+def test_images_of_equal_rank_are_asked_for_and_chosen(tmp_path, kind):
+    write, numbers, planes = RIVALS[kind]
+    path = tmp_path / "a.ome.tif" if "OME" in kind else tmp_path / "a.tif"
+    write(path)
+    with pytest.raises(UnsuitableInputError, match="several images") as asked:
+        open_scan(path)
+    assert all(f"page {number}, " in str(asked.value) for number in numbers)
+    assert "--image" in asked.value.hint
+    for number in numbers:
+        for page in range(number, number + planes):  # each of its planes names an image
+            with open_scan(path, image=page) as reader, tifffile.TiffFile(path) as file:
+                assert reader.info.planes == planes
+                for plane in range(planes):
+                    stored = file.pages[number - 1 + plane].asarray()
+                    read = reader.stored(plane)
+                    np.testing.assert_array_equal(read.reshape(stored.shape), stored)
+
+
+STACKS = {
+    "gray pages": lambda path: save_gray(path, metadata=None),
+    "gray pages that tifffile wrote one by one": lambda path: save_gray(path),
+    "one array of tifffile": lambda path: tifffile.imwrite(path, GRAY, photometric="minisblack"),
+    "an OME-TIFF with Z": lambda path: two_series(path, [GRAY], axes="ZYX"),
+    "an OME-TIFF with Z and T": lambda path: two_series(
+        path, [GRAY.reshape(2, 2, 24, 32)], axes="TZYX"
+    ),
+    "an OME-TIFF with Z in colour": lambda path: two_series(path, [np.stack([LARGE] * 4)]),
+    "an ImageJ hyperstack": lambda path: tifffile.imwrite(
+        path, GRAY.reshape(2, 2, 24, 32), imagej=True, metadata={"axes": "TZYX"}
+    ),
+    "an array in colour of tifffile": lambda path: tifffile.imwrite(
+        path, np.stack([LARGE] * 4), photometric="rgb"
+    ),
+}
+
+
+def save_gray(path, **how):
+    with tifffile.TiffWriter(path) as file:
+        for plane in GRAY:
+            file.write(plane, photometric="minisblack", **how)
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_the_planes_of_a_stack_are_one_image(tmp_path, kind):
+    path = tmp_path / ("a.ome.tif" if "OME" in kind else "a.tif")
+    STACKS[kind](path)
     with open_scan(path) as reader:
-        assert reader.info.planes == 2
+        assert reader.info.planes == 4
+
+
+def test_a_gray_page_that_is_named_is_restored_alone(tmp_path):
+    save_gray(tmp_path / "a.tif", metadata=None)
+    with open_scan(tmp_path / "a.tif", image=3) as reader:
+        assert reader.info.planes == 1
+        np.testing.assert_array_equal(reader.stored(0)[..., 0], GRAY[2])
+        assert "3 further pages are copied, not restored" in reader.info.notices
+
+
+def test_only_the_chosen_series_of_an_ome_tiff_gets_finer(tmp_path):
+    path = two_series(tmp_path / "a.ome.tif", [LARGE, LARGE[::-1]], axes="YXS")
+    with open_scan(path, image=2) as reader:
+        assert reader.info.spacing_mm[1:] == pytest.approx((1.5e-3, 1.5e-3))
+        with create_scan(reader, tmp_path / "b.ome.tif", FINER) as writer:
+            writer.write(0, enlarge(reader.read(0)))
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        assert [series.shape for series in file.series] == [(96, 128, 3), (384, 512, 3)]
+        np.testing.assert_array_equal(file.pages[0].asarray(), LARGE)
+        assert 'PhysicalSizeX="0.5"' in file.ome_metadata
+        assert 'PhysicalSizeX="0.375"' in file.ome_metadata
