@@ -22,9 +22,10 @@ _ONE_ABSENT = 0.1
 # Measured correlations count up to this: shared anatomy raises them.
 _HIGHEST_CORRELATION = 0.85
 # Size of each field's structures in mm, and the standard deviation of its shift for each mm of the
-# distance; a third of the planes lie in anatomy that hardly changes.
+# distance where anatomy moves most; a third of the planes lie in anatomy that hardly changes.
 _FIELDS = ((25.0, 0.35), (6.0, 0.12))
 _STILL = 1 / 3
+_MOVED = (0.1, 0.7)
 
 
 def draw_neighbours(
@@ -38,7 +39,7 @@ def draw_neighbours(
         spacing_mm: pixel pitch.
         gap_mm: distance of the neighbours.
     """
-    moved = gap_mm * (0.15 if rng.random() < _STILL else 1.0)
+    moved = gap_mm * (0.05 if rng.random() < _STILL else float(rng.uniform(*_MOVED)))
     shift = _shift(rng, plane.shape, spacing_mm, moved)
     onwards = 0.5 * _shift(rng, plane.shape, spacing_mm, moved)  # not at one speed
     before, after = (_moved(plane, field)[None] for field in (shift + onwards, onwards - shift))

@@ -42,10 +42,10 @@ _PROCEDURAL_SIZE = 384
 _LEAST_ADDED = 0.7
 _HIGHEST_WEIGHT = 2.0
 # How often a drawn slice has neighbours, and their distance in mm.
-_DRAWN_IN_SERIES = 0.6
-_DRAWN_GAP_MM = (0.7, 8.0)
+_DRAWN_IN_SERIES = 0.8
+_DRAWN_GAP_MM = (0.6, 6.0)
 # How often a slice is drawn among those that have neighbours, if the network uses them.
-_FROM_SERIES = 0.6
+_FROM_SERIES = 0.7
 # Correlation of the noise of neighbours: of drawn ones, and of unmeasured ones.
 _DRAWN_CORRELATION = (0.0, 0.6)
 _USUAL_CORRELATION = 0.3

@@ -34,7 +34,7 @@ _HELD_OUT_PLANES = 6
 _HELD_OUT_SHARE = 0.15
 PARTITIONS = "partitions"
 # Share of each neighbour that a network adds when it begins to learn from neighbours.
-_FIRST_SHARE = 0.2
+_FIRST_SHARE = 0.05
 
 P = TypeVar("P", FoundScan, Pair)
 RestorationTrainer = Trainer[PatchBatch]
