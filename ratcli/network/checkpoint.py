@@ -60,9 +60,9 @@ def build_network(
     """
     with torch.device("meta"):
         network = RAT(settings)
-    network.to_empty(device="cpu")
     try:
-        network.load_state_dict({name: value.float() for name, value in state.items()})
+        floats = {name: value.float() for name, value in state.items()}
+        network.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         wrong = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise WeightsError(f"the weights are of another architecture: {wrong}") from error

@@ -214,7 +214,8 @@ class InferenceRAT(nn.Module):
         x = self._trunk(x.to(self.device), plan).to(tiles.store)
         ups, decoders = each(self.ups, nn.Linear), each(self.decoders, nn.ModuleList)
         for up, decoder in zip(ups, decoders, strict=True):
-            x = _through(decoder, _enlarge(up, x, skips.pop(), tiles), tiles)
+            x = _enlarge(up, x, skips.pop(), tiles)  # by itself: it frees the coarser map
+            x = _through(decoder, x, tiles)
         restored = _convolve(self.ending, x, tiles)
         return added(image, restored, self.settings.channels, axis=-1)
 

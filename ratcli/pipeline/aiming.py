@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 from typing_extensions import Self
 
 from ratcli.errors import MeasurementError, UsageError
@@ -91,6 +90,8 @@ def aimed(
             f"{after:.3g} HU if it is restored in full",
             hint="Choose a noise between these, or give --strength.",
         )
+    from scipy.optimize import brentq  # 24 MB that most runs never need
+
     strength = round(float(brentq(lambda s: _noise(pairs, s) - wanted, 0.0, 1.0, xtol=1e-3)), 3)
     chosen = ChosenStrength(strength, before, _noise(pairs, strength))
     return model.with_strength(strength), chosen
