@@ -27,6 +27,7 @@ _SUFFIXES = {
     "dicom": (".dcm", ".dicom", ".ima"),
     "nifti": (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
     "tiff": (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".ome.btf", ".btf", ".svs"),
+    "picture": (".png",),
 }
 
 
@@ -218,14 +219,13 @@ def _find(
 def _job(found: Found, selection: Selection, mark: str, *, alone: bool) -> Job:
     source, wanted = found.source, selection.output
     if wanted is None:
-        output = (
-            found.holder / f"{source.name}{mark}{selection.suffix_of(found.task)}{source.suffix}"
-        )
+        name = f"{source.name}{mark}{selection.suffix_of(found.task)}{source.output_suffix}"
+        output = found.holder / name
     elif alone and not found.is_in_folder and _is_file_name(wanted, source):
         output = wanted.absolute()
     else:
         usual = wanted.absolute() / found.name
-        output = usual.with_name(f"{source.name}{mark}{source.suffix}")
+        output = usual.with_name(f"{source.name}{mark}{source.output_suffix}")
     residual, uncertainty = (_beside(output, source, end) for end in BESIDE)
     job = Job(
         source,
@@ -261,10 +261,11 @@ def _is_file_name(wanted: Path, source: ScanSource) -> bool:
     suffix = split_name(wanted)[1].lower()
     if suffix and suffix not in _SUFFIXES[source.format]:
         raise UsageError(
-            f"{wanted.name} ends in {suffix}, but the output is {source.format}, like the input",
-            hint=f"Name it {wanted.name[: -len(suffix)]}{source.suffix}.",
+            f"{wanted.name} ends in {suffix}, but the output is "
+            f"{'PNG' if source.format == 'picture' else f'{source.format}, like the input'}",
+            hint=f"Name it {wanted.name[: -len(suffix)]}{source.output_suffix}.",
         )
-    return bool(wanted.suffix) or not source.suffix
+    return bool(wanted.suffix) or not source.output_suffix
 
 
 def _beside(output: Path, source: ScanSource, end: str) -> Path:

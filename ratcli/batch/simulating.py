@@ -62,7 +62,8 @@ class SimulateWork(ScanWork):
         self.pitch_mm(reader.info)
         if self.task.scale > 1 and reader.info.format != "tiff":
             raise UnsuitableInputError(
-                f"coarser slides are written as TIFF, but this is {reader.info.format.upper()}"
+                f"coarser slides are written as TIFF, but this is a {reader.info.format}",
+                hint="Save the slide as TIFF first.",
             )
 
     def load(self) -> SimulateWorker:

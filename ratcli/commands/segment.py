@@ -231,7 +231,7 @@ def find_region_jobs(
         OutputError: two inputs would have the same output.
         InputNotFoundError: the only input does not exist, or contains no scan.
     """
-    from ratcli.formats.regions import SUFFIXES
+    from ratcli.formats.regions import SUFFIXES, region_format
 
     wanted = place.output
     suffix = split_name(wanted)[1].lower() if wanted and not wanted.is_dir() else ""
@@ -244,7 +244,7 @@ def find_region_jobs(
     def regions_of(job: Job) -> Job:
         stem = job.output.name if job.source.is_folder else split_name(job.output)[0]
         stem = stem if stem.endswith("_regions") else f"{stem}_regions"
-        output = job.output.with_name(stem + SUFFIXES[kind or job.source.format])
+        output = job.output.with_name(stem + SUFFIXES[region_format(kind, job.source.format)])
         return replace(job, output=output, beside=beside(output), is_folder=False, reserved=())
 
     return find_jobs(inputs, place, regions_of)
@@ -257,7 +257,9 @@ def _named(jobs: Sequence[Job], wanted: Path, suffix: str, kind: str | None) -> 
             f"{wanted.name} is one file, but there are {len(jobs)} scans",
             hint="Name a folder with -o.",
         )
-    kind = kind or jobs[0].source.format
+    from ratcli.formats.regions import region_format
+
+    kind = region_format(kind, jobs[0].source.format)
     fitting = {"dicom": (".dcm",), "nifti": (".nii.gz",), "tiff": (".tif", ".tiff")}[kind]
     if suffix not in fitting:
         raise UsageError(

@@ -185,7 +185,8 @@ def check_jpeg(reader: ScanReader) -> None:
         UsageError: it is of another format, has other samples, or is for ImageJ.
     """
     if reader.info.format != "tiff":
-        name = {"dicom": "DICOM", "nifti": "NIfTI"}.get(reader.info.format, reader.info.format)
+        names = {"dicom": "DICOM", "nifti": "NIfTI", "picture": "PNG"}
+        name = names[reader.info.format]
         raise UsageError(
             f"JPEG is for TIFF and SVS, but this is {name}", hint="Leave --compression out."
         )

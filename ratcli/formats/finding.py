@@ -19,6 +19,7 @@ from ratcli.formats.source import ScanSource, common_folder, split_name
 from ratcli.formats.wording import describe_bytes
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_PREVIEW = "_preview"  # of regions, as `rat segment` draws them
 
 # What lies in folders of scans and is no scan. A name that begins like this has no meaning for rat.
 _QUIET_NAMES = ("readme", "license", "licence", "dicomdir", "thumbs", "autorun", "desktop", "index")
@@ -64,6 +65,8 @@ def find_scans(
     path = path.absolute()  # for processes that work in another folder
     if path.is_dir():
         files = _sort_files(_list_files(path, recursive))
+        if {"dicom", "nifti"} & files.by_format.keys():  # pictures lie beside scans as previews
+            files.by_format.pop("picture", None)
         sources = _sources(files.by_format, series_uid, files.strays)
         sources += [_unreadable(file, reason) for file, reason in files.unreadable.items()]
         sources.sort(key=lambda source: source.paths[0])
@@ -106,7 +109,8 @@ def _sniff_or_raise(path: Path) -> str:
     name = sniff(path)
     if name is None:
         raise UnreadableInputError(
-            f"{path.name} is {describe_bytes(_head(path))}, not a DICOM, NIfTI or TIFF file"
+            f"{path.name} is {describe_bytes(_head(path))}, not a DICOM, NIfTI or TIFF file, nor a "
+            "PNG or JPEG picture"
         )
     return name
 
@@ -152,13 +156,15 @@ def _sort_files(files: Iterable[Path]) -> _Sorted:
     for file in files:
         try:
             name = sniff(file)
+            if name == "picture" and split_name(file)[0].endswith(_PREVIEW):
+                continue
             if name is None:
                 unknown[file] = f"{file.name} is {describe_bytes(_head(file))}, not a DICOM file"
             else:
                 found.by_format.setdefault(name, []).append(file)
         except UnreadableInputError as error:
             unknown[file] = str(error)
-            if split_name(file)[1] and not is_named_as_dicom(file):
+            if split_name(file)[1].lower() not in ("", *_DICOM_SUFFIXES, *_PICTURES.split()):
                 found.unreadable[file] = str(error)
     for file in find_strays(unknown, found.by_format.get("dicom", [])):
         if file not in found.unreadable:
@@ -252,8 +258,9 @@ def _nothing_found(path: Path, recursive: bool, series_uid: str | None) -> Input
             f"{where} has no series with that SeriesInstanceUID",
             hint="`rat info` lists the series.",
         )
-    hint = "" if recursive else "Search the folders inside it with --recursive."
-    return InputNotFoundError(f"{where} holds no DICOM, NIfTI or TIFF scan", hint=hint)
+    is_deep = not recursive and any(entry.is_dir() for entry in path.iterdir())
+    hint = "Search the folders inside it with --recursive." if is_deep else ""
+    return InputNotFoundError(f"{where} holds no scan and no picture", hint=hint)
 
 
 def find_strays(unknown: Iterable[Path], dicom: Iterable[Path]) -> list[Path]:

@@ -61,6 +61,10 @@ def _record_of(source: ScanSource) -> str:
         from ratcli.formats.nifti.header import read_header
 
         return _nifti_record(read_header(path, DEFAULT_MAX_PIXELS))
+    if source.format == "picture":
+        from ratcli.formats.pictures.reader import PictureReader
+
+        return PictureReader(path, DEFAULT_MAX_PIXELS).software
     from ratcli.formats.tiff.pages import open_pages
 
     pages = open_pages(path)
@@ -74,7 +78,9 @@ def _record(reader: Any) -> str:
         return _dicom_record(reader.sources[0].file.dataset)
     if reader.info.format == "nifti":
         return _nifti_record(reader.header)
-    return _tiff_record(reader.pages) if reader.info.format == "tiff" else ""
+    if reader.info.format == "tiff":
+        return _tiff_record(reader.pages)
+    return str(getattr(reader, "software", ""))
 
 
 def _dicom_record(dataset: Any) -> str:

@@ -13,6 +13,7 @@ FORMATS: dict[str, str] = {
     "dicom": "ratcli.formats.dicom",
     "nifti": "ratcli.formats.nifti",
     "tiff": "ratcli.formats.tiff",
+    "picture": "ratcli.formats.pictures",
 }
 """Name of a format (as in `ScanInfo.format`) and its module; asked in this order."""
 

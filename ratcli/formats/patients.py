@@ -11,20 +11,20 @@ from ratcli.formats import ScanSource
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 
-def patient_of(source: ScanSource | None, place: str) -> str:
+def patient_of(source: ScanSource, place: str) -> str:
     """Return a text that all scans of one patient share.
 
     A DICOM scan's patient is its PatientID. Elsewhere the first folder or file of the place is one
     patient; names `sub-NAME_...` with the same NAME are one.
 
     Args:
-        source: the scan, None for a picture.
+        source: the scan.
         place: its path below the folder that was named, without a suffix.
 
     Raises:
         UnreadableInputError: a DICOM header cannot be read.
     """
-    if source is not None and source.format == "dicom":
+    if source.format == "dicom":
         patient = _in_header(source)
         if patient is not None:
             return patient

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 _LONG_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".ome.tiff", ".ome.tif", ".ome.btf")
-_SUFFIXES = (".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".tif", ".tiff", ".svs", ".btf")
+_SUFFIXES = (
+    *(".dcm", ".dicom", ".ima", ".nii", ".hdr", ".img", ".tif", ".tiff", ".svs", ".btf"),
+    *(".png", ".jpg", ".jpeg"),
+)
+_USUAL = {"dicom": ".dcm", "nifti": ".nii", "tiff": ".tif", "picture": ".png"}
 
 MOST_LEVELS = 12
 """Most coarser levels of a slide: each has a quarter of the rows, and a tile has 256."""
@@ -69,11 +73,15 @@ class ScanSource:
 
     @property
     def suffix(self) -> str:
-        """Suffix that a file made from this scan gets; empty for a folder."""
+        """Suffix of its file; empty for a folder."""
         if self.is_folder:
             return ""
-        suffix = split_name(self.paths[0])[1]
-        return suffix or {"dicom": ".dcm", "nifti": ".nii", "tiff": ".tif"}[self.format]
+        return split_name(self.paths[0])[1] or _USUAL[self.format]
+
+    @property
+    def output_suffix(self) -> str:
+        """Suffix that a file made from this scan gets; empty for a folder."""
+        return _USUAL["picture"] if self.format == "picture" else self.suffix
 
     @property
     def files(self) -> tuple[Path, ...]:

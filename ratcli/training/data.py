@@ -12,13 +12,10 @@ import numpy as np
 from ratcli.adjacent import adjacent_planes
 from ratcli.errors import (
     InputNotFoundError,
-    RatError,
-    UnreadableInputError,
     UnsuitableInputError,
 )
 from ratcli.formats import ScanSource, find_scans, open_scan, split_name
 from ratcli.formats.patients import patient_of
-from ratcli.formats.sandbox import run_apart
 from ratcli.network.neighbours import Neighbour
 from ratcli.pipeline import check
 from ratcli.scan import FloatArray, ScanReader
@@ -26,23 +23,20 @@ from ratcli.task import Task
 from ratcli.training.examples import TargetPlane
 from ratcli.training.plane_store import PlaneStore
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-_MOST_PIXELS = 1 << 26
-
 
 @dataclass(frozen=True)
 class FoundScan:
-    """A scan or picture that was found but not yet read.
+    """A scan that was found but not yet read.
 
     Attributes:
         patient: all scans of one patient are used either for training or for validation.
         key: path below the folder without the suffix; the two scans of a pair have the same key.
-        source: the scan, or the path of a picture.
+        source: the scan.
     """
 
     patient: str
     key: str
-    source: ScanSource | Path
+    source: ScanSource
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[Target
     Args:
         root: folder that the entries are relative to.
         entries: files, or folders that are searched with all folders inside. Each entry is one
-            patient, slide or source. For tasks in colour, PNG and JPEG files are read, too.
+            patient, slide or source.
         task: checks that the scans fit.
 
     Raises:
@@ -72,7 +66,7 @@ def read_patients(root: Path, entries: Sequence[str], task: Task) -> list[Target
         UnreadableInputError: a scan is damaged.
         UnsuitableInputError: a scan does not fit the task, or has no pixel spacing.
     """
-    return read_scans(find_entries(root, entries, task), task)
+    return read_scans(find_entries(root, entries), task)
 
 
 def read_scans(scans: Sequence[FoundScan], task: Task) -> list[TargetPlane]:
@@ -100,16 +94,16 @@ def _stored(planes: Iterator[PlacedPlane], store: PlaneStore) -> Iterator[Placed
         yield replace(each, plane=replace(each.plane, values=store.keep(each.plane.values)))
 
 
-def find_entries(root: Path, entries: Sequence[str], task: Task) -> list[FoundScan]:
+def find_entries(root: Path, entries: Sequence[str]) -> list[FoundScan]:
     """List the scans of named entries; each entry is one patient, see `read_patients`.
 
     Raises:
         InputNotFoundError: an entry is missing or holds no scan.
     """
-    return [scan for entry in entries for scan in _find_entry(root, entry, task)]
+    return [scan for entry in entries for scan in _find_entry(root, entry)]
 
 
-def find_patients(root: Path, task: Task) -> list[FoundScan]:
+def find_patients(root: Path) -> list[FoundScan]:
     """List all scans in a folder, each with its patient.
 
     What a patient is, `patient_of` says. Links to folders are followed.
@@ -120,8 +114,8 @@ def find_patients(root: Path, task: Task) -> list[FoundScan]:
     """
     if not root.is_dir():
         raise InputNotFoundError(f"the data folder {root.name} does not exist")
-    scans = _scans_below(root, root, "", task)
-    return [replace(scan, patient=patient_of(_on_disk(scan), scan.key)) for scan in scans]
+    scans = _scans_below(root, root, "")
+    return [replace(scan, patient=patient_of(scan.source, scan.key)) for scan in scans]
 
 
 def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
@@ -131,9 +125,6 @@ def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
         UnreadableInputError: it is damaged.
         UnsuitableInputError: it does not fit the task, or has no pixel spacing.
     """
-    if isinstance(scan.source, Path):
-        yield PlacedPlane(TargetPlane(scan.patient, read_picture(scan.source), 1.0), None)
-        return
     with open_scan(scan.source) as reader:
         spacing, factor = _checked(reader, scan, task)
         positions = reader.info.positions_mm or [None] * reader.info.planes
@@ -143,29 +134,16 @@ def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
             yield PlacedPlane(plane, positions[number])
 
 
-def _on_disk(scan: FoundScan) -> ScanSource | None:
-    return scan.source if isinstance(scan.source, ScanSource) else None
-
-
-def _find_entry(root: Path, entry: str, task: Task) -> list[FoundScan]:
+def _find_entry(root: Path, entry: str) -> list[FoundScan]:
     if not (root / entry).exists():
         raise InputNotFoundError(f"there is no '{entry}' in the training data")
-    return [replace(scan, patient=entry) for scan in _scans_below(root / entry, root, entry, task)]
+    return [replace(scan, patient=entry) for scan in _scans_below(root / entry, root, entry)]
 
 
-def _scans_below(path: Path, root: Path, patient: str, task: Task) -> list[FoundScan]:
-    """List the scans and pictures below a path."""
-    pictures = find_pictures(path) if task.channels == 3 else []
-    found = [FoundScan(patient, _key(picture, root), picture) for picture in pictures]
-    if path in pictures:
-        return found
-    try:
-        scans = [scan for scan in find_scans(path, recursive=True) if not scan.is_localizer]
-    except InputNotFoundError:
-        if not pictures:
-            raise
-        scans = []
-    return found + [FoundScan(patient, _scan_key(scan, root), scan) for scan in scans]
+def _scans_below(path: Path, root: Path, patient: str) -> list[FoundScan]:
+    """List the scans below a path."""
+    scans = (scan for scan in find_scans(path, recursive=True) if not scan.is_localizer)
+    return [FoundScan(patient, _scan_key(scan, root), scan) for scan in scans]
 
 
 def _key(file: Path, root: Path) -> str:
@@ -207,40 +185,3 @@ def _values(reader: ScanReader, plane: int, task: Task) -> FloatArray:
     values = reader.read(plane)
     hidden = np.broadcast_to(reader.padding(plane), values.shape) | ~np.isfinite(values)
     return np.where(hidden, np.float32(task.window[0]), values)
-
-
-def find_pictures(path: Path) -> list[Path]:
-    """List the PNG and JPEG files in a folder and the folders inside, or the file itself."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [file for file in files if file.is_file() and _head(file).startswith((_PNG, _JPEG))]
-
-
-def read_picture(path: Path) -> FloatArray:
-    """Read a picture as `(3, H, W)`, 0 to 1; an alpha channel is dropped.
-
-    Raises:
-        UnreadableInputError: it is damaged or too large.
-        UnsuitableInputError: it is gray.
-    """
-    import imagecodecs
-
-    try:
-        data = path.read_bytes()
-        decode = imagecodecs.png_decode if data.startswith(_PNG) else imagecodecs.jpeg8_decode
-        samples = run_apart(path.name, 4 * _MOST_PIXELS, decode, data)
-    except RatError:
-        raise
-    except Exception as error:
-        raise UnreadableInputError(f"{path.name} is damaged") from error
-    if samples.ndim == 2 or samples.shape[-1] < 3:
-        raise UnsuitableInputError(f"{path.name} is gray, but the task needs colour pictures")
-    if samples.shape[0] * samples.shape[1] > _MOST_PIXELS:
-        raise UnreadableInputError(f"{path.name} has more than {_MOST_PIXELS} pixels")
-    peak = np.float32(np.iinfo(samples.dtype).max)
-    rgb = np.moveaxis(samples[..., :3].astype(np.float32) / peak, -1, 0)
-    return np.ascontiguousarray(rgb)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(len(_PNG))

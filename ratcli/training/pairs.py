@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
-from ratcli.formats import ScanSource, open_scan
+from ratcli.formats import open_scan
 from ratcli.partition import Partitioner
 from ratcli.scan import FloatArray
 from ratcli.task import Task
@@ -92,7 +92,7 @@ def find_pairs(root: Path, task: Task) -> list[Pair]:
         InputNotFoundError: a folder has no scan.
         UnsuitableInputError: a scan has no partner.
     """
-    low, full = (find_patients(root / part, task) for part in (LOW, FULL))
+    low, full = (find_patients(root / part) for part in (LOW, FULL))
     if len(low) == len(full) == 1:
         return [Pair(low[0], full[0])]
     named = {piece.key: piece for piece in full}
@@ -209,7 +209,7 @@ def _is_match(low: FoundScan, full: FoundScan, places: dict[str, frozenset[int]]
 
 def _places(piece: FoundScan) -> frozenset[int]:
     """Return positions in whole mm; none for scans without positions."""
-    if not isinstance(piece.source, ScanSource) or piece.source.format != "dicom":
+    if piece.source.format != "dicom":
         return frozenset()
     with open_scan(piece.source) as reader:
         return frozenset(round(at) for at in reader.info.positions_mm or ())

@@ -166,10 +166,10 @@ def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:
 
 def _from_scans(task: Task, recipe: Recipe, data: Path) -> tuple[ExampleSource, list[Example]]:
     if recipe.train or recipe.held_out:
-        train = find_entries(data, recipe.train, task)
-        held_out = find_entries(data, recipe.held_out, task)
+        train = find_entries(data, recipe.train)
+        held_out = find_entries(data, recipe.held_out)
     else:
-        train, held_out = split(find_patients(data, task), recipe)
+        train, held_out = split(find_patients(data), recipe)
     _check_split(train, held_out)
     source = make_source(task, recipe, read_scans(train, task))
     return source, held_out_examples(task, recipe, read_scans(held_out, task), _HELD_OUT_PLANES)

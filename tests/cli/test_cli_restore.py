@@ -143,7 +143,7 @@ def write_truncated(path: Path) -> None:
         ("truncated.dcm", 4, "rat: truncated.dcm: the pixel data end early"),
         ("missing.dcm", 3, "rat: missing.dcm does not exist."),
         ("mr.dcm", 4, "rat: mr.dcm: modality is MR, but ct-denoise restores CT."),
-        ("empty", 3, "rat: empty holds no DICOM, NIfTI or TIFF scan."),
+        ("empty", 3, "rat: empty holds no scan and no picture."),
         ("nothing.dcm", 4, "rat: nothing.dcm is empty"),
     ],
 )

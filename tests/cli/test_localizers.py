@@ -149,11 +149,10 @@ def test_evaluate_compares_the_slices_and_leaves_localizers_out(
 
 
 def test_training_data_hold_no_localizers(tmp_path: Path) -> None:
-    from ratcli.tasks import get_task
     from ratcli.training.data import find_patients
 
     save_study(tmp_path / "patient")
-    found = find_patients(tmp_path, get_task("ct-denoise"))
+    found = find_patients(tmp_path)
     assert [scan.source.is_localizer for scan in found] == [False]  # type: ignore[union-attr]
 
 

@@ -50,7 +50,7 @@ def test_real_dicom_without_a_preamble_is_known() -> None:
 
 def test_a_folder_without_scans_says_so(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(InputNotFoundError, match="holds no DICOM, NIfTI or TIFF scan"):
+    with pytest.raises(InputNotFoundError, match="holds no scan and no picture"):
         find_scans(tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_one_patient_alone_is_not_held_out(caplog: pytest.LogCaptureFixture) -> 
 def test_a_folder_or_file_is_a_patient(tmp_path: Path) -> None:
     for name in ("a/1.nii.gz", "a/2.nii.gz", "b.nii.gz", "sub-01_x.nii.gz", "sub-01_y.nii.gz"):
         write_nifti(tmp_path / name, body())
-    patients = [piece.patient for piece in find_patients(tmp_path, CT)]
+    patients = [piece.patient for piece in find_patients(tmp_path)]
     assert sorted(patients) == ["a", "a", "b", "sub-01", "sub-01"]
 
 
@@ -60,13 +60,13 @@ def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     write_nifti(tmp_path / "store" / "a.nii.gz", body())
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine").symlink_to(tmp_path / "store")
-    assert [piece.patient for piece in find_patients(tmp_path / "data", CT)] == ["mine"]
+    assert [piece.patient for piece in find_patients(tmp_path / "data")] == ["mine"]
 
 
 def test_dicom_tells_its_patient_wherever_it_lies(tmp_path: Path) -> None:
     for name, patient in (("x/1", "A"), ("x/2", "B"), ("y", "A")):
         write_series(tmp_path / name, body(), patient)
-    found = [piece.patient for piece in find_patients(tmp_path, CT)]
+    found = [piece.patient for piece in find_patients(tmp_path)]
     assert found[0] == found[2] != found[1]
 
 

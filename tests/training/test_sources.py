@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from ratcli.errors import InputNotFoundError, UnreadableInputError, UnsuitableInputError
+from ratcli.errors import InputNotFoundError, UnreadableInputError
 from ratcli.network.rat import NetworkSettings
 from ratcli.partition import get_partitioner
 from ratcli.tasks import TASKS, get_task
@@ -178,7 +178,7 @@ def test_a_damaged_picture_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_gray_picture_is_a_clear_error(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
-    with pytest.raises(UnsuitableInputError, match="gray"):
+    with pytest.raises(UnreadableInputError, match="gray"):
         read_patients(tmp_path, ["a.png"], get_task("pathology-sr"))
 
 

@@ -28,6 +28,16 @@ SUFFIXES: dict[str, str] = {"dicom": ".dcm", "nifti": ".nii.gz", "tiff": ".tif"}
 """Formats of region maps, and the suffix that a new file gets."""
 
 
+def region_format(kind: str | None, scan: str) -> str:
+    """Return the format of a region map: the one that was named, or else that of the scan.
+
+    Args:
+        kind: a key of `SUFFIXES`, or None.
+        scan: format of the scan; a picture has its regions in a TIFF.
+    """
+    return kind or ("tiff" if scan == "picture" else scan)
+
+
 class RegionReader(ClosingReader):
     """An open region map on the grid of a scan; a context manager.
 
@@ -156,7 +166,7 @@ def create_regions(
     """
     from ratcli.formats.regions import labels, segmentation_writer
 
-    kind = kind or reader.info.format
+    kind = region_format(kind, reader.info.format)
     if kind == "dicom":
         if reader.info.format != "dicom":
             raise UsageError(
