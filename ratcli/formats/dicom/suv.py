@@ -143,13 +143,15 @@ def _duration(seconds: float) -> str:
 def _counts_factor(dataset: Dataset, series: Sequence[Dataset]) -> float:
     """Return Philips' private factor from counts to SUV, or to activity and on to SUV."""
     is_philips = text_at(dataset, _PHILIPS_CREATOR).upper().startswith("PHILIPS PET")
-    direct = number_at(dataset, _PHILIPS_SUV_FACTOR) if is_philips else None
-    if direct and direct > 0:
-        return direct
-    activity = number_at(dataset, _PHILIPS_ACTIVITY_FACTOR) if is_philips else None
-    if not activity or activity < 0:
-        raise _MissingFactError("the values are counts without a factor from counts to SUV")
-    return activity * _activity_factor(dataset, series)
+    for tag in (_PHILIPS_SUV_FACTOR, _PHILIPS_ACTIVITY_FACTOR) if is_philips else ():
+        factors = {number_at(image, tag) for image in (dataset, *series)}
+        if len(factors) > 1:
+            raise _MissingFactError("the factor from counts to SUV differs between the slices")
+        factor = factors.pop()
+        if factor and factor > 0:
+            is_direct = tag == _PHILIPS_SUV_FACTOR
+            return factor if is_direct else factor * _activity_factor(dataset, series)
+    raise _MissingFactError("the values are counts without a factor from counts to SUV")
 
 
 class Injection(NamedTuple):

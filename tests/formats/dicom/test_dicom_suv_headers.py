@@ -126,6 +126,21 @@ def test_counts_with_a_factor_of_philips_are_converted(
     assert task.unit_factor(info) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("element", [0x70531000, 0x70531009])
+@pytest.mark.parametrize("other", ["0.0006", None])
+def test_a_factor_of_philips_that_differs_between_slices_is_refused(
+    element: int, other: str | None
+) -> None:
+    series = [pet_dataset(Units="CNTS") for _ in range(3)]
+    for image, factor in zip(series, ("0.0005", "0.0005", other), strict=True):
+        image.add_new(0x70530010, "LO", "Philips PET Private Group")
+        if factor is not None:
+            image.add_new(element, "DS", factor)
+    found, why = find_suv_factor(series[0], series)
+    assert found is None
+    assert why == "the factor from counts to SUV differs between the slices"
+
+
 def test_a_legacy_converted_image_tells_its_units_in_a_functional_group(tmp_path: Path) -> None:
     dataset = pet_dataset(SOPInstanceUID=uid("legacy"))
     moved = Dataset()
