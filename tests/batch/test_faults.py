@@ -248,7 +248,7 @@ def test_an_interrupt_leaves_whole_outputs_and_gives_130(
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["finished"] is None
     done = {file["output"] for file in content["files"] if file["status"] == "done"}
-    assert done == {path.name for path in (tmp_path / "out").iterdir()}
+    assert done == {f"out/{path.name}" for path in (tmp_path / "out").iterdir()}
     assert 0 < len(done) < 40
 
 
