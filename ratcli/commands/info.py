@@ -11,6 +11,7 @@ from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import ScanOptions, Scans, paths_of, reading
 from ratcli.errors import RatError
 from ratcli.formats import LOCALIZER
+from ratcli.formats.quick_look import QuickLookError, quick_look
 from ratcli.scan import ScanInfo, ScanReader
 from ratcli.tasks import TASKS
 
@@ -117,7 +118,8 @@ def _one(
     damage: RatError | None = None
     try:
         how = reading(options)
-        with replace(how, localizers=True).open(found.source) as reader:
+        size = sum(path.stat().st_size for path in found.source.files if path.is_file())
+        with quick_look(size), replace(how, localizers=True).open(found.source) as reader:
             tasks = fitting_tasks(reader.info)
             one = ScanFacts(found.name, len(found.source.paths), reader.info, (), tasks)
             if not options.header_only:
@@ -127,7 +129,7 @@ def _one(
             if reason:
                 one = _left_out(one, reason)
             left_out = (file.reason for file in found.source.left_out)
-            notices = (*found.source.notices, *left_out, *reader.info.notices)  # some from pixels
+            notices = (*found.source.notices, *left_out, *reader.info.notices, *one.notices)
             one = replace(one, info=reader.info, notices=notices)
         facts.append(one)
         listener.result(one)
@@ -141,12 +143,15 @@ def _one(
 
 
 def _with_pixels(facts: ScanFacts, reader: ScanReader) -> tuple[ScanFacts, RatError | None]:
-    """Measure the range of values and ask each task; no task fits pixels that cannot be read."""
+    """Ask each task and measure the range of values; no task fits pixels that cannot be read."""
     from ratcli.commands.suitability import Suitability, measure_range, suitability
 
     try:
-        values = measure_range(reader)
         found = tuple(suitability(task, reader) for task in TASKS.values())
+        values = measure_range(reader)
+    except QuickLookError as error:
+        notice = f"the pixels were not read, and the tasks are those of the header: {error}"
+        return replace(facts, notices=(notice,)), None
     except RatError as error:
         found = tuple(Suitability(name, False, str(error)) for name in TASKS)
         return replace(facts, suitability=found, tasks=[]), error

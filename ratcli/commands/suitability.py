@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
+from ratcli.formats.quick_look import QuickLookError
 from ratcli.formats.sampling import sampled_places
 from ratcli.pipeline import check
 from ratcli.pipeline.object_window import refuse_outside_window
@@ -65,9 +66,14 @@ def measure_range(reader: ScanReader, most_pixels: int = MOST_PIXELS) -> ValueRa
     info = reader.info
     lowest, highest, seen = np.inf, -np.inf, 0
     for plane, box in sampled_places(info, most_pixels):
-        values = reader.read(plane, box)
+        try:
+            values, padding = reader.read(plane, box), reader.padding(plane, box)
+        except QuickLookError:  # the time is over
+            if seen == 0:
+                raise
+            break
         seen += values.shape[1] * values.shape[2]
-        measured = np.isfinite(values) & ~reader.padding(plane, box)
+        measured = np.isfinite(values) & ~padding
         lowest = float(values.min(where=measured, initial=lowest))
         highest = float(values.max(where=measured, initial=highest))
     if lowest > highest:

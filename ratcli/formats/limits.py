@@ -7,6 +7,7 @@ import zlib
 from typing import IO, BinaryIO
 
 from ratcli.errors import UnreadableInputError
+from ratcli.formats.quick_look import check_look
 
 DEFAULT_MAX_PIXELS = 1 << 28
 """Most pixels decoded at once: a plane of 16384 x 16384. `--max-pixels` raises it."""
@@ -30,7 +31,7 @@ def read_bounded(stream: IO[bytes], *, max_bytes: int, name: str) -> io.BytesIO:
     """
     found = io.BytesIO()
     while block := stream.read(_BLOCK):
-        found.write(block)
+        check_look(inflated=found.write(block))
         if found.tell() > max_bytes:
             raise UnreadableInputError(
                 f"{name} inflates to more than {max_bytes} bytes",
@@ -92,7 +93,7 @@ def inflate(stream: BinaryIO, *, wbits: int, max_bytes: int, name: str) -> io.By
     inflater, inflated = zlib.decompressobj(wbits=wbits), io.BytesIO()
     try:
         while not inflater.eof and (block := inflater.unconsumed_tail or stream.read(_BLOCK)):
-            inflated.write(inflater.decompress(block, _BLOCK))
+            check_look(inflated=inflated.write(inflater.decompress(block, _BLOCK)))
             if inflated.tell() > max_bytes:
                 raise UnreadableInputError(
                     f"{name}: the compressed data inflate to more than {max_bytes} bytes"

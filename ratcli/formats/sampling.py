@@ -23,7 +23,7 @@ def sampled_places(info: ScanInfo, most_pixels: int) -> Iterator[tuple[int, Box 
         most_pixels: most pixels in all of them.
     """
     pixels = info.height * info.width
-    if pixels <= most_pixels:
+    if pixels <= min(most_pixels, _JUDGED_PIXELS):
         count = min(info.planes, max(1, most_pixels // pixels))
         for number in range(count):
             yield round(number * (info.planes - 1) / max(1, count - 1)), None
@@ -35,18 +35,20 @@ def sampled_places(info: ScanInfo, most_pixels: int) -> Iterator[tuple[int, Box 
             yield info.planes // 2, Box(int(top), int(left), height, width)
 
 
+def middle_places(info: ScanInfo) -> list[tuple[int, Box | None]]:
+    """List the middle plane, or some boxes of it where it is large."""
+    if info.height * info.width <= _JUDGED_PIXELS:
+        return [(info.planes // 2, None)]
+    return list(sampled_places(info, _JUDGED_PIXELS))
+
+
 def middle_values(reader: ScanReader) -> FloatArray:
     """Return values of the middle plane, of a large one only some; flat.
 
     Raises:
         UnreadableInputError: pixel data are damaged.
     """
-    info = reader.info
-    middle = info.planes // 2
-    if info.height * info.width <= _JUDGED_PIXELS:
-        return reader.read(middle).ravel()
-    boxes = (reader.read(middle, box).ravel() for _, box in sampled_places(info, _JUDGED_PIXELS))
-    return np.concatenate(list(boxes))
+    return np.concatenate([reader.read(*place).ravel() for place in middle_places(reader.info)])
 
 
 def refuse_doubtful_white(reader: ScanReader) -> None:

@@ -7,6 +7,7 @@ frame and is kept. It protects against accidents, not against code that takes it
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import pickle
 import struct
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from ratcli.errors import DeviceError, RatError, UnreadableInputError, reason_of
+from ratcli.formats.quick_look import timed_look
 
 _SECONDS, _SAMPLES_PER_S = 20, 1 << 20
 """Processor time of a decoder: the slowest that are genuine take a tenth of it."""
@@ -44,14 +46,22 @@ def run_apart(what: str, samples: int, function: Callable[..., Result], *argumen
         arguments: of the function.
 
     Raises:
-        UnreadableInputError: the function ended the process.
+        UnreadableInputError: the function ended the process, or took too long.
         RatError: the function raised it.
         ValueError: the function raised anything else.
         DeviceError: the process cannot be started.
     """
     seconds = _SECONDS + samples // _SAMPLES_PER_S
     room = _BYTES + _BYTES_PER_SAMPLE * samples
-    found = _decoders.call(what, (seconds, room, function, arguments))
+    try:
+        with timed_look(samples, seconds) as seconds_left:
+            found = _decoders.call((math.ceil(seconds_left), room, function, arguments))
+    except TimeoutError:
+        raise UnreadableInputError(f"{what} took too long to decode") from None
+    except EOFError:
+        raise UnreadableInputError(
+            f"{what} crashed the decoder", hint="The file is damaged."
+        ) from None
     if isinstance(found, BaseException):
         raise found
     return cast("Result", found)
@@ -68,17 +78,21 @@ class _Decoders:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def call(self, what: str, request: object) -> object:
+    def call(self, request: object) -> object:
+        """Send a request and return the answer.
+
+        Raises:
+            TimeoutError: the process has used up its time.
+            EOFError: it ended for another reason.
+            DeviceError: it cannot be started.
+        """
         with self._lock:
             process = self._started()
             try:
                 _send(cast("IO[bytes]", process.stdin), request)
                 return _receive(cast("IO[bytes]", process.stdout))
             except (EOFError, BrokenPipeError):
-                failure = "took too long" if self._ended() == _TOO_LONG else "crashed the decoder"
-                raise UnreadableInputError(
-                    f"{what} {failure}", hint="The file is damaged."
-                ) from None
+                raise (TimeoutError if self._ended() == _TOO_LONG else EOFError) from None
             except BaseException:  # an answer that was not read must not be taken for the next one
                 self.end()
                 raise
@@ -152,7 +166,7 @@ def _limit(seconds: int, room: int) -> None:
 
     lower(resource.RLIMIT_CORE, 0)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(used.ru_utime + used.ru_stime)
+    spent = math.ceil(used.ru_utime + used.ru_stime)
     lower(resource.RLIMIT_CPU, spent + seconds)
     mapped = Path("/proc/self/statm")
     if mapped.exists():

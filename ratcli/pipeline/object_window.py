@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from ratcli.errors import UnsuitableInputError
-from ratcli.scan import FloatArray, ScanReader
+from ratcli.formats.sampling import middle_places
+from ratcli.scan import Box, FloatArray, ScanReader
 from ratcli.task import Task
 
 MOST_PIXELS = 1 << 20
@@ -36,10 +37,7 @@ def refuse_outside_window(task: Task, reader: ScanReader, factor: float | None =
     info = reader.info
     if info.channels > 1:
         return
-    plane = info.planes // 2
-    step = max(1, math.isqrt(info.height * info.width // MOST_PIXELS))
-    some = np.s_[..., ::step, ::step]
-    measured = reader.read(plane)[some][:, ~reader.padding(plane)[some]]
+    measured = np.concatenate([_measured(reader, *place) for place in middle_places(info)])
     factor = task.unit_factor(info) if factor is None else factor
     values = measured[np.isfinite(measured)] * np.float32(factor)
     object_values = _object(values)
@@ -56,6 +54,15 @@ def refuse_outside_window(task: Task, reader: ScanReader, factor: float | None =
             f"values that {task.name} changes",
             hint=hint,
         )
+
+
+def _measured(reader: ScanReader, plane: int, box: Box | None) -> FloatArray:
+    """Return some of the measured values of a plane or a box, flat."""
+    values = reader.read(plane, box)[0]
+    step = max(1, math.isqrt(values.size // MOST_PIXELS))
+    some = np.s_[::step, ::step]
+    measured: FloatArray = values[some][~reader.padding(plane, box)[some]]
+    return measured
 
 
 def _object(values: FloatArray) -> FloatArray:

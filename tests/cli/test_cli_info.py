@@ -14,6 +14,8 @@ import tifffile
 from ratcli.cli.app import main
 from ratcli.commands import suitability
 from ratcli.formats import open_scan
+from ratcli.formats.quick_look import QuickLookError
+from ratcli.scan import Box, FloatArray
 from ratcli.tasks import TASKS
 
 Output = pytest.CaptureFixture[str]
@@ -101,6 +103,22 @@ def test_of_a_large_scan_spread_planes_are_looked_at(tmp_path: Path) -> None:
     with open_scan(save_volume(tmp_path / "a.nii", values)) as reader:
         found = suitability.measure_range(reader, most_pixels=300)
     assert found == suitability.ValueRange(0, 7, pytest.approx(3 / 9))
+
+
+def test_the_range_is_that_of_the_planes_that_were_read_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.arange(4, dtype=np.float32) * np.ones((10, 10, 1), np.float32)
+    with open_scan(save_volume(tmp_path / "a.nii", values)) as reader:
+        read = reader.read
+
+        def read_two(plane: int, box: Box | None = None) -> FloatArray:
+            if plane > 1:
+                raise QuickLookError("decoding takes too long")
+            return read(plane, box)
+
+        monkeypatch.setattr(reader, "read", read_two)
+        assert suitability.measure_range(reader) == suitability.ValueRange(0, 1, 0.5)
 
 
 def test_of_a_large_plane_boxes_are_looked_at(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from ratcli.formats.dicom.files import DicomFile, PixelElement, guarded
 from ratcli.formats.dicom.fragments import FrameIndex, index_frames, is_codestream_ended
 from ratcli.formats.dicom.layout import PixelLayout, lacks_frame_count, read_layout
 from ratcli.formats.dicom.precision import precision_notice
+from ratcli.formats.quick_look import check_look
 from ratcli.formats.sandbox import run_apart
 
 _CODESTREAM_START = 1 << 14
@@ -81,17 +82,18 @@ class FrameFile:
         return self.pixels.offset + self.pixels.length
 
     def _decode(self, number: int) -> Frame:
+        layout = self.layout
+        samples = layout.rows * layout.columns * layout.samples
+        check_look(samples=samples)
         with self.file.open() as stream:
             if not self.pixels.encapsulated:
                 data = self._read_native(stream, number)
                 little = self.file.syntax.is_little_endian
-                return decode_native(data, self.layout, little_endian=little)
+                return decode_native(data, layout, little_endian=little)
             fragments = bytearray()
             for fragment in self._frame_index().frames[number]:
                 stream.seek(fragment.offset)
                 fragments += stream.read(fragment.length)
-        layout = self.layout
-        samples = layout.rows * layout.columns * layout.samples
         what = f"{self.path.name}: the pixel data"
         return run_apart(what, samples, decode, bytes(fragments), self.file.syntax, layout)
 

@@ -75,6 +75,7 @@ class DicomReader(ClosingReader):
             for frame in range(source.layout.frames)
         )
         self._cache = DecodedCache(frame_bytes)
+        self._masks: DecodedCache[BoolArray] = DecodedCache(lambda mask: mask.nbytes)
         self.info = self._describe(assume_unit)
 
     def read(self, plane: int, box: Box | None = None) -> FloatArray:
@@ -102,10 +103,14 @@ class DicomReader(ClosingReader):
         part = box.slices if box else ...
         if values.padding is None:
             return np.broadcast_to(np.False_, (layout.rows, layout.columns))[part]
-        stored = layout.unpack(self.frame(plane).words[..., 0])
+        return self._masks.get(plane, lambda: self._mask(plane))[part]
+
+    def _mask(self, plane: int) -> BoolArray:
+        values = self.planes[plane].values
+        stored = self.layout(plane).unpack(self.frame(plane).words[..., 0])
         if values.by_chance(stored) is not None:
             self._add_notice(_BY_CHANCE)
-        return values.is_padding(stored)[part]
+        return values.is_padding(stored)
 
     def _add_notice(self, notice: str) -> None:
         if notice not in self.info.notices:
@@ -129,8 +134,9 @@ class DicomReader(ClosingReader):
         return self.sources[self.planes[plane].source].layout
 
     def close(self) -> None:
-        """Empty the cache; files are open only while a frame is read."""
+        """Empty the caches; files are open only while a frame is read."""
         self._cache.clear()
+        self._masks.clear()
 
     def _decode(self, plane: int) -> Frame:
         place = self.planes[plane]

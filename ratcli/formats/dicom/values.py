@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
 from ratcli.formats.dicom.layout import PixelLayout, StoredArray
+from ratcli.formats.quick_look import check_look
 from ratcli.scan import BoolArray, FloatArray
 
 _NEARBY_PX = 2.0
@@ -19,6 +20,7 @@ _FARTHEST = 3.0
 _TOUCHING, _TOUCHING_PER_SHARE = 3.0, 60.0
 # The share that a value takes in Gaussian noise of a standard deviation of one step.
 _PEAK = 0.4
+_WORK = 8  # float32 arrays of the plane's size
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def measured_by_chance(stored: StoredArray, padding: tuple[int, int]) -> BoolArr
     padded = (stored >= low) & (stored <= high)
     if not padded.any() or not ((stored < low).any() and (stored > high).any()):
         return None
+    check_look(samples=_WORK * stored.size)
     mean, spread, share = _nearby(stored - (low + high) // 2, ~padded)
     is_usual = (np.abs(mean) <= _FARTHEST * spread) & (share >= _LEAST_MEASURED)
     if not (padded & is_usual).any():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ratcli.errors import OutputError, UnreadableInputError, reason_of
+from ratcli.formats.quick_look import check_look
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_LEVEL = 6
@@ -58,6 +59,7 @@ def copy_to_disk(path: Path, offset: int, size: int) -> IO[bytes]:
         UnreadableInputError: the stream is damaged or holds fewer bytes.
         OutputError: the folder of temporary files is full, or there is none.
     """
+    check_look(inflated=offset + size)
     with _spill_errors():
         spilled = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:

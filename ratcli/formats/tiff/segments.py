@@ -153,7 +153,7 @@ class PagePixels:
             check_jpeg_is_whole(data)
         what = f"the pixel data of page {self._number + 1}"
         try:
-            if compression == NONE:
+            if compression == NONE and int(page.bitspersample) % 8 == 0:
                 segment, _, _ = page.decode(data, index)
             else:
                 segment = decode_apart(what, page, data, index, **tables)
