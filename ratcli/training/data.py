@@ -125,13 +125,17 @@ def read_scan(scan: FoundScan, task: Task) -> Iterator[PlacedPlane]:
         UnreadableInputError: it is damaged.
         UnsuitableInputError: it does not fit the task, or has no pixel spacing.
     """
-    with open_scan(scan.source) as reader:
-        spacing, factor = _checked(reader, scan, task)
-        positions = reader.info.positions_mm or [None] * reader.info.planes
-        for number in range(reader.info.planes):
-            values = _values(reader, number, task) * np.float32(factor)
-            plane = TargetPlane(scan.patient, values.astype(np.float32), spacing)
-            yield PlacedPlane(plane, positions[number])
+    try:
+        with open_scan(scan.source) as reader:
+            spacing, factor = _checked(reader, task)
+            positions = reader.info.positions_mm or [None] * reader.info.planes
+            for number in range(reader.info.planes):
+                values = _values(reader, number, task) * np.float32(factor)
+                plane = TargetPlane(scan.patient, values.astype(np.float32), spacing)
+                yield PlacedPlane(plane, positions[number])
+    except UnsuitableInputError as error:  # whose hint names options of other commands
+        name, hint = Path(scan.key).name, "Take it out, or convert it to a file that says it."
+        raise UnsuitableInputError(f"{name}: {error}", hint=hint) from error
 
 
 def _find_entry(root: Path, entry: str) -> list[FoundScan]:
@@ -164,20 +168,13 @@ def _below(folder: Path, root: Path) -> Path:
     return folder.relative_to(root) if folder.is_relative_to(root) else Path()
 
 
-def _checked(reader: ScanReader, scan: FoundScan, task: Task) -> tuple[float, float]:
+def _checked(reader: ScanReader, task: Task) -> tuple[float, float]:
     """Check that a scan fits; return its spacing in mm and the factor to the task's unit."""
-    info, name = reader.info, Path(scan.key).name
-    try:
-        check(task, reader)
-    except UnsuitableInputError as error:
-        raise UnsuitableInputError(f"{name}: {error}") from error
-    spacing = info.spacing_mm[2]
+    check(task, reader)
+    spacing = reader.info.spacing_mm[2]
     if spacing is None and task.scale == 1:
-        raise UnsuitableInputError(f"{name} has no pixel spacing")
-    try:
-        return spacing or 1.0, task.unit_factor(info)
-    except UnsuitableInputError as error:
-        raise UnsuitableInputError(f"{name}: {error}") from error
+        raise UnsuitableInputError("the scan has no pixel spacing")
+    return spacing or 1.0, task.unit_factor(reader.info)
 
 
 def _values(reader: ScanReader, plane: int, task: Task) -> FloatArray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from training_scans import RECIPE, body, noisy, write_nifti, write_pairs, write_series
 
 from ratcli.errors import InputNotFoundError, UnsuitableInputError
@@ -113,6 +114,18 @@ def test_another_unit_is_a_clear_error(tmp_path: Path) -> None:
     write_nifti(tmp_path / "low" / "a.nii.gz", np.maximum(body(), 0))
     write_nifti(tmp_path / "full" / "a.nii.gz", body())
     assert refusal(tmp_path).startswith("a: values from 0 to 110 do not look like HU")
+
+
+def test_the_hint_names_no_option_that_training_does_not_have(tmp_path: Path) -> None:
+    page = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    for part in ("low", "full"):
+        (tmp_path / part).mkdir()
+        with tifffile.TiffWriter(tmp_path / part / "two.tif") as file:
+            for image in (page, page[::-1]):
+                file.write(image, photometric="rgb", metadata=None)
+    with pytest.raises(UnsuitableInputError, match="two: the file has several images") as caught:
+        read_pairs(find_pairs(tmp_path, CT), CT)
+    assert "--" not in caught.value.hint
 
 
 def test_an_empty_folder_is_a_clear_error(tmp_path: Path) -> None:
