@@ -93,8 +93,8 @@ def train(
         return _publish(settled, settled.publish, out)
     _check_options(settled)
     data = _needed(settled.data, "--data", "the folder of the scans to learn from")
-    recipe = _recipe(settled, out)
     _check_folder(settled, out)
+    recipe = _recipe(settled, out)
     with _device(settled) as device:
         trainer = _trainer(settled, recipe, data, out, device)
         if settled.profile:
@@ -153,9 +153,14 @@ def _recipe(options: TrainOptions, out: Path) -> Recipe:
 
 
 def _check_folder(options: TrainOptions, out: Path) -> None:
-    """Refuse to overwrite another run."""
+    """Refuse to overwrite another run, and to continue one that does not exist."""
     from ratcli.training.checkpoints import CHECKPOINT
 
+    if options.resume and not (out / CHECKPOINT).exists():
+        raise UsageError(
+            f"there is no training run in {out.name}: it has no {CHECKPOINT}",
+            hint="Name the folder of the run with --out, or begin one without --resume.",
+        )
     if not options.resume and not options.profile and (out / CHECKPOINT).exists():
         raise OutputError(
             f"{out.name} already contains a run",
@@ -226,7 +231,7 @@ def _run(
 def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
     """Make weights with this name from the averaged network of a run."""
     from ratcli.training.checkpoints import BEST, CHECKPOINT
-    from ratcli.training.publish import publish
+    from ratcli.training.publish import Published, publish
     from ratcli.training.recipe import KEPT, find_recipe, read_recipe
 
     home = os.environ.get("RAT_HOME")
@@ -245,5 +250,6 @@ def _publish(options: TrainOptions, name: str, out: Path) -> TrainResult:
     recipe = read_recipe(file)
     text = options.summary or f"{get_task(recipe.task).summary}; trained with rat train"
     checkpoint = BEST if options.best else CHECKPOINT
-    weights = publish(out, recipe, folder, name, text, checkpoint)
+    about = Published(name, text, options.licence)
+    weights = publish(out, recipe, folder, about, checkpoint)
     return TrainResult(out, 0, math.nan, out / checkpoint, weights)

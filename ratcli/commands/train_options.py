@@ -98,6 +98,11 @@ class TrainOptions:
     summary: str = option(
         "", "One line about the published weights.", metavar="TEXT", group=PUBLISH
     )
+    licence: str = option(
+        "not stated",
+        "Licence of the published weights, as an SPDX identifier such as Apache-2.0.",
+        metavar="SPDX", group=PUBLISH,
+    )  # fmt: skip
     device: str = option(
         "auto",
         DEVICE_HELP,

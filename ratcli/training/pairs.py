@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from ratcli.training.data import FoundScan, PlacedPlane, find_patients, read_sca
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
 from ratcli.training.plane_store import PlaneStore
 from ratcli.training.recipe import Recipe
+
+LOG = logging.getLogger("ratcli.training")
 
 LOW, FULL = "low", "full"
 
@@ -100,7 +103,14 @@ def find_pairs(root: Path, task: Task) -> list[Pair]:
     taken = {pair.low.key for pair in pairs}
     left = [piece for piece in low if piece.key not in taken]
     spare = [piece for piece in full if piece.key not in taken]
-    return pairs + _match_by_position(left, spare)
+    pairs += _match_by_position(left, spare)
+    used = {pair.full.key for pair in pairs}
+    if alone := [Path(piece.key).name for piece in full if piece.key not in used]:
+        LOG.warning(
+            "%d of %d scans in full/ have no partner in low/ and are not used: %s",
+            len(alone), len(full), ", ".join(alone),
+        )  # fmt: skip
+    return pairs
 
 
 def read_pairs(pairs: Sequence[Pair], task: Task) -> list[PairedPlane]:

@@ -5,19 +5,33 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from ratcli.errors import UnreadableInputError, WeightsError
+from ratcli.errors import OutputError, UnreadableInputError, WeightsError
 from ratcli.network.checkpoint import build_network, save_state
 from ratcli.training.checkpoints import CHECKPOINT, load
 from ratcli.training.recipe import Recipe
 from ratcli.weightfiles import REGISTRY, hash_file, read_registry, write_whole
 
 
+class Published(NamedTuple):
+    """What is said about weights.
+
+    Attributes:
+        name: as on the command line.
+        summary: one line.
+        licence: an SPDX identifier, or that it is not stated.
+    """
+
+    name: str
+    summary: str
+    licence: str
+
+
 def publish(
-    run: Path, recipe: Recipe, folder: Path, name: str, summary: str, checkpoint: str = CHECKPOINT
+    run: Path, recipe: Recipe, folder: Path, about: Published, checkpoint: str = CHECKPOINT
 ) -> Path:
     """Write a run's averaged parameters in half precision and enter them in a registry.
 
@@ -25,8 +39,7 @@ def publish(
         run: folder of the run.
         recipe: what it was trained by.
         folder: where the weights go; its registry is made or extended.
-        name: as on the command line. An entry of the same name is replaced.
-        summary: one line.
+        about: the name, which may not be taken in that folder, and what is said about them.
         checkpoint: `last.pt` or `best.pt`.
 
     Returns:
@@ -36,20 +49,26 @@ def publish(
         UsageError: there is no checkpoint.
         UnreadableInputError: it is damaged.
         WeightsError: the checkpoint is of another network.
+        OutputError: the folder has weights of that name.
     """
+    name, path = about.name, folder / f"{about.name}.safetensors"
+    registry = folder / REGISTRY
+    if path.exists() or (registry.is_file() and name in read_registry(registry)):
+        raise OutputError(
+            f"weights named '{name}' exist already", hint="Choose another name with --publish."
+        )
     average = load(run / checkpoint, torch.device("cpu")).get("average")
     if not isinstance(average, dict):
         raise UnreadableInputError(f"{checkpoint} is not a checkpoint of a training run")
     build_network(recipe.network, average, torch.device("cpu"))
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.safetensors"
     save_state(path, average, torch.float16)
     entry = {
         "task": recipe.task,
         "file": path.name,
         "sha256": hash_file(path),
-        "summary": summary,
-        "licence": "Apache-2.0",
+        "summary": about.summary,
+        "licence": about.licence,
         "data": _data(recipe),
         "network": asdict(recipe.network),
     }

@@ -99,6 +99,16 @@ def test_pairs_are_learned_from_and_their_partitions_kept(recipe: Path, tmp_path
     assert list((tmp_path / "run" / "partitions").glob("*.npz"))
 
 
+def test_scans_without_a_partner_are_named(recipe: Path, tmp_path: Path, capsys: Output) -> None:
+    write_pairs(tmp_path / "study", patients=2)
+    write_nifti(tmp_path / "study" / "full" / "p9.nii.gz", body())
+    words = ("--config", recipe, "--data", tmp_path / "study", "-o", tmp_path / "run")
+    assert train(*words, "--until", 1) == 0
+    assert "1 of 3 scans in full/ have no partner in low/ and are not used: p9" in (
+        capsys.readouterr().err
+    )
+
+
 def test_losses_are_chosen_on_the_command_line(recipe: Path, scans: Path, tmp_path: Path) -> None:
     base = ("--config", recipe, "--data", scans, "--until", 1, "-q")
     choices = {"a": (), "b": ("--beta", 0), "c": ("--charbonnier", 0.1), "d": ("--set", "seed=3")}
@@ -119,6 +129,14 @@ def test_installed_weights_are_tuned_published_and_restore(
     assert train("-o", run, "--publish", "mine", "--into", tmp_path / "home") == 0
     made = Path(capsys.readouterr().out.strip())
     assert made.is_file()
+    listed = tomllib.loads((made.parent / "registry.toml").read_text())["mine"]
+    assert listed["licence"] == "not stated"
+    assert "weights ct-denoise" in listed["data"]
+    whole = made.read_bytes()
+    again = ("--publish", "mine", "--into", tmp_path / "home", "--summary", "another")
+    assert train("-o", run, *again) == 5
+    assert "weights named 'mine' exist already" in capsys.readouterr().err
+    assert made.read_bytes() == whole
     monkeypatch.setenv("RAT_HOME", str(made.parent))
     low, restored = tmp_path / "study" / "low" / "p0.nii.gz", tmp_path / "out.nii.gz"
     asked = ["restore", str(low), "-t", "ct-denoise", "--weights", "mine", "-o", str(restored)]
@@ -232,9 +250,9 @@ def test_the_recipes_of_the_examples_in_the_help_are_in_the_wheel(capsys: Output
             "a recipe for ct-denoise, not for pet-synthesis",
         ),
         (
-            ("-o", "run", "--data", "scans", "--config", "tiny.toml", "--resume", "last"),
+            ("-o", "run", "--data", "scans", "--resume", "last"),
             2,
-            "last.pt",
+            "there is no training run in run",
         ),
         (("-o", "run", "--publish", "x"), 2, "no folder is named for the published weights"),
         (("-o", "run", "--publish", "x", "--into", "w"), 2, "there is no training run in run"),

@@ -15,7 +15,7 @@ from ratcli.network.rat import NetworkSettings
 from ratcli.training.checkpoints import BEST, CHECKPOINT, CURVE, load
 from ratcli.training.loop import DivergedError, StepDone, Trainer
 from ratcli.training.patches import PatchBatch
-from ratcli.training.publish import publish
+from ratcli.training.publish import Published, publish
 from ratcli.training.recipe import Recipe
 from ratcli.training.restoration import RestorationObjective
 from ratcli.weightfiles import read_registry
@@ -170,6 +170,6 @@ def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
 def test_a_published_run_is_in_the_registry_beside_others(tmp_path: Path) -> None:
     trainer(tmp_path / "run").run(until=4)
     for name in ("one", "two"):
-        file = publish(tmp_path / "run", RECIPE, tmp_path, name, "a test")
+        file = publish(tmp_path / "run", RECIPE, tmp_path, Published(name, "a test", "MIT"))
         assert file.is_file()
     assert set(read_registry(tmp_path / "registry.toml")) == {"one", "two"}
