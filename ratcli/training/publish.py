@@ -51,12 +51,7 @@ def publish(
         WeightsError: the checkpoint is of another network.
         OutputError: the folder has weights of that name.
     """
-    name, path = about.name, folder / f"{about.name}.safetensors"
-    registry = folder / REGISTRY
-    if path.exists() or (registry.is_file() and name in read_registry(registry)):
-        raise OutputError(
-            f"weights named '{name}' exist already", hint="Choose another name with --publish."
-        )
+    path = _free_file(folder, about.name)
     average = load(run / checkpoint, torch.device("cpu")).get("average")
     if not isinstance(average, dict):
         raise UnreadableInputError(f"{checkpoint} is not a checkpoint of a training run")
@@ -72,7 +67,17 @@ def publish(
         "data": _data(recipe),
         "network": asdict(recipe.network),
     }
-    enter(folder, name, entry)
+    enter(folder, about.name, entry)
+    return path
+
+
+def _free_file(folder: Path, name: str) -> Path:
+    """Return the file for weights of a name that is not taken."""
+    path, registry = folder / f"{name}.safetensors", folder / REGISTRY
+    if path.exists() or (registry.is_file() and name in read_registry(registry)):
+        raise OutputError(
+            f"weights named '{name}' exist already", hint="Choose another name with --publish."
+        )
     return path
 
 
