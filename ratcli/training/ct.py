@@ -32,6 +32,7 @@ from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.beside import correlations, draw_neighbours, some_absent, with_noise
 from ratcli.training.examples import Example, PatientPlanes, TargetPlane, make_example
+from ratcli.training.lesions import plant_lesions
 from ratcli.training.own_noise import FlatPatches, find_flat_patches, kernels_like
 from ratcli.training.recipe import Recipe
 
@@ -108,7 +109,7 @@ class CtExamples:
                 for each in draw_neighbours(rng, hu, spacing, gap_mm)
             ]
         values = _blurred(hu[None], spacing, dose.kernel)
-        plane = TargetPlane("procedural", values, spacing, near)
+        plane = plant_lesions(rng, TargetPlane("procedural", values, spacing, near))
         along = float(rng.uniform(*_DRAWN_CORRELATION))
         noise, beside = self._noises(rng, plane, dose, [along] * len(near))
         return _stored(rng, plane.values[0], noise), plane, beside
@@ -127,7 +128,9 @@ class CtExamples:
         dose = sample_dose(rng, (low, max(high, 1.5 * low)))
         if own is not None:
             dose = replace(dose, kernel=own.kernels[int(rng.integers(len(own.kernels)))])
-        noise, beside = self._noises(rng, plane, dose, self._along(plane, own))
+        along = self._along(plane, own)
+        plane = plant_lesions(rng, plane)
+        noise, beside = self._noises(rng, plane, dose, along)
         weight = _target_weight(own, noise)
         target = replace(plane, values=plane.values - np.float32(weight) * noise[None])
         return _stored(rng, plane.values[0], noise), target, beside
