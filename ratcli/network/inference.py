@@ -8,6 +8,7 @@ before any tile goes on, and the latent grid, a sixteenth of the plane, is never
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ from ratcli.network.fold import (
     normed,
     shuffling,
 )
+from ratcli.network.fusion import fused_by_rows
 from ratcli.network.nafblock import NAFBlock
 from ratcli.network.neighbours import added
 from ratcli.network.plan import RegionPlan, make_plan
@@ -165,6 +167,7 @@ class InferenceRAT(nn.Module):
         self.device = network.intro.weight.device
         self.to(self.device, dtype).eval()
         self.groups.to(dtype=attention_dtype or dtype)
+        self.fusion = copy.deepcopy(network.fusion) if network.settings.fused else None
 
     def forward(self, image: Tensor, labels: Tensor, tile: int = 0) -> Tensor:
         """Restore planes.
@@ -205,6 +208,8 @@ class InferenceRAT(nn.Module):
 
     def _restore(self, image: Tensor, plan: RegionPlan, tiles: Tiles) -> Tensor:
         """Map `(B, H, W, input_channels)` to `(B, H, W, C)`, on the device of whole maps."""
+        if self.fusion is not None:
+            image = fused_by_rows(self.fusion, image, self.device)
         x = _convolve(self.intro, image, tiles)
         skips = []
         encoders, downs = each(self.encoders, nn.ModuleList), each(self.downs, nn.Conv2d)

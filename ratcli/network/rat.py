@@ -16,6 +16,7 @@ from ratcli.network.attention import (
     from_windows,
     to_windows,
 )
+from ratcli.network.fusion import NeighbourFusion
 from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
 from ratcli.network.neighbours import added, input_channels, output_channels
 from ratcli.network.plan import RegionPlan, make_plan
@@ -49,6 +50,8 @@ class NetworkSettings:
             never splits. The default leaves every plane of up to 1024 x 1024 pixels whole.
         context: neighbouring planes on each side that the network sees, see
             `ratcli.network.neighbours`; only for networks that keep the grid.
+        fused: neighbours are averaged into the plane before the network, see
+            `ratcli.network.fusion`; else the network returns a share of each.
     """
 
     channels: Annotated[int, Meta(ge=1, le=16)] = 1
@@ -63,6 +66,7 @@ class NetworkSettings:
     max_region_tokens: Annotated[int, Meta(ge=0, le=1 << 31)] = 65536
     equivariant: bool = False
     context: Annotated[int, Meta(ge=0, le=2)] = 0
+    fused: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings of which no network can be built.
@@ -74,6 +78,8 @@ class NetworkSettings:
             raise ValueError("encoder_blocks and decoder_blocks must be equally long")
         if self.context and self.scale != 1:
             raise ValueError("a network that makes a finer grid cannot use neighbouring planes")
+        if self.fused and not self.context:
+            raise ValueError("there are no neighbours to be fused: context is 0")
         if self.width * self.stride % self.heads:
             channels = self.width * self.stride
             raise ValueError(f"{channels} channels cannot be divided between {self.heads} heads")
@@ -82,6 +88,11 @@ class NetworkSettings:
     def input_channels(self) -> int:
         """Channels of the input: the plane's own and those of its neighbours."""
         return input_channels(self.channels, self.context)
+
+    @property
+    def output_channels(self) -> int:
+        """Channels that the last layer returns: the change, and the share of each neighbour."""
+        return output_channels(self.channels, 0 if self.fused else self.context)
 
     @property
     def stride(self) -> int:
@@ -167,7 +178,11 @@ class RAT(nn.Module):
         self.settings = settings
         levels = len(settings.encoder_blocks)
         widths = [settings.width * 2**level for level in range(levels + 1)]
-        self.intro = nn.Conv2d(settings.input_channels, widths[0], 3, padding=1)
+        taken, returned = settings.input_channels, settings.output_channels
+        if settings.fused:
+            self.fusion = NeighbourFusion(settings.channels, settings.context)
+            taken = settings.channels
+        self.intro = nn.Conv2d(taken, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(
             nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
             for level, count in enumerate(settings.encoder_blocks)
@@ -186,7 +201,6 @@ class RAT(nn.Module):
             nn.Sequential(*(NAFBlock(widths[level]) for _ in range(count)))
             for level, count in zip(reversed(range(levels)), settings.decoder_blocks, strict=True)
         )
-        returned = output_channels(settings.channels, settings.context)
         self.ending = nn.Conv2d(widths[0], returned, 3, padding=1)
         self.to(memory_format=torch.channels_last)
 
@@ -227,6 +241,8 @@ class RAT(nn.Module):
                 `settings.multiple`.
             plan: regions on the latent grid.
         """
+        if self.settings.fused:
+            image = self.fusion(image)
         x = self.intro(image.contiguous(memory_format=torch.channels_last))
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):

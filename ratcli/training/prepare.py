@@ -95,7 +95,12 @@ def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
     if not is_network_given:
         return replace(recipe, network=network, tuned_from=name)
     wanted = recipe.network
-    alike = replace(network, context=wanted.context, max_region_tokens=wanted.max_region_tokens)
+    alike = replace(
+        network,
+        context=wanted.context,
+        fused=wanted.fused,
+        max_region_tokens=wanted.max_region_tokens,
+    )
     if alike != wanted or network.context not in (0, wanted.context):
         raise WeightsError(f"the weights '{name}' do not fit the network of the recipe")
     return replace(recipe, tuned_from=name)
@@ -122,6 +127,8 @@ def widened(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str,
     Without neighbours it does what the first one does. With them it begins with a part of their
     mean, and sees the same mean.
     """
+    if any(name.startswith("fusion.") for name in wanted.keys() - state.keys()):
+        return _fusing(state, wanted)
     first, seen = state["intro.weight"], wanted["intro.weight"].shape[1]
     channels, returned = len(state["ending.weight"]), len(wanted["ending.weight"])
     if first.shape[1] == seen:
@@ -137,6 +144,15 @@ def widened(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str,
             whole[:channels] = single
     state["ending.bias"][channels:] = _FIRST_SHARE
     return state
+
+
+def _fusing(state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return parameters for a network that averages neighbours before it restores the plane."""
+    channels = wanted["intro.weight"].shape[1]
+    state["intro.weight"] = state["intro.weight"][:, :channels]
+    for name in ("ending.weight", "ending.bias"):
+        state[name] = state[name][:channels]
+    return {**wanted, **state}
 
 
 def split(parts: Sequence[P], recipe: Recipe) -> tuple[list[P], list[P]]:
