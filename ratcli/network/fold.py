@@ -8,6 +8,8 @@ float32, products run in the dtype of the part's own weights.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 
 from ratcli.network.nafblock import LAYER_NORM_EPS, ChannelNorm, NAFBlock
 from ratcli.network.rat import MLP
+
+_Kind = TypeVar("_Kind", bound=nn.Module)
 
 
 class GatedConvolution(nn.Module):
@@ -174,3 +178,10 @@ def shuffling(layer: nn.Conv2d) -> nn.Linear:
     """
     weight = layer.weight.detach().flatten(1).unflatten(0, (-1, 4))
     return linear(weight.transpose(0, 1).flatten(0, 1), None)
+
+
+def each(modules: nn.Module, kind: type[_Kind]) -> Iterator[_Kind]:
+    """Yield what a container holds, all of one kind."""
+    for module in modules.children():
+        assert isinstance(module, kind)
+        yield module

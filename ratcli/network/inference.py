@@ -9,8 +9,6 @@ before any tile goes on, and the latent grid, a sixteenth of the plane, is never
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +28,7 @@ from ratcli.network.fold import (
     after_norm,
     before_gate,
     convolution,
+    each,
     normed,
     shuffling,
 )
@@ -37,11 +36,9 @@ from ratcli.network.fusion import fused_by_rows
 from ratcli.network.nafblock import NAFBlock
 from ratcli.network.neighbours import added
 from ratcli.network.plan import RegionPlan, make_plan
-from ratcli.network.rat import RAT, RATGroup, RATLayer, divisors, pad_to_multiple
-from ratcli.network.tiles import Tiles, token_tiles
+from ratcli.network.rat import RAT, RATGroup, RATLayer, divisors
+from ratcli.network.tiles import Tiles, pad_to_multiple, token_tiles
 from ratcli.scan import Box
-
-_Kind = TypeVar("_Kind", bound=nn.Module)
 
 
 class FoldedRegionAttention(nn.Module):
@@ -229,13 +226,6 @@ class InferenceRAT(nn.Module):
         for group in self.groups:
             x = group(x, plan)
         return x + shallow
-
-
-def each(modules: nn.Module, kind: type[_Kind]) -> Iterator[_Kind]:
-    """Yield what a container holds, all of one kind."""
-    for module in modules.children():
-        assert isinstance(module, kind)
-        yield module
 
 
 def _folded(blocks: nn.Module) -> nn.ModuleList:

@@ -20,6 +20,7 @@ from ratcli.network.fusion import NeighbourFusion
 from ratcli.network.nafblock import LAYER_NORM_EPS, NAFBlock
 from ratcli.network.neighbours import added, input_channels, output_channels
 from ratcli.network.plan import RegionPlan, make_plan
+from ratcli.network.tiles import pad_to_multiple
 
 _LEAST_VALUE = 1e-9
 
@@ -289,14 +290,3 @@ def divisors(image: Tensor, settings: NetworkSettings) -> Tensor:
     values = output_channels(settings.channels, settings.context)
     ones = torch.ones_like(typical).expand(-1, settings.input_channels - values, 1, 1)
     return torch.cat((typical.expand(-1, values, 1, 1), ones), 1)
-
-
-def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
-    """Extend image and labels at the bottom and right by their last row and column."""
-    down, right = (-image.shape[-2] % multiple, -image.shape[-1] % multiple)
-    if not down and not right:
-        return image, labels
-    rows = torch.arange(image.shape[-2] + down, device=image.device).clamp(max=image.shape[-2] - 1)
-    columns = torch.arange(image.shape[-1] + right, device=image.device)
-    columns = columns.clamp(max=image.shape[-1] - 1)
-    return image[..., rows[:, None], columns], labels[..., rows[:, None], columns]

@@ -88,3 +88,14 @@ def token_tiles(x: Tensor) -> Iterator[slice]:
     step = CACHE_TOKENS.get(x.device.type, len(x))
     for start in range(0, len(x), step):
         yield slice(start, start + step)
+
+
+def pad_to_multiple(image: Tensor, labels: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
+    """Extend image and labels at the bottom and right by their last row and column."""
+    down, right = (-image.shape[-2] % multiple, -image.shape[-1] % multiple)
+    if not down and not right:
+        return image, labels
+    rows = torch.arange(image.shape[-2] + down, device=image.device).clamp(max=image.shape[-2] - 1)
+    columns = torch.arange(image.shape[-1] + right, device=image.device)
+    columns = columns.clamp(max=image.shape[-1] - 1)
+    return image[..., rows[:, None], columns], labels[..., rows[:, None], columns]
