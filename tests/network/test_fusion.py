@@ -13,8 +13,14 @@ from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.training.prepare import widened
 
 SMALL = NetworkSettings(
-    width=8, encoder_blocks=(1, 1), decoder_blocks=(1, 1), groups=(1,), heads=2, context=1, fused=True
-)  # fmt: skip
+    width=8,
+    encoder_blocks=(1, 1),
+    decoder_blocks=(1, 1),
+    groups=(1,),
+    heads=2,
+    context=1,
+    fused=True,
+)
 
 
 def fusion(channels: int = 1, context: int = 1) -> NeighbourFusion:
