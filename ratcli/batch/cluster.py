@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,12 @@ from ratcli.errors import DeviceError, InputNotFoundError, RatError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+LOOK_S = 0.1
+"""Seconds between two looks at what has finished."""
+
+NO_WORKER_S = 20.0
+"""Seconds without workers after which it is said; one that was lost is usually started again."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -60,26 +68,38 @@ def run_cluster(
         WeightsError: the weights are missing or damaged.
     """
     with _connect(scheduler) as client:
-        if not client.scheduler_info()["workers"]:
-            LOG.warning("the cluster has no workers; the scans wait for the first one")
         # A worker can be lost after it wrote the output: then its job comes again and must be
         # allowed to replace that output. The plan has checked that the names were free.
         ours = [replace(job, overwrite=True) for job in jobs]
-        futures = {client.submit(work_on, job, work, settings, pure=False): job for job in ours}
-        try:
-            suspects = _listen(futures, settings, listener)
-            for job in suspects if len(suspects) > 1 else ():
-                future = client.submit(work_on, job, work, settings, pure=False)
-                futures[future] = job
-                listener.finished(_outcome(future, job))
-            if len(suspects) == 1:
-                listener.finished(_lost(suspects[0]))
-        finally:
+        run = functools.partial(_run, client, work=work, settings=settings, listener=listener)
+        suspects = run(ours)
+        for job in suspects:
+            if len(suspects) == 1 or run([job]):
+                listener.finished(_lost(job))
+
+
+def _run(
+    client: Client,
+    jobs: Sequence[Job],
+    *,
+    work: Work,
+    settings: RunSettings,
+    listener: BatchListener,
+) -> list[Job]:
+    """Submit jobs and pass their outcomes on; see `_listen` for what is returned."""
+    futures = {client.submit(work_on, job, work, settings, pure=False): job for job in jobs}
+    try:
+        return _listen(client, futures, settings, listener)
+    finally:
+        if client.status == "running":  # it closes when the scheduler is lost
             client.cancel(list(futures))
 
 
 def _listen(
-    futures: dict[Future[Any], Job], settings: RunSettings, listener: BatchListener
+    client: Client,
+    futures: dict[Future[Any], Job],
+    settings: RunSettings,
+    listener: BatchListener,
 ) -> list[Job]:
     """Pass outcomes on as they come in.
 
@@ -90,38 +110,63 @@ def _listen(
     Raises:
         DeviceError: the scheduler is lost.
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import KilledWorker
 
     suspects = []
-    for future in as_completed(futures):
-        if isinstance(future.exception(), KilledWorker):
+    for future in _finished(client, list(futures)):
+        try:
+            outcome = _outcome(future, futures[future])
+        except KilledWorker:
             suspects.append(futures[future])
             continue
-        outcome = _outcome(future, futures[future])
         listener.finished(outcome)
         if outcome.status == "failed" and settings.fail_fast:
             break
     return suspects
 
 
+def _finished(client: Client, futures: list[Future[Any]]) -> Iterator[Future[Any]]:
+    """Yield futures as they finish; warn if the cluster has no workers for a while."""
+    from distributed import as_completed
+
+    finishing, left, last_seen = as_completed(futures), len(futures), -math.inf
+    while left:
+        batch = finishing.next_batch(block=False)
+        left -= len(batch)
+        yield from batch
+        now = time.monotonic()
+        if client.scheduler_info()["workers"]:
+            last_seen = now
+        elif now - last_seen > NO_WORKER_S:
+            LOG.warning("the cluster has no workers; the scans wait for the next one")
+            last_seen = math.inf
+        if not batch:
+            time.sleep(LOOK_S)
+
+
 def _outcome(future: Future[Any], job: Job) -> Outcome:
+    """Return the outcome of a future that is finished.
+
+    Raises:
+        KilledWorker: it lost several workers, also while its outcome was fetched from the last.
+        DeviceError: the scheduler is lost.
+        RatError: the weights or the device are; no other scan would fare better.
+    """
     from distributed import KilledWorker
 
-    error = future.exception()
-    if future.cancelled():
-        raise DeviceError(
-            "the Dask scheduler was lost",
-            hint="Start it again and continue with --resume; the manifest has what is done.",
-        )
-    if error is None:
+    try:
         outcome = future.result()
-        assert isinstance(outcome, Outcome)
-        return outcome
-    if isinstance(error, RatError):
-        raise error  # weights or device: no other scan would fare better
-    if isinstance(error, KilledWorker):
-        return _lost(job)
-    return Outcome.failure(job.name, error, output=job.output_text)
+    except (KilledWorker, RatError):
+        raise
+    except Exception as error:
+        if future.cancelled():
+            raise DeviceError(
+                "the Dask scheduler was lost",
+                hint="Start it again and continue with --resume; the manifest has what is done.",
+            ) from None
+        return Outcome.failure(job.name, error, output=job.output_text)
+    assert isinstance(outcome, Outcome)
+    return outcome
 
 
 def _lost(job: Job) -> Outcome:

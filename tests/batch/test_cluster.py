@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,18 +29,45 @@ pytest.importorskip("distributed", reason="the extra cluster is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # those of distributed are not ours
 
 
+def worker(*words: str) -> subprocess.Popen[bytes]:
+    """Start a worker process. Dask's own supervisor, the nanny, is left out.
+
+    It does not start a worker again that is killed while it reports that it has started.
+    """
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-nanny", "--no-dashboard"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([*command, *words], env=environment, stderr=subprocess.DEVNULL)
+
+
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A scheduler with two worker processes."""
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A scheduler with two worker processes, each of which is replaced when it ends."""
     from distributed import LocalCluster
+
+    members: list[subprocess.Popen[bytes]] = []
+    ending = threading.Event()
+
+    def keep_one() -> None:
+        folder = str(tmp_path_factory.mktemp("worker"))
+        while not ending.is_set():
+            with worker(
+                local.scheduler_address, "--nthreads", "2", "--local-directory", folder
+            ) as it:
+                members.append(it)
 
     with (
         warnings.catch_warnings(),
-        LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
-        ) as local,
+        LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as local,
     ):
+        threads = [threading.Thread(target=keep_one) for _ in range(2)]
+        for thread in threads:
+            thread.start()
         yield local.scheduler_address
+        ending.set()
+        while any(thread.is_alive() for thread in threads):
+            for member in members:
+                member.kill()
+            time.sleep(0.05)
 
 
 def run(tmp_path: Path, address: str, work: AddOne, scans: int = 4) -> list[Outcome]:
@@ -128,6 +156,36 @@ def test_a_scheduler_that_does_not_answer_is_said_in_time(tmp_path: Path, is_sil
         settings = BatchSettings(scheduler=address, scheduler_timeout=0.5)
         with pytest.raises(DeviceError, match=rf"no Dask scheduler answers at {address} within"):
             Batch(plan, Header(), settings).run(AddOne(), Heard())
+
+
+def test_a_cluster_that_has_lost_all_its_workers_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    make_scan(tmp_path / "in" / "0.nii")
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+    said = []
+
+    def warn(text: str) -> None:
+        said.append(text)
+        second = stack.enter_context(worker(local.scheduler_address, *place))
+        stack.callback(second.kill)
+
+    with (
+        LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as local,
+        ExitStack() as stack,
+    ):
+        place = ("--local-directory", str(tmp_path))
+        first = stack.enter_context(worker(local.scheduler_address, *place))
+        local.wait_for_workers(1)
+        monkeypatch.setattr(cluster, "NO_WORKER_S", 0.2)
+        monkeypatch.setattr(cluster.LOG, "warning", warn)
+        batch = Batch(plan, Header(), BatchSettings(scheduler=local.scheduler_address))
+        outcomes = batch.run(AddOne(kills_once=tmp_path / "flag"), Heard())
+        assert first.poll() is not None
+    assert said == ["the cluster has no workers; the scans wait for the next one"]
+    assert [outcome.status for outcome in outcomes] == ["done"]
 
 
 @dataclass
