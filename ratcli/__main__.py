@@ -1,8 +1,6 @@
 """`python -m ratcli`: the command line, where the program `rat` is not on the path."""
 
-import sys
-
-from ratcli.cli.app import main
+from ratcli.cli.app import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

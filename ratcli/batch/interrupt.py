@@ -14,12 +14,17 @@ from typing_extensions import Self
 
 from ratcli.batch.closing import Closing
 
+INTERRUPTED = 130
+"""Exit code of a process that a signal ended."""
+
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """Signals that ask for an end; Windows has no SIGHUP."""
 
-_ANNOUNCEMENT = b"rat: ending after this plane; once more ends at once\n"
+_ANNOUNCEMENT = b"rat: ending soon; once more ends at once\n"
+_LAST_S = 1.5
+"""Time for the work to end after the second signal; then the process ends."""
 
 
 class Interrupt(Closing):
@@ -45,6 +50,8 @@ class Interrupt(Closing):
         self._announce = announce
         self._caught = False
         self._before: dict[signal.Signals, Any] = {}
+        self._ended = threading.Event()
+        self._pipe = self._wakeup = -1
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal came."""
@@ -64,10 +71,28 @@ class Interrupt(Closing):
             for number in self._numbers:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._catch)
+            # Handlers wait until a library returns to Python; the pipe gets the number at once.
+            heard, self._pipe = os.pipe()
+            os.set_blocking(self._pipe, False)
+            self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
+            threading.Thread(target=self._watch, args=(heard,), daemon=True).start()
         return self
+
+    def _watch(self, heard: int) -> None:
+        """End the process if the work does not end soon after the last signal."""
+        left = 1 if self._at_once else 2
+        while left and (number := os.read(heard, 1)):
+            left -= number[0] in self._before
+        os.close(heard)
+        if not left and not self._ended.wait(_LAST_S):
+            os._exit(INTERRUPTED)
 
     def close(self, error: BaseException | None = None) -> None:
         """Restore the handlers that the signals had before."""
+        self._ended.set()
+        if self._pipe >= 0:
+            signal.set_wakeup_fd(self._wakeup)
+            os.close(self._pipe)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -149,10 +149,10 @@ def _serve(line: Connection, work: Work, settings: RunSettings) -> None:
     runner = Runner(work, settings)
     with (
         Interrupt((signal.SIGTERM,), announce=False) as interrupt,
-        contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt),
+        contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt),
     ):
 
-        def progress(done: int, total: int) -> None:
+        def progress(done: float, total: int) -> None:
             interrupt.check()
             line.send((done, total))
 

@@ -42,8 +42,8 @@ class BatchListener(Protocol):
     def check(self) -> None:
         """Raise KeyboardInterrupt if the user wants an end; called where the work can end."""
 
-    def planes(self, name: str, done: int, total: int) -> None:
-        """Hear how many planes of a scan are done."""
+    def planes(self, name: str, done: float, total: int) -> None:
+        """Hear how many planes of a scan are done; a part of one counts, too."""
 
     def finished(self, outcome: Outcome) -> None:
         """Hear the outcome of one scan."""
@@ -183,7 +183,7 @@ class _Finishing(Closing):
     def progress_of(self, job: Job) -> PlaneProgress:
         """Return what is called after each plane: it reports progress and finished outputs."""
 
-        def progress(done: int, total: int) -> None:
+        def progress(done: float, total: int) -> None:
             self._listener.check()
             self._report(most=AHEAD)
             self._listener.planes(job.name, done, total)

@@ -199,7 +199,7 @@ class _Record:
     def check(self) -> None:
         self._listener.check()
 
-    def planes(self, name: str, done: int, total: int) -> None:
+    def planes(self, name: str, done: float, total: int) -> None:
         self._listener.planes(name, done, total)
 
     def finished(self, outcome: Outcome) -> None:

@@ -14,7 +14,7 @@ from ratcli.errors import RatError
 from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.scan import ScanReader
 
-PlaneProgress = Callable[[int, int], None]
+PlaneProgress = Callable[[float, int], None]
 """Called with the planes that are done and all planes."""
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from ratcli.batch.interrupt import INTERRUPTED
 from ratcli.batch.outcome import is_out_of_memory
 from ratcli.cli.address_space import guard_torch
 from ratcli.cli.parameters import PlainGroup
@@ -29,8 +32,6 @@ COMMANDS: dict[str, str] = {
     "weights": "ratcli.cli.weights:app",
     "doctor": "ratcli.cli.doctor:app",
 }
-
-INTERRUPTED = 130
 
 # Typer 0.26 and later carry their own click; this is the usage error of whichever is there.
 _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -119,6 +120,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def run() -> NoReturn:
+    """Run `rat` as a program.
+
+    After an interrupt nothing waits until libraries have freed their memory, which takes seconds.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        logging.shutdown()
+        os._exit(code)
+    sys.exit(code)
+
+
 def _report(error: BaseException) -> int:
     """Print an error on stderr and return its exit code."""
     if isinstance(error, RatError):
@@ -171,4 +184,4 @@ def _nearest(word: str, known: Iterable[str], path: str = "rat") -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

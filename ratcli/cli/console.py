@@ -167,15 +167,18 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def planes(self, name: str, done: int, total: int) -> None:
+    def planes(self, name: str, done: float, total: int) -> None:
         """Show the progress of one file."""
         if self._bar is not None:
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(name, total=total)
             self._bar.update(self._tasks[name], completed=done)
-        elif total > 1 and time.monotonic() - self._told > PLAIN_INTERVAL_S:
+        elif time.monotonic() - self._told > PLAIN_INTERVAL_S:
             self._told = time.monotonic()
-            LOG.info("%s: %d of %d planes", name, done, total)
+            if total > 1:
+                LOG.info("%s: %d of %d planes", name, done, total)
+            else:
+                LOG.info("%s: %.0f %%", name, 100 * done)
 
     def finished(self, name: str) -> None:
         """Count one file as finished."""

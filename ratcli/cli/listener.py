@@ -46,7 +46,7 @@ class ConsoleListener(Listener):
         if self._interrupt is not None:
             self._interrupt.check()
 
-    def planes(self, name: str, done: int, total: int) -> None:
+    def planes(self, name: str, done: float, total: int) -> None:
         """Show the progress of one scan."""
         if self._progress is not None:
             self._progress.planes(name, done, total)

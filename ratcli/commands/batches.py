@@ -128,8 +128,8 @@ class Listener:
     def check(self) -> None:
         """Raise KeyboardInterrupt to end the work; called where it can be interrupted."""
 
-    def planes(self, name: str, done: int, total: int) -> None:
-        """Some planes of a scan are done."""
+    def planes(self, name: str, done: float, total: int) -> None:
+        """Some planes of a scan are done; a part of a plane counts, too."""
 
     def finished(self, outcome: Outcome) -> None:
         """One scan is finished, skipped or failed."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ratcli.errors import DeviceError
 from ratcli.network.checkpoint import load_network
@@ -19,6 +20,7 @@ from ratcli.network.inference import InferenceRAT
 from ratcli.network.neighbours import Neighbours, with_neighbours
 from ratcli.network.registry import WeightsEntry
 from ratcli.network.settings import EngineSettings, Precision
+from ratcli.network.tiles import Heard, Steps, nobody
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 
@@ -81,7 +83,10 @@ class Engine:
         return Engine(self._network, self._device, settings)
 
     def restore(
-        self, planes: Sequence[FloatArray], labels: Sequence[LabelArray]
+        self,
+        planes: Sequence[FloatArray],
+        labels: Sequence[LabelArray],
+        heard: Heard = nobody,
     ) -> list[FloatArray]:
         """Restore planes of one shape, in batches.
 
@@ -91,6 +96,7 @@ class Engine:
         Args:
             planes: what `seen` returns, each.
             labels: `(s*H, s*W)` each.
+            heard: called with the share of the work that is done.
 
         Returns:
             `(C, s*H, s*W)` each.
@@ -104,15 +110,19 @@ class Engine:
         images = torch.from_numpy(np.stack(extended))
         regions = torch.from_numpy(np.stack([frame.extended_labels(each) for each in labels]))
         while True:
-            done: list[FloatArray] = []
             try:
-                for first in range(0, len(images), self._batch):
-                    together = slice(first, first + self._batch)
-                    restored = self._network(images[together], regions[together], self._tile)
-                    done.extend(frame.cut_back(plane) for plane in restored.numpy())
-                return done
+                restored = self._in_batches(images, regions, heard)
+                return [frame.cut_back(plane) for batch in restored for plane in batch.numpy()]
             except torch.OutOfMemoryError as error:
                 self._take_less(self._tile or max(labels[0].shape), error)
+
+    def _in_batches(self, images: Tensor, regions: Tensor, heard: Heard) -> list[Tensor]:
+        parts = list(zip(images.split(self._batch), regions.split(self._batch), strict=True))
+        steps, restored = Steps(len(parts), heard), []
+        for part, labels in parts:
+            restored.append(self._network(part, labels, self._tile, steps.within))
+            steps.step(1.0)
+        return restored
 
     def seen(self, plane: FloatArray, neighbours: Neighbours) -> FloatArray:
         """Return a normalised plane `(C, H, W)` with those neighbours that the network uses."""

@@ -37,7 +37,7 @@ from ratcli.network.nafblock import NAFBlock
 from ratcli.network.neighbours import added
 from ratcli.network.plan import RegionPlan, make_plan
 from ratcli.network.rat import RAT, RATGroup, RATLayer, divisors
-from ratcli.network.tiles import Tiles, pad_to_multiple, token_tiles
+from ratcli.network.tiles import Heard, Steps, Tiles, nobody, pad_to_multiple, token_tiles
 from ratcli.scan import Box
 
 
@@ -124,14 +124,15 @@ class FoldedGroup(nn.Module):
         self.layers = nn.ModuleList(FoldedLayer(layer) for layer in each(group.layers, RATLayer))
         self.conv = convolution(group.conv)
 
-    def forward(self, x: Tensor, plan: RegionPlan) -> Tensor:
-        """Map float32 `(B, h, w, C)` to the same shape."""
+    def forward(self, x: Tensor, plan: RegionPlan, heard: Heard) -> Tensor:
+        """Map float32 `(B, h, w, C)` to the same shape; each layer is heard."""
         batch, height, width, _ = x.shape
         tokens = to_windows(x, self.window)
         if tokens.data_ptr() == x.data_ptr():  # one window, or a row of windows of one row
             tokens = tokens.clone()
         for layer in self.layers:
             layer(tokens, plan)
+            heard(1.0)
         y = _convolved(self.conv, from_windows(tokens, (batch, height, width), self.window))
         return x + y
 
@@ -165,8 +166,13 @@ class InferenceRAT(nn.Module):
         self.to(self.device, dtype).eval()
         self.groups.to(dtype=attention_dtype or dtype)
         self.fusion = copy.deepcopy(network.fusion) if network.settings.fused else None
+        parts = (GatedConvolution, GatedTail, FoldedLayer)
+        found = sum(isinstance(module, parts) for module in self.modules())
+        self._steps = 2 + len(self.downs) + len(self.ups) + found
 
-    def forward(self, image: Tensor, labels: Tensor, tile: int = 0) -> Tensor:
+    def forward(
+        self, image: Tensor, labels: Tensor, tile: int = 0, heard: Heard = nobody
+    ) -> Tensor:
         """Restore planes.
 
         Args:
@@ -174,6 +180,7 @@ class InferenceRAT(nn.Module):
             labels: integers `(B, s*H, s*W)` on the host, the region of each output pixel.
             tile: side in output pixels of the tiles that go to the device one after the other; 0
                 for whole planes. It changes the result by rounding alone.
+            heard: called with the share of the work that is done.
 
         Returns:
             float32 `(B, C, s*H, s*W)` on the host.
@@ -196,7 +203,7 @@ class InferenceRAT(nn.Module):
         latent = labels[:, :: settings.stride, :: settings.stride]
         plan = make_plan(latent, settings.window, settings.max_region_tokens).to(self.device)
         tile = max(tile // settings.multiple, 1) * settings.multiple if tile else 0
-        tiles = Tiles(self.device, image.shape[-1], tile)
+        tiles = Tiles(self.device, image.shape[-1], tile, Steps(self._steps, heard).step)
         with torch.inference_mode():
             pixels = image.permute(0, 2, 3, 1).to(tiles.store)
             restored = self._restore(pixels.contiguous(), plan, tiles)
@@ -213,7 +220,7 @@ class InferenceRAT(nn.Module):
         for encoder, down in zip(encoders, downs, strict=True):
             skips.append(_through(encoder, x, tiles))
             x = _shrink(down, x, tiles)
-        x = self._trunk(x.to(self.device), plan).to(tiles.store)
+        x = self._trunk(x.to(self.device), plan, tiles.heard).to(tiles.store)
         ups, decoders = each(self.ups, nn.Linear), each(self.decoders, nn.ModuleList)
         for up, decoder in zip(ups, decoders, strict=True):
             x = _enlarge(up, x, skips.pop(), tiles)  # by itself: it frees the coarser map
@@ -221,10 +228,10 @@ class InferenceRAT(nn.Module):
         restored = _convolve(self.ending, x, tiles)
         return added(image, restored, self.settings.channels, axis=-1)
 
-    def _trunk(self, x: Tensor, plan: RegionPlan) -> Tensor:
+    def _trunk(self, x: Tensor, plan: RegionPlan, heard: Heard) -> Tensor:
         shallow = x
         for group in self.groups:
-            x = group(x, plan)
+            x = group(x, plan, heard)
         return x + shallow
 
 

@@ -10,7 +10,7 @@ With `--tile`, whole maps stay on the host. On a CPU, tiles are never larger tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,6 +25,35 @@ CACHE_ROWS = 16
 CACHE_TOKENS = {"cpu": 2048}
 
 
+Heard = Callable[[float], None]
+"""Hears which share of some work is done; may raise an exception, which ends the work."""
+
+
+def nobody(share: float) -> None:
+    """Hear nothing."""
+
+
+class Steps:
+    """Adds up the shares of steps, and tells how much of all is done.
+
+    Args:
+        count: of the steps, which take about the same time.
+        heard: is told.
+    """
+
+    def __init__(self, count: int, heard: Heard) -> None:
+        self._count, self._heard, self._done = count, heard, 0.0
+
+    def step(self, share: float) -> None:
+        """Hear that a further share of a step is done."""
+        self._done += share
+        self.within(0.0)
+
+    def within(self, share: float) -> None:
+        """Hear which share of the step that is being made is done."""
+        self._heard(min(1.0, (self._done + share) / self._count))
+
+
 class Tiles:
     """Cuts maps `(B, H, W, C)` into tiles, and reads and writes these.
 
@@ -33,14 +62,15 @@ class Tiles:
         width: columns of the finest map.
         side: of the tiles in pixels of the finest map, a multiple of the factor by which the
             coarsest map is coarser; 0 for whole maps.
+        heard: called after each tile with its share of the map.
 
     Attributes:
         device: where products are computed.
         store: the device that holds whole maps.
     """
 
-    def __init__(self, device: torch.device, width: int, side: int) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, width: int, side: int, heard: Heard = nobody) -> None:
+        self.device, self.heard = device, heard
         self.store = torch.device("cpu") if side else device
         self._width = width
         self._side = side
@@ -51,7 +81,9 @@ class Tiles:
         rows, columns = self._sides(height, width, channels)
         for top in range(0, height, rows):
             for left in range(0, width, columns):
-                yield Box(top, left, min(rows, height - top), min(columns, width - left))
+                tile = Box(top, left, min(rows, height - top), min(columns, width - left))
+                yield tile
+                self.heard(tile.height * tile.width / (height * width))
 
     def _sides(self, height: int, width: int, channels: int) -> tuple[int, int]:
         side = max(2, self._side * width // self._width) if self._side else max(height, width)

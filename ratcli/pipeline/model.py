@@ -20,6 +20,7 @@ from ratcli.network.device import choose_device
 from ratcli.network.engine import Engine, load_engine
 from ratcli.network.neighbours import Neighbours
 from ratcli.network.registry import WeightsEntry, find_weights
+from ratcli.network.tiles import Heard, Steps, nobody
 from ratcli.partition import Partitioner, get_partitioner
 from ratcli.pipeline.consistent import make_consistent
 from ratcli.pipeline.cutting import Cut
@@ -151,6 +152,7 @@ class Model:
         regions: Sequence[Regions | None] | None = None,
         neighbours: Sequence[Neighbours] | None = None,
         outer: Sequence[BoolArray | None] | None = None,
+        heard: Heard = nobody,
     ) -> list[RestoredPlane]:
         """Restore planes, or panes of planes, in the task's first unit.
 
@@ -160,6 +162,7 @@ class Model:
             regions: of each, or None to compute them.
             neighbours: planes beside each, in the task's first unit; None if there are none.
             outer: of panes, where padding surrounds the object; see `ReadPlane`.
+            heard: called with the share of the work that is done.
 
         Returns:
             The restored planes. Padding and what is outside the task's window are unchanged.
@@ -172,15 +175,22 @@ class Model:
         parts = zip(values, padding, regions or none, near, outer or none, strict=True)
         planes = [prepare(task, partitioner, ReadPlane(*part)) for part in parts]
         began = time.perf_counter()
-        samples = RunningMean()
+        samples = self._samples(planes, heard)
+        seconds = (time.perf_counter() - began) / len(planes)
+        return [self._finished(plane, samples, n, seconds) for n, plane in enumerate(planes)]
+
+    def _samples(self, planes: Sequence[PreparedPlane], heard: Heard) -> RunningMean:
+        """Return the mean over all views and networks."""
+        samples, steps = RunningMean(), Steps(self.settings.views * len(self._engines), heard)
         for view, engine in product(range(self.settings.views), self._engines):
             restored = engine.restore(
                 [turn(engine.seen(plane.normal, plane.neighbours), view) for plane in planes],
                 [turn(plane.labels, view) for plane in planes],
+                steps.within,
             )
+            steps.step(1.0)
             samples.add([turn_back(plane, view) for plane in restored])
-        seconds = (time.perf_counter() - began) / len(planes)
-        return [self._finished(plane, samples, n, seconds) for n, plane in enumerate(planes)]
+        return samples
 
     def _finished(
         self, plane: PreparedPlane, samples: RunningMean, index: int, seconds: float

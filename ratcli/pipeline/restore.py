@@ -14,6 +14,7 @@ from ratcli.adjacent import Adjacent
 from ratcli.formats.sampling import middle_values, refuse_doubtful_white
 from ratcli.network.neighbours import Neighbour, Neighbours
 from ratcli.pipeline.cutting import Blending, Cut, Pane
+from ratcli.pipeline.progress import InsidePlanes, PlaneProgress
 from ratcli.regions import Regions
 from ratcli.scan import BoolArray, FloatArray, ScanReader, ScanWriter
 from ratcli.task import Task
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ratcli.pipeline.model import Model, RestoredPlane
 
 RegionsOf = Callable[[int], Regions]
-PlaneProgress = Callable[[int, int], None]
-"""Called with how many planes are done and of how many; with panes if planes are cut."""
 
 # Planes up to this size are read once and kept while their panes are restored.
 HELD_BYTES = 1 << 28
@@ -100,7 +99,7 @@ def restore_scan(
         outputs: writers made from the reader; the caller enters and closes them.
         model: the loaded networks.
         regions: gives the regions of a plane, on the input's grid, in place of the partitioner.
-        progress: called after each step.
+        progress: called after each step, and within it from time to time.
         planes: those to restore; None for all. Others may serve as their neighbours.
 
     Raises:
@@ -116,7 +115,10 @@ def restore_scan(
     source = _Source(reader, cut, regions, model.adjacent(reader.info), planes)
     target = _Target(outputs, model, cut, factor)
     for parts in source.groups(model.batch):
-        restored = model.restore(*zip(*(part.seen(factor) for part in parts), strict=True))
+        inside = InsidePlanes(progress, target.done, len(parts), source.total)
+        seen = zip(*(part.seen(factor) for part in parts), strict=True)
+        values, padding, given, near, outer = seen
+        restored = model.restore(values, padding, given, near, outer, inside.heard)
         target.write(parts, restored)
         if progress is not None:
             progress(target.done, source.total)

@@ -276,6 +276,28 @@ def test_a_signal_to_all_processes_leaves_no_claim_and_no_traceback(
     assert hidden(tmp_path) == []
 
 
+HANGING = """
+import hashlib
+from ratcli.batch.interrupt import Interrupt
+with Interrupt():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in which Python hears no signal
+"""
+
+
+def test_the_second_signal_ends_a_library_that_does_not_return() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)  # two signals at once may count as one
+    assert process.wait(60) == 130
+    process.communicate()
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

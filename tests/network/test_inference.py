@@ -26,6 +26,15 @@ def test_it_gives_what_the_learning_network_gives(shape: tuple[int, int, int]) -
     assert torch.allclose(InferenceRAT(learned)(image, labels), expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("tile", [0, 32])
+def test_the_shares_that_are_heard_add_up_to_the_whole(tile: int) -> None:
+    heard: list[float] = []
+    InferenceRAT(network())(*planes(1, 96, 80), tile, heard.append)
+    assert heard == sorted(heard)
+    assert heard[-1] == pytest.approx(1.0)
+    assert heard[-2] < 1.0
+
+
 def test_half_precision_stays_near_float32() -> None:
     learned = network()
     image, labels = planes()
