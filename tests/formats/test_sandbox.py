@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +109,32 @@ assert os.waitpid(child, 0)[1] == 0
 assert run_apart("it", 1, os.getpid) == ours
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def is_running(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are listed on Linux")
+def test_decoders_end_with_the_process_that_was_killed() -> None:
+    code = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_sandbox import burn, run_apart
+print(run_apart("it", 1, os.getpid), flush=True)
+run_apart("it", 1, burn)
+"""
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        decoder = int(parent.stdout.readline())
+        assert is_running(decoder)
+        parent.kill()
+    end = time.monotonic() + 15  # the limit of its time is 20 s
+    while is_running(decoder):
+        assert time.monotonic() < end
+        time.sleep(0.05)
