@@ -63,6 +63,7 @@ class EvaluateWork:
         reading: what the user says about the scans.
         any_values: whether scans far outside the window of their task are measured.
         keeps_pages: whether pages that exist already are left as they are.
+        exact_values: whether pages hold images in 16 bits.
     """
 
     choices: Choices
@@ -70,6 +71,7 @@ class EvaluateWork:
     reading: Reading = AS_THE_FILE_SAYS
     any_values: bool = False
     keeps_pages: bool = False
+    exact_values: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -100,7 +102,7 @@ class EvaluateWork:
 
     def load(self) -> EvaluateWorker:
         """Return what measures; there is nothing to load."""
-        return EvaluateWorker(keeps_pages=self.keeps_pages)
+        return EvaluateWorker(keeps_pages=self.keeps_pages, exact_values=self.exact_values)
 
 
 def checked_settings(
@@ -173,9 +175,10 @@ class ComparedReader(ClosingReader):
 
 @dataclass(frozen=True)
 class EvaluateWorker:
-    """Measures pairs one after another; see `EvaluateWork` for the attribute."""
+    """Measures pairs one after another; see `EvaluateWork` for the attributes."""
 
     keeps_pages: bool
+    exact_values: bool
 
     def run(self, job: Job, reader: ReadAhead, progress: PlaneProgress) -> PendingOutput:
         """Measure a pair and make its page; see `Worker.run`."""
@@ -190,7 +193,8 @@ class EvaluateWorker:
         if job.outputs:
             if_exists: IfExists = "skip" if self.keeps_pages else "error"
             if_exists = "overwrite" if job.overwrite else if_exists
-            text = _page(job, found, how, job.notices(pair.info))
+            told = _page_facts(job, how, job.notices(pair.info))
+            text = render(found, told, exact_values=self.exact_values)
             page.callback(write_text, job.output, text, if_exists)
         return PendingOutput(facts, page)
 
@@ -214,7 +218,7 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
     return MeasuredScan(outcome.name, found, made, tuple(outcome.notices))
 
 
-def _page(job: EvaluationJob, found: Evaluation, how: str, notices: Sequence[str]) -> str:
+def _page_facts(job: EvaluationJob, how: str, notices: Sequence[str]) -> PageFacts:
     notices = (*notices, *(file.reason for file in job.source.left_out))
     facts = {
         "restored by": how or "unknown: the header of the restored scan does not say",
@@ -222,4 +226,4 @@ def _page(job: EvaluationJob, found: Evaluation, how: str, notices: Sequence[str
         **job.page_facts,
         **({"notices": "; ".join(notices)} if notices else {}),
     }
-    return render(found, PageFacts(job.name, __version__, facts))
+    return PageFacts(job.name, __version__, facts)

@@ -45,6 +45,11 @@ class EvaluateOptions(WindowOptions, RunOptions):
         "Write an HTML report: a file for one scan, a folder with an index for several.",
         metavar="PATH",
     )
+    report_values: bool = option(
+        False,
+        "Put all pixels in 16 bits into the report, so that values read in its pictures are "
+        "exact. A plane of 512 x 512 pixels then takes about 0.4 MB for each image.",
+    )
     csv: Path | None = option(
         None, "Write a row for each plane and region to this CSV file.", metavar="FILE"
     )

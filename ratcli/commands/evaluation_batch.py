@@ -172,6 +172,7 @@ def _work(options: EvaluateOptions) -> EvaluateWork:
         reading=reading(options),
         any_values=options.any_values,
         keeps_pages=options.if_exists == "skip",
+        exact_values=options.report_values,
     )
 
 

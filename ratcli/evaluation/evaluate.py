@@ -28,6 +28,7 @@ from ratcli.evaluation.phantom import (
     phantom_edges,
     phantom_rows,
 )
+from ratcli.evaluation.projections import Projections
 from ratcli.evaluation.regions import RegionRows, agreement_of
 from ratcli.evaluation.residual import check_residual
 from ratcli.evaluation.resolution import TransferRows
@@ -114,6 +115,7 @@ class _Run:
         self._residual: list[ResidualRow] = []
         self._stain: list[StainRow] = []
         self._samples: list[Sample] = []
+        self._projections = Projections(is_pet=self._unit in ("SUV", "Bq/ml"))
 
     def add(self, compared: ComparedView, shown: bool) -> None:
         """Measure a view, and keep it for the report if it is to be shown."""
@@ -125,17 +127,20 @@ class _Run:
         self._regions.add(compared, maps)
         self._calibration.add(compared)
         check: ResidualCheck | None = None
+        patches: tuple[Box, ...] = ()
         if self._gray:
-            self._noise.add(compared)
+            patches = self._noise.add(compared)
             self._add_edges(compared)
             self._contrast.add(compared)
             check = self._check(compared)
             if self._uptake is not None:
                 self._uptake.add(compared)
+            if self._settings.shown:
+                self._projections.add(compared)
         else:
             self._stain += stain_rows(compared)
         if shown:
-            self._samples.append(self._sample(compared, check))
+            self._samples.append(self._sample(compared, check, patches))
 
     def result(self) -> Evaluation:
         """Return all figures.
@@ -169,7 +174,7 @@ class _Run:
             agreement=agreement_of(regions),
             calibration=self._calibration.rows(),
             notes=tuple(self._notes),
-            samples=tuple(self._samples),
+            samples=(*self._samples, *self._projections.samples()),
         )
 
     def _note(self, *sentences: str) -> None:
@@ -244,7 +249,9 @@ class _Run:
         self._residual.append(ResidualRow(compared.view.plane, bare))
         return check
 
-    def _sample(self, compared: ComparedView, check: ResidualCheck | None) -> Sample:
+    def _sample(
+        self, compared: ComparedView, check: ResidualCheck | None, patches: tuple[Box, ...]
+    ) -> Sample:
         return Sample(
             plane=compared.view.plane,
             images=named_images(compared),
@@ -254,6 +261,7 @@ class _Run:
             noise_map=noise_map(compared.images[RESTORED][0]) if self._gray else None,
             uncertainty=compared.uncertainty,
             places=() if check is None else check.places,
+            patches=patches,
         )
 
 

@@ -73,6 +73,9 @@ class Place:
     z: float
     change: str
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.change}, {abs(self.z):.1f} SD"
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -198,8 +198,8 @@ class NoiseRows:
     _before: ComparedView | None = None
     _products: dict[str, list[RealArray]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, compared: ComparedView) -> None:
-        """Measure the noise of every image of a view."""
+    def add(self, compared: ComparedView) -> tuple[Box, ...]:
+        """Measure the noise of every image of a view, and return the patches that are used."""
         soft = WINDOWS["ct-soft"]
         within = (soft.low, soft.high) if self.unit == "HU" else None
         for name, image in named_images(compared).items():
@@ -218,6 +218,7 @@ class NoiseRows:
             if self._enough(side):
                 break
         self._before = compared
+        return boxes
 
     def _add_between(self, compared: ComparedView, boxes: Sequence[Box]) -> None:
         """Compare patches with the same ones of the plane before."""

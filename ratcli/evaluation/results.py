@@ -24,7 +24,10 @@ from ratcli.evaluation.resolution import TransferRow
 from ratcli.evaluation.stain import StainRow
 from ratcli.evaluation.uptake import UptakeRow
 from ratcli.regions import LabelArray
-from ratcli.scan import BoolArray, FloatArray
+from ratcli.scan import BoolArray, Box, FloatArray
+
+AXIAL, CORONAL, MIP = "planes", "coronal", "maximum projection"
+"""Directions in which a scan is shown; a maximum projection is seen from the front."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,20 @@ class Sample:
         noise_map: of the restored image, or None.
         uncertainty: standard deviation of each pixel, or None.
         places: suspicious ones.
+        patches: in which noise is measured.
+        view: `AXIAL` for planes as they are stored, or a direction across all of them.
     """
 
     plane: int
     images: Mapping[str, FloatArray]
     mask: BoolArray
     labels: LabelArray
-    z_map: FloatArray | None
-    noise_map: FloatArray | None
-    uncertainty: FloatArray | None
-    places: tuple[Place, ...]
+    z_map: FloatArray | None = None
+    noise_map: FloatArray | None = None
+    uncertainty: FloatArray | None = None
+    places: tuple[Place, ...] = ()
+    patches: tuple[Box, ...] = ()
+    view: str = AXIAL
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import imagecodecs
 import numpy as np
 import pytest
 from arrays import ArrayReader
@@ -137,12 +140,95 @@ def test_pictures_shrink_until_they_fit_the_budget() -> None:
     assert small is not None
     total = sum(len(layer.uri) for slide in small.slides for layer in slide.layers)
     assert total <= 40_000
-    assert (small.longest_px, small.quality) < (full.longest_px, full.quality)
+    assert small.fineness.longest_px < full.fineness.longest_px
+
+
+def test_forty_noisy_planes_stay_below_12_mb(found: Evaluation) -> None:
+    noise = np.random.default_rng(0).normal(0.0, 30.0, (1, 256, 256)).astype(np.float32)
+    images = {"restored": noise, "input": 2 * noise, "reference": noise}
+    whole = np.ones((256, 256), bool)
+    planes = [Sample(n, images, whole, np.full(whole.shape, -1, np.int32)) for n in range(40)]
+    text = render(replace(found, samples=tuple(planes)), PageFacts("large", "9.9"))
+    assert 4_000_000 < len(text) < 12_000_000
+
+
+def test_slides_keep_all_pixels_and_fewer_are_shown() -> None:
+    rgb = np.random.default_rng(0).uniform(0.0, 1.0, (3, 128, 128)).astype(np.float32)
+    whole = np.ones((128, 128), bool)
+    none = np.full(whole.shape, -1, np.int32)
+    samples = [Sample(n, {"restored": rgb, "input": rgb}, whole, none) for n in range(6)]
+    one, few, every = (
+        make_gallery(samples, "RGB", (None,) * 3, budget) for budget in (60_000, 150_000, 10**7)
+    )
+    assert one is not None
+    assert few is not None
+    assert every is not None
+    assert 1 <= len(one.slides) < len(few.slides) < len(every.slides) == 6
+    for gallery in (one, few, every):
+        assert _size_of(gallery.slides[0].layers[0].uri) == (128, 128, 3)
+
+
+@pytest.mark.parametrize("values", ["whole", "fractions", "constant"])
+def test_exact_pictures_hold_every_value(values: str) -> None:
+    plane = np.random.default_rng(0).normal(40.0, 300.0, (1, 64, 48)).astype(np.float32)
+    plane = {"whole": np.rint(plane), "fractions": plane, "constant": 0 * plane + 0.5}[values]
+    whole = np.ones(plane.shape[1:], bool)
+    sample = Sample(0, {"restored": plane}, whole, np.full(whole.shape, -1, np.int32))
+    gallery = make_gallery([sample], "HU", (None,) * 3, exact=True)
+    assert gallery is not None
+    (slide,) = gallery.slides
+    high, low, _ = np.moveaxis(_decoded(slide.layers[0].uri).astype(float), -1, 0)
+    read = slide.layers[0].first + slide.layers[0].step * (256 * high + low)
+    # Half of a step: the range over 65535, or nothing for whole numbers.
+    most = 0.0 if values == "whole" else 0.51 * np.ptp(plane) / 65535
+    np.testing.assert_allclose(read, plane[0][slide.box.slices], rtol=0, atol=most + 1e-6)
+
+
+def _decoded(uri: str) -> np.ndarray:
+    data = base64.b64decode(uri.partition(",")[2])
+    return imagecodecs.png_decode(data) if "png" in uri[:20] else imagecodecs.jpeg8_decode(data)
+
+
+def _size_of(uri: str) -> tuple[int, ...]:
+    return _decoded(uri).shape
+
+
+def test_a_pet_volume_is_shown_in_inverted_gray_with_coronal_and_projection() -> None:
+    volume = np.full((9, 1, 32, 40), 0.5)
+    volume[7, 0, 16, 8] = 6.0
+    volume[2, 0, 4, 30] = 9.0
+    scan = ArrayReader(volume, "SUV", (4.0, 2.0, 2.0))
+    found = evaluate(Comparison(scan, scan))
+    coronal, highest = found.samples[-2:]
+    # The last plane, that nearest the head, is on top.
+    assert np.argwhere(coronal.images["restored"][0] > 5).tolist() == [[1, 8]]
+    assert np.argwhere(highest.images["restored"][0] > 5).tolist() == [[1, 8], [6, 30]]
+    gallery = make_gallery(found.samples, "SUV", scan.info.spacing_mm)
+    assert gallery is not None
+    assert gallery.inverted
+    side = gallery.slides[-1]
+    assert side.aspect == pytest.approx(2.0 * side.box.width / (4.0 * side.box.height))
+
+
+def test_ct_has_a_coronal_plane_and_no_projection() -> None:
+    scan = ArrayReader(np.zeros((9, 1, 32, 32)))
+    views = {sample.view for sample in evaluate(Comparison(scan, scan)).samples}
+    assert views == {"planes", "coronal"}
+
+
+def test_rows_of_places_and_regions_point_into_a_picture(found: Evaluation, page: str) -> None:
+    rows = [attributes for tag, attributes in _Tags(page).tags if "data-slide" in attributes]
+    (place,) = found.residual[1].check.places
+    assert any(row["data-slide"] == "1" for row in rows)
+    assert len(rows) > sum(len(each.check.places) for each in found.residual)
+    for row in rows:
+        assert 0.0 <= float(row["data-x"] or -1) <= 1.0
+        assert 0.0 <= float(row["data-y"] or -1) <= 1.0
+    assert "Suspicious places" in page
+    assert place.kind == "spot"
 
 
 def test_a_scan_without_samples_has_a_page_without_pictures(found: Evaluation) -> None:
-    from dataclasses import replace
-
     text = render(replace(found, samples=()), PageFacts("bare", "9.9"))
     assert 'id="stage"' not in text
     assert "Figures" in text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from arrays import ArrayReader
 from test_report import _scans
 
 from ratcli.evaluation.comparison import Comparison
@@ -17,6 +20,8 @@ from ratcli.evaluation.report import IndexEntry, PageFacts, render, render_index
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+    from ratcli.evaluation.results import Evaluation
 
 CHROMIUM = shutil.which("chromium")
 
@@ -37,8 +42,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = evaluate(Comparison(**_scans()), EvaluationSettings(phantom=True))  # type: ignore[arg-type]
+def found() -> Evaluation:
+    return evaluate(Comparison(**_scans()), EvaluationSettings(phantom=True))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def file(found: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render(found, PageFacts("Phantom", "9.9", {"task": "ct-denoise"})))
     return path
@@ -61,6 +70,16 @@ class _Opened:
 @pytest.fixture
 def opened(browser: Browser, file: Path) -> Iterator[_Opened]:
     opened = _Opened(browser, file, viewport={"width": 1200, "height": 900})
+    yield opened
+    opened.page.close()
+
+
+@pytest.fixture
+def exact(browser: Browser, found: Evaluation, tmp_path: Path) -> Iterator[_Opened]:
+    """The page with all values."""
+    path = tmp_path / "exact.html"
+    path.write_text(render(found, PageFacts("Phantom", "9.9"), exact_values=True))
+    opened = _Opened(browser, path, viewport={"width": 1200, "height": 900})
     yield opened
     opened.page.close()
 
@@ -135,9 +154,13 @@ def test_every_control_is_reached_with_the_tabulator(opened: _Opened) -> None:
         "places",
         "stage",
         "split",
+        "tool",
+        "closer",
+        "invert",
+        "patches",
     }
     reached = set()
-    for _ in range(30):
+    for _ in range(40):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     assert wanted <= reached
@@ -167,6 +190,179 @@ def test_the_picture_shows_the_values_at_the_window(opened: _Opened) -> None:
     )
     # 20 HU lies in the middle of the window; levels are 4 HU apart and JPEG adds a few.
     assert middle == pytest.approx(127, abs=8)
+
+
+def _middle(page: Page, x: float = 0.5, y: float = 0.5) -> tuple[float, float]:
+    """Return the place on the screen of a share of the picture, with the mouse moved there."""
+    page.locator("#stage").scroll_into_view_if_needed()
+    box = page.locator("#sheet").bounding_box()
+    assert box is not None
+    place = (box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.mouse.move(*place)
+    return place
+
+
+def _drag(page: Page, start: tuple[float, float], end: tuple[float, float], button: Any) -> None:
+    first, last = _middle(page, *start), _middle(page, *end)
+    page.mouse.move(*first)
+    page.mouse.down(button=button)
+    page.mouse.move(*last, steps=4)
+    page.mouse.up(button=button)
+
+
+def test_the_wheel_changes_the_plane(opened: _Opened) -> None:
+    page = opened.page
+    _middle(page)
+    page.mouse.wheel(0, 100)
+    _settled(page, "2 input restored")
+    page.mouse.wheel(0, -100)
+    _settled(page, "1 input restored")
+
+
+def test_the_wheel_zooms_with_the_control_key_about_the_pointer(opened: _Opened) -> None:
+    page = opened.page
+    _middle(page, 0.25, 0.25)
+    told = page.inner_text("#probe")
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    page.wait_for_selector("#stage[data-zoom='1.25']")
+    before = page.locator("#sheet").bounding_box()
+    _drag(page, (0.5, 0.5), (0.55, 0.5), "middle")
+    after = page.locator("#sheet").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["x"] > before["x"]
+    assert page.inner_text("#probe") != told
+    page.click("#whole")
+    page.wait_for_selector("#stage[data-zoom='1.00']")
+
+
+def test_the_right_button_changes_the_window(opened: _Opened) -> None:
+    page = opened.page
+    before = _pixels(page, "under")
+    _drag(page, (0.5, 0.5), (0.6, 0.5), "right")
+    page.wait_for_timeout(200)
+    assert float(page.input_value("#high")) > 240.0
+    assert float(page.input_value("#low")) < -160.0
+    assert _pixels(page, "under") != before
+
+
+def test_the_value_under_the_pointer_is_told_of_every_picture(exact: _Opened) -> None:
+    page = exact.page
+    _middle(page)
+    page.wait_for_function("document.getElementById('probe').textContent.startsWith('row')")
+    text = page.inner_text("#probe")
+    row, column = (int(part) for part in re.findall(r"(?:row|column) (\d+)", text))
+    for name, scan in _scans().items():
+        if name != "uncertainty":
+            found = re.search(rf"{name} (-?[\d.]+) HU", text)
+            assert found is not None
+            # Four digits of a value below 1000 HU.
+            value = scan.volume[1, 0, row - 1, column - 1]
+            assert float(found[1]) == pytest.approx(value, abs=0.06)
+
+
+def test_a_drawn_region_tells_mean_and_standard_deviation(exact: _Opened) -> None:
+    page = exact.page
+    page.select_option("#tool", "region")
+    _drag(page, (0.4, 0.68), (0.6, 0.88), "left")
+    page.wait_for_selector("#measured td")
+    cells = page.locator("#measured tbody tr").nth(0).locator("td").all_inner_texts()
+    assert cells[0] == "input"
+    told = page.evaluate("viewer.slide().box")
+    count = int(cells[3])
+    assert count == pytest.approx(0.2 * told["width"] * 0.2 * told["height"] * 3.14159 / 4, rel=0.1)
+    # The disc of 20 HU with noise of 20 HU: three standard errors of mean and deviation.
+    assert float(cells[1].split()[0]) == pytest.approx(20.0, abs=3 * 20 / count**0.5)
+    assert float(cells[2].split()[0]) == pytest.approx(20.0, abs=3 * 20 / (2 * count) ** 0.5)
+    page.focus("#stage")
+    page.keyboard.press("Escape")
+    assert page.locator("#measured td").count() == 0
+
+
+def test_a_profile_is_drawn_of_each_image(opened: _Opened) -> None:
+    page = opened.page
+    page.focus("#stage")
+    page.keyboard.press("l")
+    assert page.input_value("#tool") == "profile"
+    _drag(page, (0.2, 0.5), (0.8, 0.5), "left")
+    page.wait_for_selector("#measured polyline")
+    names = page.locator("#measured polyline title").all_text_contents()
+    assert names == ["input", "restored", "reference"]
+
+
+def test_keys_zoom_invert_and_move_the_cursor(opened: _Opened) -> None:
+    page = opened.page
+    page.focus("#stage")
+    page.keyboard.press("+")
+    page.wait_for_selector("#stage[data-zoom='1.25']")
+    page.keyboard.press("0")
+    page.wait_for_selector("#stage[data-zoom='1.00']")
+    before = _pixels(page, "under")
+    page.keyboard.press("i")
+    page.wait_for_timeout(200)
+    assert [255 - level for level in before[0::4]] == pytest.approx(
+        _pixels(page, "under")[0::4], abs=1
+    )
+    page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_function("document.getElementById('probe').textContent.startsWith('row')")
+    first = page.inner_text("#probe")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_function(f"document.getElementById('probe').textContent !== {first!r}")
+
+
+def test_a_row_of_a_table_shows_its_place_in_the_picture(opened: _Opened) -> None:
+    page = opened.page
+    page.click("tr[data-slide='2'] button >> nth=0")
+    _settled(page, "2 input restored")
+    page.wait_for_selector("#stage[data-zoom='3.00']")
+    ring = page.locator("#spots ellipse").last.bounding_box()
+    stage = page.locator("#stage").bounding_box()
+    assert ring is not None
+    assert stage is not None
+    assert stage["x"] < ring["x"] + ring["width"] / 2 < stage["x"] + stage["width"]
+    assert stage["y"] < ring["y"] + ring["height"] / 2 < stage["y"] + stage["height"]
+
+
+def test_pet_opens_in_inverted_gray_and_shows_its_projection(
+    browser: Browser, tmp_path: Path
+) -> None:
+    volume = np.full((9, 1, 32, 40), 0.5)
+    volume[4, 0, 10:20, 10:20] = 6.0
+    scan = ArrayReader(volume, "SUV", (4.0, 2.0, 2.0))
+    (tmp_path / "pet.html").write_text(
+        render(evaluate(Comparison(scan, scan)), PageFacts("PET", "9.9"))
+    )
+    opened = _Opened(browser, tmp_path / "pet.html")
+    page = opened.page
+    assert page.is_checked("#invert")
+    page.select_option("#view", "maximum projection")
+    page.wait_for_function("document.getElementById('caption').textContent.startsWith('Maximum')")
+    assert page.is_visible("#under")
+    assert opened.problems == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 420])
+def test_slides_zoom_with_the_wheel_and_fit_a_phone(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    rgb = np.random.default_rng(0).uniform(0.3, 0.9, (1, 3, 64, 64))
+    scan = ArrayReader(rgb, "RGB", (None, None, None))
+    (tmp_path / "he.html").write_text(
+        render(evaluate(Comparison(scan, scan)), PageFacts("slide", "9.9"))
+    )
+    opened = _Opened(browser, tmp_path / "he.html", viewport={"width": width, "height": 700})
+    page = opened.page
+    _middle(page)
+    page.mouse.wheel(0, -100)
+    page.wait_for_selector("#stage[data-zoom='1.25']")
+    page.wait_for_function("document.getElementById('probe').textContent.includes('R G B')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not page.is_visible("#invert")
+    assert opened.problems == []
+    page.close()
 
 
 def test_suspicious_places_are_marked_and_can_be_hidden(opened: _Opened) -> None:

@@ -10,7 +10,7 @@ from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
 from ratcli.evaluation.detectability import USUAL_CONTRAST_HU
 from ratcli.evaluation.noise import NoiseRow
 from ratcli.evaluation.report.plots import Plot, Rule, Trace
-from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.results import AXIAL, Evaluation
 from ratcli.evaluation.tables.table import digits_of, signed, unit_of
 
 
@@ -101,12 +101,13 @@ def _dose_plots(found: Evaluation) -> list[Plot]:
 
 
 def _histogram_plots(found: Evaluation) -> list[Plot]:
-    if not found.samples or found.unit is None or found.unit == "RGB":
+    samples = [sample for sample in found.samples if sample.view == AXIAL]
+    if not samples or found.unit is None or found.unit == "RGB":
         return []
     pools = {
-        name: np.concatenate([sample.images[name][0][sample.mask] for sample in found.samples])
+        name: np.concatenate([sample.images[name][0][sample.mask] for sample in samples])
         for name in (INPUT, RESTORED, REFERENCE)
-        if name in found.samples[0].images
+        if name in samples[0].images
     }
     if found.unit == "HU":
         low, high = -160.0, 240.0

@@ -1,67 +1,34 @@
-"""Pictures for the report: planes as small JPEG data that the page can show at any window.
-
-A plane's values are put into 256 levels that are fine in soft tissue and coarse in air and bone,
-so that the window can be moved in the browser. No figure is measured in these pictures.
-"""
+"""Pictures for the report: planes, a coronal one and a projection, that the page can show."""
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.transform import resize
 
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
-from ratcli.evaluation.results import Sample
+from ratcli.evaluation.report.layers import (
+    Fineness,
+    Layer,
+    image_layer,
+    map_layer,
+    png_uri,
+)
+from ratcli.evaluation.report.scales import Scale, maps_of, scales_of
+from ratcli.evaluation.results import AXIAL, Sample
 from ratcli.scan import BoolArray, Box
 
-RealArray = npt.NDArray[np.float64]
-
-BUDGET_BYTES = 4_300_000
+_BYTES_PER_PLANE, _FEWEST_PLANES = 215_000, 20
+_COLOUR_BYTES = 10_500_000
+_FULL_PX = 4096
 _STEPS = ((640, 85), (512, 82), (448, 75), (384, 72), (320, 68), (256, 60), (192, 50))
 _SHOWN = (INPUT, "bicubic", RESTORED, REFERENCE)
 _MARGIN_PX = 12
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Which value each gray level from 0 to 255 means.
-
-    Attributes:
-        values: `(256,)` the value of each level, rising.
-        unit: of them.
-    """
-
-    values: RealArray
-    unit: str
-
-    def encode(self, plane: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-        """Return the nearest level of each pixel."""
-        middles = (self.values[1:] + self.values[:-1]) / 2.0
-        return np.searchsorted(middles, plane).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A picture of one plane.
-
-    Attributes:
-        name: as shown in the menu.
-        kind: `gray` (window applies), `signed`, `heat`, or `colour`.
-        uri: data URI of the JPEG.
-        scale: name of its scale in the page's table, empty for `colour`.
-    """
-
-    name: str
-    kind: str
-    uri: str
-    scale: str
+_INVERTED = ("SUV", "Bq/ml")
 
 
 @dataclass(frozen=True)
@@ -70,15 +37,37 @@ class Slide:
 
     Attributes:
         plane: which, from 0.
+        view: direction in which it is seen.
         layers: its pictures.
+        aspect: width over height of every picture, in mm where the spacing is known.
+        box: part of the plane that the pictures show.
         outlines: data URI of a PNG with the regions' borders, or empty.
         places: suspicious ones: x and y as shares of the picture, and a sentence.
+        patches: in which noise is measured: x, y, width and height as shares of the picture.
+        regions: middle of each region by its label, as shares of the picture.
     """
 
     plane: int
+    view: str
     layers: tuple[Layer, ...]
-    outlines: str
-    places: tuple[tuple[float, float, str], ...]
+    aspect: float
+    box: Box
+    outlines: str = ""
+    places: tuple[tuple[float, float, str], ...] = ()
+    patches: tuple[tuple[float, ...], ...] = ()
+    regions: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What the pictures show."""
+        return f"Plane {self.plane + 1}" if self.view == AXIAL else self.view.capitalize()
+
+    def find(self, label: int | None, row: int, column: int) -> tuple[float, float] | None:
+        """Return a region, or without a label a pixel, as shares of the picture; None if absent."""
+        if label is not None:
+            return self.regions.get(label)
+        x, y = _share(self.box, row, column)
+        return (x, y) if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 else None
 
 
 @dataclass(frozen=True)
@@ -87,144 +76,152 @@ class Gallery:
 
     Attributes:
         slides: one for each plane shown.
-        scales: values of levels by name.
-        units: of the scales.
-        aspect: width over height of every picture, in mm where the spacing is known.
-        quality: of the JPEG.
-        longest_px: longest side of a picture.
+        scales: values of levels by name, with their units.
+        fineness: of the pictures.
+        inverted: whether the highest value is black, as usual in PET.
     """
 
     slides: tuple[Slide, ...]
     scales: Mapping[str, Scale]
-    aspect: float
-    quality: int
-    longest_px: int
+    fineness: Fineness
+    inverted: bool
 
 
 def make_gallery(
     samples: Sequence[Sample],
     unit: str | None,
     spacing_mm: tuple[float | None, float | None, float | None],
-    budget: int = BUDGET_BYTES,
+    budget: int | None = None,
+    *,
+    exact: bool = False,
 ) -> Gallery | None:
     """Make pictures of samples, as large and as fine as fits into a budget of bytes.
+
+    Slides in colour keep all pixels: fewer of them are shown if not all fit.
 
     Args:
         samples: planes to show.
         unit: of their values.
         spacing_mm: between planes, rows and columns.
-        budget: bytes for all of them, as encoded in the page.
+        budget: bytes for all of them, as encoded in the page; None for the usual one.
+        exact: show images of one channel in 16 bits whatever their size.
     """
     if not samples:
         return None
-    box = _body_box(samples, unit)
-    scales = _scales(samples, unit or "")
-    for longest, quality in _STEPS:
-        slides = tuple(_slide(sample, box, scales, longest, quality) for sample in samples)
-        size = sum(len(layer.uri) for slide in slides for layer in slide.layers)
-        size += sum(len(slide.outlines) for slide in slides)
-        if size <= budget:
-            break
-    _, rows, columns = spacing_mm
-    ratio = columns / rows if rows and columns else 1.0
-    return Gallery(slides, scales, box.width * ratio / box.height, quality, longest)
+    boxes = {view: _body_box(same, unit) for view, same in _by_view(samples).items()}
+    scales = scales_of(samples, unit or "")
+    sheet = _Sheet(boxes, scales, spacing_mm)
+    if samples[0].images[RESTORED].shape[0] == 3:
+        steps = ((_FULL_PX, 88), (_FULL_PX, 80), *_STEPS)
+        slides, fine = sheet.in_colour(samples, budget or _COLOUR_BYTES, steps)
+    else:
+        usual = _BYTES_PER_PLANE * max(len(samples), _FEWEST_PLANES)
+        slides, fine = sheet.fitting(samples, budget or usual, exact)
+    return Gallery(slides, scales, fine, unit in _INVERTED)
 
 
-def _slide(
-    sample: Sample, box: Box, scales: Mapping[str, Scale], longest: int, quality: int
-) -> Slide:
-    """Return the pictures of one plane, cut to the box."""
-    shrink = min(longest / max(box.height, box.width), 1.0)
-    size = (max(round(box.height * shrink), 1), max(round(box.width * shrink), 1))
-    layers = []
-    for name in _SHOWN:
-        if name in sample.images:
-            layers.append(_image_layer(name, sample, box, scales, (size, quality)))
-    for name, kind, plane in _maps(sample):
-        half = (max(size[0] // 2, 1), max(size[1] // 2, 1)) if kind == "heat" else size
-        small = _resized(plane[box.slices], half)
-        uri = _jpeg(scales[name].encode(small), quality)
-        layers.append(Layer(name, kind, uri, name))
-    places = tuple(
-        (
-            (place.column - box.left + 0.5) / box.width,
-            (place.row - box.top + 0.5) / box.height,
-            f"{place.kind} {place.change}, {abs(place.z):.1f} SD",
-        )
-        for place in sample.places
-    )
-    return Slide(sample.plane, tuple(layers), _outlines(sample.labels[box.slices], size), places)
+@dataclass(frozen=True)
+class _Sheet:
+    """What all pictures of a report share."""
+
+    boxes: Mapping[str, Box]
+    scales: Mapping[str, Scale]
+    spacing_mm: tuple[float | None, float | None, float | None]
+
+    def fitting(
+        self, samples: Sequence[Sample], budget: int, exact: bool
+    ) -> tuple[tuple[Slide, ...], Fineness]:
+        """Return slides of all samples, small enough for a budget unless they are exact."""
+        for longest, quality in _STEPS:
+            fine = Fineness(longest, quality, exact)
+            slides = tuple(self.slide(sample, fine) for sample in samples)
+            if exact or sum(map(_bytes, slides)) <= budget:
+                break
+        return slides, fine
+
+    def in_colour(
+        self, samples: Sequence[Sample], budget: int, steps: Sequence[tuple[int, int]]
+    ) -> tuple[tuple[Slide, ...], Fineness]:
+        """Return as many slides of all pixels as a budget holds, one at least."""
+        for longest, quality in steps:
+            fine = Fineness(longest, quality)
+            first = self.slide(samples[0], fine)
+            if _bytes(first) <= budget:
+                break
+        most = max(min(budget // max(_bytes(first), 1), len(samples)), 1)
+        chosen = np.linspace(0, len(samples) - 1, most).round().astype(int)[1:]
+        slides, left = [first], budget - _bytes(first)
+        for index in chosen:
+            slide = self.slide(samples[index], fine)
+            left -= _bytes(slide)
+            if left < 0:
+                break
+            slides.append(slide)
+        return tuple(slides), fine
+
+    def slide(self, sample: Sample, fine: Fineness) -> Slide:
+        """Return the pictures of one plane, cut to the box."""
+        box = self.boxes[sample.view]
+        rows, columns = box.slices
+        layers = [
+            image_layer(name, sample.images[name][:, rows, columns], self.scales["image"], fine)
+            for name in _SHOWN
+            if name in sample.images
+        ]
+        for name, kind, plane in maps_of(sample):
+            layers.append(map_layer(name, kind, plane[rows, columns], self.scales[name], fine))
+        labels = sample.labels[rows, columns]
+        return Slide(
+            sample.plane,
+            sample.view,
+            tuple(layers),
+            self._aspect(sample.view, box),
+            box,
+            _outlines(labels, fine.size(box.height, box.width)),
+            tuple(
+                (*_share(box, place.row, place.column), str(place)) for place in sample.places
+            ),
+            tuple(
+                (*_share(box, patch.top - 0.5, patch.left - 0.5),
+                 patch.width / box.width, patch.height / box.height)
+                for patch in sample.patches
+            ),
+            _middles(labels),
+        )  # fmt: skip
+
+    def _aspect(self, view: str, box: Box) -> float:
+        between, rows, columns = self.spacing_mm
+        down = rows if view == AXIAL else between
+        return box.width * (columns / down if down and columns else 1.0) / box.height
 
 
-def _image_layer(
-    name: str,
-    sample: Sample,
-    box: Box,
-    scales: Mapping[str, Scale],
-    how: tuple[tuple[int, int], int],
-) -> Layer:
-    rows, columns = box.slices
-    image = sample.images[name][:, rows, columns]
-    size, quality = how
-    if image.shape[0] == 3:
-        colour = np.stack([_resized(channel, size) for channel in image], axis=-1)
-        levels = np.rint(np.clip(colour, 0.0, 1.0) * 255.0).astype(np.uint8)
-        return Layer(name, "colour", _jpeg(levels, max(quality, 85)), "")
-    return Layer(name, "gray", _jpeg(scales["image"].encode(_resized(image[0], size)), quality),
-                 "image")  # fmt: skip
+def _bytes(slide: Slide) -> int:
+    return len(slide.outlines) + sum(len(layer.uri) for layer in slide.layers)
 
 
-def _maps(sample: Sample) -> list[tuple[str, str, RealArray]]:
-    """Return name, kind and values of the maps that a sample has."""
-    maps: list[tuple[str, str, RealArray]] = []
-    images = sample.images
-    for name, other in (("residual", INPUT), ("error", REFERENCE)):
-        if other in images and images[RESTORED].shape[0] == 1:
-            sign = 1.0 if name == "residual" else -1.0
-            difference = sign * (images[other][0].astype(np.float64) - images[RESTORED][0])
-            maps.append((name, "signed", np.where(sample.mask, difference, 0.0)))
-    for name, plane in (
-        ("noise map", sample.noise_map),
-        ("suspicion", sample.z_map),
-        ("uncertainty", sample.uncertainty),
-    ):
-        if plane is not None:
-            maps.append((name, "heat", plane.astype(np.float64)))
-    return maps
-
-
-def _scales(samples: Sequence[Sample], unit: str) -> dict[str, Scale]:
-    """Return the scale of the images, and one for each map, the same for all planes."""
-    scales = {"image": _image_scale(samples, unit)}
-    spans: dict[str, tuple[str, float]] = {}
+def _by_view(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
     for sample in samples:
-        for name, kind, plane in _maps(sample):
-            high = float(np.percentile(np.abs(plane[sample.mask]), 99.0))
-            spans[name] = (kind, max(high, spans.get(name, (kind, 1e-6))[1]))
-    for name, (kind, high) in spans.items():
-        top = 8.0 if name == "suspicion" else _round_up(1.3 * high)
-        low = -top if kind == "signed" else 0.0
-        own = "SD" if name == "suspicion" else unit
-        scales[name] = Scale(np.linspace(low, top, 256), own)
-    return scales
+        found.setdefault(sample.view, []).append(sample)
+    return found
 
 
-def _image_scale(samples: Sequence[Sample], unit: str) -> Scale:
-    """Return levels that are 2 to 4 HU apart in soft tissue, or as fine near 0 in uptake."""
-    if unit == "HU":
-        low, high = (math.asinh((value - 40.0) / 150.0) for value in (-1100.0, 3100.0))
-        return Scale(40.0 + 150.0 * np.sinh(np.linspace(low, high, 256)), unit)
-    if unit == "RGB":
-        return Scale(np.linspace(0.0, 1.0, 256), unit)
-    values = [
-        np.percentile(image[:, sample.mask], (0.0, 99.99))
-        for sample in samples
-        for image in sample.images.values()
-    ]
-    least = min((float(pair[0]) for pair in values), default=0.0)
-    most = max((float(pair[1]) for pair in values), default=1.0)
-    share = np.linspace(0.0, 1.0, 256)
-    return Scale(least + max(most - least, 1e-6) * share**1.6, unit)
+def _share(box: Box, row: float, column: float) -> tuple[float, float]:
+    """Return the middle of a pixel as shares of a box: x and y."""
+    return (column - box.left + 0.5) / box.width, (row - box.top + 0.5) / box.height
+
+
+def _middles(labels: npt.NDArray[np.int32]) -> dict[int, tuple[float, float]]:
+    """Return for each region the pixel that lies deepest in it, as shares: x and y."""
+    height, width = labels.shape
+    middles = {}
+    for label, box in enumerate(ndimage.find_objects(labels + 1)):
+        if box is not None:
+            depth = ndimage.distance_transform_edt(np.pad(labels[box] == label, 1))
+            row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
+            x, y = box[1].start + int(column) - 0.5, box[0].start + int(row) - 0.5
+            middles[label] = (x / width, y / height)
+    return middles
 
 
 def _body_box(samples: Sequence[Sample], unit: str | None) -> Box:
@@ -262,28 +259,4 @@ def _outlines(labels: npt.NDArray[np.int32], size: tuple[int, int]) -> str:
     border[1:] |= np.diff(small, axis=0) != 0
     colour = np.zeros((*size, 4), np.uint8)
     colour[border] = (255, 196, 0, 200)
-    return _uri("png", bytes(imagecodecs.png_encode(colour, level=9)))
-
-
-def _resized(plane: npt.NDArray[np.floating], size: tuple[int, int]) -> RealArray:
-    """Return `(H, W)` of a size, area averaged where it shrinks."""
-    if plane.shape == size:
-        return plane.astype(np.float64)
-    result: RealArray = resize(  # type: ignore[no-untyped-call]
-        plane.astype(np.float64), size, order=1, anti_aliasing=True, preserve_range=True
-    )
-    return result
-
-
-def _round_up(value: float) -> float:
-    """Return the next of 1, 2, 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= value)
-
-
-def _jpeg(levels: npt.NDArray[np.uint8], quality: int) -> str:
-    return _uri("jpeg", bytes(imagecodecs.jpeg8_encode(levels, level=quality)))
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return png_uri(colour)

@@ -12,6 +12,7 @@ from ratcli.evaluation.tables.physics import (
     equivalence_table,
     noise_table,
     phantom_table,
+    place_table,
     residual_table,
     transfer_table,
 )
@@ -28,7 +29,7 @@ from ratcli.evaluation.tables.table import FigureTable
 def tables(found: Evaluation) -> list[FigureTable]:
     """Return all tables of a scan that have rows."""
     makers = (
-        fidelity_table, residual_table, noise_table, transfer_table, contrast_table,
+        fidelity_table, residual_table, place_table, noise_table, transfer_table, contrast_table,
         equivalence_table, detectability_table, region_table, uptake_table, stain_table,
         phantom_table, calibration_table,
     )  # fmt: skip

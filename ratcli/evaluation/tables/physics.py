@@ -10,12 +10,15 @@ from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.tables.table import (
     Column,
     FigureTable,
+    Where,
     digits_of,
     interval,
     number,
     signed,
     unit_of,
 )
+
+_MOST_PLACES, _MAIN_PLACES = 100, 5
 
 
 def residual_table(found: Evaluation) -> FigureTable:
@@ -44,6 +47,30 @@ def residual_table(found: Evaluation) -> FigureTable:
             Column("planes beyond"),
         ),
         tuple(rows),
+    )  # fmt: skip
+
+
+def place_table(found: Evaluation) -> FigureTable:
+    """Return suspicious places in the residual, the strongest first."""
+    every = [(row.plane, place) for row in found.residual for place in row.check.places]
+    every.sort(key=lambda pair: -abs(pair[1].z))
+    shown = every[:_MOST_PLACES]
+    cut = f"The strongest {len(shown)} of {len(every)}. " if len(every) > len(shown) else ""
+    return FigureTable(
+        "Suspicious places",
+        f"{cut}Spots and lines that stand out of the residual: more than noise is removed from the "
+        "input there, or added to it.",
+        (
+            Column("kind"), Column("change"), Column("strength", "SD"), Column("plane"),
+            Column("row"), Column("column"),
+        ),
+        tuple(
+            (place.kind, place.change, number(abs(place.z), 1),
+             str(plane + 1), str(place.row + 1), str(place.column + 1))
+            for plane, place in shown
+        ),
+        main_rows=_MAIN_PLACES,
+        where=tuple(Where(plane, None, place.row, place.column) for plane, place in shown),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.tables.table import (
     Column,
     FigureTable,
+    Where,
     digits_of,
     interval,
     number,
@@ -81,6 +82,7 @@ def region_table(found: Evaluation) -> FigureTable:
         ),
         tuple(_region_cells(row, digits_of(found)) for row in shown),
         main_rows=pooled or min(differing, _MAIN_REGIONS),
+        where=tuple(Where(row.plane, row.bias.label) for row in shown),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ratcli.evaluation.results import Evaluation
 
@@ -28,6 +29,22 @@ class Column:
         return f"{self.name} in {self.unit}" if self.unit else self.name
 
 
+class Where(NamedTuple):
+    """What a row is about: a region or a pixel of a plane, or a region of any plane.
+
+    Attributes:
+        plane: which, from 0; None for the first that shows the region.
+        label: of the region; None for a pixel.
+        row: of the pixel.
+        column: of it.
+    """
+
+    plane: int | None
+    label: int | None = None
+    row: int = 0
+    column: int = 0
+
+
 @dataclass(frozen=True)
 class FigureTable:
     """A table of figures.
@@ -38,6 +55,7 @@ class FigureTable:
         columns: what each column holds; the first ones name the row.
         rows: a text for each column, the most important rows first.
         main_rows: how many rows are shown where space is short; None for all of them.
+        where: what each row is about, to be shown in a picture; empty if it has no place.
     """
 
     title: str
@@ -45,6 +63,7 @@ class FigureTable:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     main_rows: int | None = None
+    where: tuple[Where, ...] = ()
 
     @property
     def header(self) -> tuple[str, ...]:
