@@ -104,25 +104,28 @@ class Engine:
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
+        frame, images, regions = self._stacked(planes, labels)
+        while True:
+            parts = list(zip(images.split(self._batch), regions.split(self._batch), strict=True))
+            steps, restored = Steps(len(parts), heard), []
+            try:
+                for part, given in parts:
+                    restored.append(self._network(part, given, self._tile, steps.within))
+                    steps.step(1.0)
+                return [frame.cut_back(plane) for batch in restored for plane in batch.numpy()]
+            except torch.OutOfMemoryError as error:
+                self._take_less(self._tile or max(labels[0].shape), error)
+
+    def _stacked(
+        self, planes: Sequence[FloatArray], labels: Sequence[LabelArray]
+    ) -> tuple[ReflectedFrame, Tensor, Tensor]:
+        """Return planes and labels extended by reflection, and the frame around them."""
         (_, height, width), settings = planes[0].shape, self._network.settings
         frame = ReflectedFrame(height, width, settings.scale, settings.multiple)
         extended = [frame.extended(np.asarray(plane, np.float32)) for plane in planes]
         images = torch.from_numpy(np.stack(extended))
         regions = torch.from_numpy(np.stack([frame.extended_labels(each) for each in labels]))
-        while True:
-            try:
-                restored = self._in_batches(images, regions, heard)
-                return [frame.cut_back(plane) for batch in restored for plane in batch.numpy()]
-            except torch.OutOfMemoryError as error:
-                self._take_less(self._tile or max(labels[0].shape), error)
-
-    def _in_batches(self, images: Tensor, regions: Tensor, heard: Heard) -> list[Tensor]:
-        parts = list(zip(images.split(self._batch), regions.split(self._batch), strict=True))
-        steps, restored = Steps(len(parts), heard), []
-        for part, labels in parts:
-            restored.append(self._network(part, labels, self._tile, steps.within))
-            steps.step(1.0)
-        return restored
+        return frame, images, regions
 
     def seen(self, plane: FloatArray, neighbours: Neighbours) -> FloatArray:
         """Return a normalised plane `(C, H, W)` with those neighbours that the network uses."""

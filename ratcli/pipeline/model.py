@@ -170,18 +170,9 @@ class Model:
         Raises:
             DeviceError: too little memory, even for the smallest tile.
         """
-        task, partitioner, none = self.settings.task, self._partitioner, [None] * len(values)
-        near = neighbours or [()] * len(values)
-        parts = zip(values, padding, regions or none, near, outer or none, strict=True)
-        planes = [prepare(task, partitioner, ReadPlane(*part)) for part in parts]
-        began = time.perf_counter()
-        samples = self._samples(planes, heard)
-        seconds = (time.perf_counter() - began) / len(planes)
-        return [self._finished(plane, samples, n, seconds) for n, plane in enumerate(planes)]
-
-    def _samples(self, planes: Sequence[PreparedPlane], heard: Heard) -> RunningMean:
-        """Return the mean over all views and networks."""
-        samples, steps = RunningMean(), Steps(self.settings.views * len(self._engines), heard)
+        planes = self._prepared(values, padding, regions, neighbours, outer)
+        began, samples = time.perf_counter(), RunningMean()
+        steps = Steps(self.settings.views * len(self._engines), heard)
         for view, engine in product(range(self.settings.views), self._engines):
             restored = engine.restore(
                 [turn(engine.seen(plane.normal, plane.neighbours), view) for plane in planes],
@@ -190,7 +181,22 @@ class Model:
             )
             steps.step(1.0)
             samples.add([turn_back(plane, view) for plane in restored])
-        return samples
+        seconds = (time.perf_counter() - began) / len(planes)
+        return [self._finished(plane, samples, n, seconds) for n, plane in enumerate(planes)]
+
+    def _prepared(
+        self,
+        values: Sequence[FloatArray],
+        padding: Sequence[BoolArray],
+        regions: Sequence[Regions | None] | None,
+        neighbours: Sequence[Neighbours] | None,
+        outer: Sequence[BoolArray | None] | None,
+    ) -> list[PreparedPlane]:
+        """Return planes as the networks see them; see `restore`."""
+        none = [None] * len(values)
+        near = neighbours or [()] * len(values)
+        parts = zip(values, padding, regions or none, near, outer or none, strict=True)
+        return [prepare(self.settings.task, self._partitioner, ReadPlane(*part)) for part in parts]
 
     def _finished(
         self, plane: PreparedPlane, samples: RunningMean, index: int, seconds: float

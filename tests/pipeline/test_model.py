@@ -12,6 +12,7 @@ import torch
 from memory_scan import MemoryScan, run
 
 from ratcli.errors import DeviceError, WeightsError
+from ratcli.network.tiles import Heard
 from ratcli.pipeline import RestoreSettings
 from ratcli.pipeline.model import Model
 from ratcli.scan import BoolArray, FloatArray
@@ -139,10 +140,10 @@ def test_little_memory_halves_batch_then_tile_and_goes_on(
     network = model._engines[0]._network
     inner, most = network.forward, 2 * 64 * 64
 
-    def starved(image: torch.Tensor, labels: torch.Tensor, tile: int) -> torch.Tensor:
+    def starved(image: torch.Tensor, labels: torch.Tensor, tile: int, heard: Heard) -> torch.Tensor:
         if len(image) * (tile or image.shape[-1]) ** 2 > most:
             raise torch.OutOfMemoryError
-        return inner(image, labels, tile)
+        return inner(image, labels, tile, heard)
 
     monkeypatch.setattr(network, "forward", starved)
     scan = MemoryScan(slices(4, 128, 128))
