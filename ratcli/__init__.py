@@ -1,8 +1,8 @@
 """rat: restore medical images with the Region Attention Transformer.
 
 From Python: `ratcli.restore("scan.dcm", task="ct-denoise")`; likewise `segment`, `simulate`,
-`evaluate`, `info` and `train`. `restore`, `segment` and `evaluate` also take arrays. Nothing
-heavy is imported before a function is used.
+`evaluate`, `export`, `info` and `train`. `restore`, `segment` and `evaluate` also take arrays.
+Nothing heavy is imported before a function is used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ratcli.commands.doctor import doctor as doctor
     from ratcli.commands.evaluate import evaluate as evaluate
+    from ratcli.commands.export import export as export
     from ratcli.commands.info import info as info
     from ratcli.commands.restore import restore as restore
     from ratcli.commands.segment import find_regions as find_regions
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    *("__version__", "doctor", "evaluate", "find_regions"),
+    *("__version__", "doctor", "evaluate", "export", "find_regions"),
     *("info", "restore", "segment", "simulate", "train"),
 ]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ratcli.cli.console import ConsoleOptions
 from ratcli.commands.evaluate import EvaluateOptions
+from ratcli.commands.export import ExportOptions
 from ratcli.commands.info import InfoOptions
 from ratcli.commands.options import Described, described
 from ratcli.commands.restore_options import RestoreOptions
@@ -29,6 +30,7 @@ COMMANDS: dict[str, type] = {
     "rat simulate": SimulateOptions,
     "rat train": TrainOptions,
     "rat serve": ServeOptions,
+    "rat export": ExportOptions,
     "rat info": InfoOptions,
     "rat weights import": ImportOptions,
     "All commands": ConsoleOptions,

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "simulate": "ratcli.cli.scans:simulate_app",
     "train": "ratcli.cli.train:app",
     "serve": "ratcli.cli.serve:app",
+    "export": "ratcli.cli.export:app",
     "info": "ratcli.cli.info:app",
     "weights": "ratcli.cli.weights:app",
     "doctor": "ratcli.cli.doctor:app",

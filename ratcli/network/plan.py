@@ -131,12 +131,22 @@ def _region_keys(labels: Tensor, max_tokens: int) -> Tensor:
     large = counts > max_tokens
     if not bool(large.any()):
         return keys
-    side = max(1, int(max_tokens**0.5))
-    rows = torch.arange(labels.shape[1]).div(side, rounding_mode="floor").view(1, -1, 1)
-    columns = torch.arange(labels.shape[2]).div(side, rounding_mode="floor").view(1, 1, -1)
-    cell = rows * (int(columns.max()) + 1) + columns + 1
+    cell = grid_cells(labels.shape[1], labels.shape[2], max_tokens)
     cells = int(cell.max()) + 1
     return dense * cells + torch.where(large[dense], cell, torch.zeros_like(cell))
+
+
+def grid_cells(height: int, width: int, max_tokens: int) -> Tensor:
+    """Return int64 `(height, width)`, from 1: the cell of the grid that splits large regions.
+
+    Args:
+        height: rows of the latent grid.
+        width: its columns.
+        max_tokens: most tokens of a cell.
+    """
+    side = max(1, int(max_tokens**0.5))
+    rows, columns = (torch.arange(size) // side for size in (height, width))
+    return rows[:, None] * (width // side + 1) + columns + 1
 
 
 def _pack(sizes: tuple[int, ...]) -> Bins:
