@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ratcli.evaluation.noise import noise_power_spectrum, without_plane
+from ratcli.evaluation.spectrum import noise_power_spectrum, without_plane
 
 SPACING_MM = 0.7
 TOLERANCE = 1e-3

@@ -21,8 +21,8 @@ import numpy as np
 
 from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
-from ratcli.evaluation.noise import Spectrum, noise_power_spectrum
 from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.spectrum import Spectrum, noise_power_spectrum
 from ratcli.evaluation.uniform_patches import uniform_patches
 from ratcli.formats import find_scans, open_scan
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_fill_holes, distance_transform_edt
 
-from ratcli.evaluation.noise import noise_power_spectrum
+from ratcli.evaluation.spectrum import noise_power_spectrum
 from ratcli.physics.anatomy.ct import ct_slice
 from ratcli.physics.anatomy.histology import he_slide
 from ratcli.physics.anatomy.pet import pet_slice

@@ -130,12 +130,12 @@ def eye_rows(
     rows = []
     for row in noise:
         edges = [each.transfer for each in transfers if each.image == row.image]
-        if row.spectrum is None or not edges:
+        if row.trusted is None or not edges:
             continue
         faint = min(edges, key=lambda transfer: abs(transfer.contrast))
         for diameter in USUAL_DIAMETERS_MM:
-            d_prime = npwe(row.spectrum, faint, diameter, USUAL_CONTRAST_HU)
-            found = Detectability(d_prime, math.nan, math.nan, row.spectrum.patches)
+            d_prime = npwe(row.trusted, faint, diameter, USUAL_CONTRAST_HU)
+            found = Detectability(d_prime, math.nan, math.nan, row.trusted.patches)
             name = f"disc of {diameter:g} mm"
             rows.append(DetectabilityRow(row.image, name, diameter, USUAL_CONTRAST_HU, EYE, found))
     return tuple(rows)

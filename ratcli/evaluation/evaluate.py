@@ -127,9 +127,8 @@ class _Run:
         self._regions.add(compared, maps)
         self._calibration.add(compared)
         check: ResidualCheck | None = None
-        patches: tuple[Box, ...] = ()
         if self._gray:
-            patches = self._noise.add(compared)
+            self._noise.add(compared)
             self._add_edges(compared)
             self._contrast.add(compared)
             check = self._check(compared)
@@ -140,7 +139,7 @@ class _Run:
         else:
             self._stain += stain_rows(compared)
         if shown:
-            self._samples.append(self._sample(compared, check, patches))
+            self._samples.append(self._sample(compared, check))
 
     def result(self) -> Evaluation:
         """Return all figures.
@@ -174,7 +173,10 @@ class _Run:
             agreement=agreement_of(regions),
             calibration=self._calibration.rows(),
             notes=tuple(self._notes),
-            samples=(*self._samples, *self._projections.samples()),
+            samples=(
+                *(replace(each, patches=self._noise.patches(each.plane)) for each in self._samples),
+                *self._projections.samples(),
+            ),
         )
 
     def _note(self, *sentences: str) -> None:
@@ -249,9 +251,7 @@ class _Run:
         self._residual.append(ResidualRow(compared.view.plane, bare))
         return check
 
-    def _sample(
-        self, compared: ComparedView, check: ResidualCheck | None, patches: tuple[Box, ...]
-    ) -> Sample:
+    def _sample(self, compared: ComparedView, check: ResidualCheck | None) -> Sample:
         return Sample(
             plane=compared.view.plane,
             images=named_images(compared),
@@ -261,7 +261,6 @@ class _Run:
             noise_map=noise_map(compared.images[RESTORED][0]) if self._gray else None,
             uncertainty=compared.uncertainty,
             places=() if check is None else check.places,
-            patches=patches,
         )
 
 

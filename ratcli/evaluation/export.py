@@ -21,13 +21,13 @@ import numpy.typing as npt
 from ratcli.evaluation.contrast import Contrast
 from ratcli.evaluation.detectability import DetectabilityRow
 from ratcli.evaluation.fidelity import Fidelity
-from ratcli.evaluation.noise import Spectrum
 from ratcli.evaluation.observers import Detectability
 from ratcli.evaluation.patients import Figure, Summary
 from ratcli.evaluation.planted import DoseEquivalence
 from ratcli.evaluation.regions import RegionRow
 from ratcli.evaluation.resolution import Transfer
 from ratcli.evaluation.results import Evaluation
+from ratcli.evaluation.spectrum import Spectrum
 
 _BASE_COLUMNS = (
     "image", "plane", "region", "pixels", "mean", "sd", "against", "other_mean",

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import j1
 
-from ratcli.evaluation.noise import Spectrum
 from ratcli.evaluation.resolution import Transfer
+from ratcli.evaluation.spectrum import Spectrum
 
 RealArray = npt.NDArray[np.float64]
 Filter = Callable[[RealArray], RealArray]

@@ -9,9 +9,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import j1
 
-from ratcli.evaluation.noise import Spectrum
 from ratcli.evaluation.npwe import VIEWING_MM, eye_filter, npwe
 from ratcli.evaluation.resolution import Transfer
+from ratcli.evaluation.spectrum import Spectrum
 
 FREQUENCIES = np.linspace(0, 1 / 1.4, 200)
 SHARP = Transfer(FREQUENCIES, np.ones(200), 10.0, 0.0)

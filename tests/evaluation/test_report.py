@@ -17,7 +17,7 @@ from ratcli.evaluation.comparison import Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.given_regions import Disc, regions_from_json
 from ratcli.evaluation.report import IndexEntry, PageFacts, render, render_index
-from ratcli.evaluation.report.cards import cards
+from ratcli.evaluation.report.cards import Card, cards
 from ratcli.evaluation.report.pictures import make_gallery
 from ratcli.evaluation.report.plots import Plot, Rule, Trace, colours, draw, ticks
 from ratcli.evaluation.results import Evaluation, Sample
@@ -335,3 +335,66 @@ def test_scans_without_any_measured_pixel_are_refused() -> None:
     scans["restored"].volume[:] = np.nan
     with pytest.raises(MeasurementError, match="no pixel is measured in all scans"):
         evaluate(Comparison(**scans))  # type: ignore[arg-type]
+
+
+def _card(result: Evaluation, title: str) -> Card:
+    return next(card for card in cards(result) if card.title == title)
+
+
+def _noises(restored: float, reference: float | None, noisy: float = 60.0) -> Evaluation:
+    """Measure a disc of water with these standard deviations in HU."""
+    water = np.full((2, 1, SIDE, SIDE), -1000.0)
+    water[:, 0, Disc(64, 64, 56).mask((SIDE, SIDE))] = 30.0
+    white = np.random.default_rng(1).normal(0.0, 1.0, (2, *water.shape))
+    scans = {
+        "restored": ArrayReader(water + restored * white[0]),
+        "input": ArrayReader(water + noisy * white[0]),
+    }
+    if reference is not None:
+        scans["reference"] = ArrayReader(water + reference * white[1])
+    return evaluate(Comparison(**scans))
+
+
+@pytest.mark.parametrize(
+    ("restored", "reference", "status"),
+    [
+        (5.9, 19.3, "look"),
+        (12.0, 19.3, "good"),
+        (2.0, 0.0, "good"),
+        (5.0, None, "look"),
+        (20.0, None, "good"),
+        (70.0, None, "look"),
+    ],
+)
+def test_too_little_and_too_much_noise_are_judged_by_limits_that_are_stated(
+    restored: float, reference: float | None, status: str
+) -> None:
+    card = _card(_noises(restored, reference), "Noise")
+    assert card.status == status
+    assert "limits:" in card.text
+    assert ("smoothing" in card.text) == (status == "look" and restored < 60.0)
+
+
+def test_every_verdict_within_limits_states_its_limit(found: Evaluation) -> None:
+    for result in (found, _noises(12.0, 19.3)):
+        for card in cards(result):
+            assert card.status == "neutral" or "imit" in card.text, card
+
+
+def test_fidelity_that_is_compared_with_nothing_is_no_verdict() -> None:
+    scan = ArrayReader(np.full((1, 1, 64, 64), 40.0))
+    assert _card(evaluate(Comparison(scan, scan)), "Fidelity").status == "neutral"
+
+
+def test_uptake_of_air_raises_no_alarm() -> None:
+    volume = np.full((9, 1, 64, 64), 0.08)
+    volume[:, 0][:, Disc(30, 30, 8).mask((64, 64))] = 5.0
+    moved = np.where(volume < 1.0, 0.5 * volume, volume)
+    scans = [ArrayReader(scan, "SUV", (4.0, 4.0, 4.0)) for scan in (moved, volume)]
+    regions = regions_from_json(
+        '{"regions": [{"name": "lesion", "disc": [30, 30, 6]}, '
+        '{"name": "air", "disc": [8, 55, 4]}]}'
+    )
+    card = _card(evaluate(Comparison(*scans, regions=regions)), "Uptake")
+    assert card.status == "good"
+    assert "10 %" in card.text.replace("\N{NO-BREAK SPACE}", " ")

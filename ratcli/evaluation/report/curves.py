@@ -52,10 +52,10 @@ def _noise_series(row: NoiseRow) -> Trace:
     assert row.spectrum is not None
     spectrum = row.spectrum
     return Trace(
-        row.image,
+        f"{row.image} (not trusted)" if row.doubt else row.image,
         spectrum.radial_per_mm.tolist(),
         spectrum.radial_power.tolist(),
-        mark=spectrum.mean_per_mm,
+        mark=None if row.doubt else spectrum.mean_per_mm,
     )
 
 

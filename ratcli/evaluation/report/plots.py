@@ -106,7 +106,7 @@ def colours(plot: Plot) -> list[int]:
     alone = len(plot.series) == 1
     return [
         1 if alone else _COLOUR_OF[name] if name in _COLOUR_OF else next(free) % _COLOURS
-        for name in (series.name for series in plot.series)
+        for name in (series.name.partition(" (")[0] for series in plot.series)
     ]
 
 

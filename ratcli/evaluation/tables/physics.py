@@ -81,30 +81,33 @@ def noise_table(found: Evaluation) -> FigureTable:
     for row in found.noise:
         spectrum = row.spectrum
         if spectrum is None:
-            cells = ("–",) * 6
+            cells = ("–",) * 7
         else:
             cells = (
                 number(math.sqrt(spectrum.integral), digits),
                 number(spectrum.integral / spectrum.variance, 4),
-                number(spectrum.peak_per_mm, 3),
-                number(spectrum.mean_per_mm, 3),
+                "–" if row.doubt else number(spectrum.peak_per_mm, 3),
+                "–" if row.doubt else number(spectrum.mean_per_mm, 3),
                 number(spectrum.anisotropy),
                 f"{spectrum.patches} × {spectrum.patch_side_px} px",
+                f"not trusted: {row.doubt}" if row.doubt else row.source,
             )
         between = number(row.between_planes)
-        rows.append((row.image, number(row.noise, digits), *cells[:5], between, cells[5]))
+        rows.append((row.image, number(row.noise, digits), *cells[:5], between, *cells[5:]))
     return FigureTable(
         "Noise",
         "Noise: the most frequent local standard deviation, median over planes. Spectrum: over "
-        "the same uniform patches in each image; its integral must equal their variance "
-        "about a plane fit. A lower mean frequency looks waxy. Anisotropy: power along horizontal "
-        "over vertical frequencies. Between planes: correlation of the noise of neighbouring "
-        "planes; noise that is correlated looks like structure.",
+        "the same uniform patches in each image, or over input minus reference; its "
+        "integral must equal their variance about a plane fit. Structure in the patches leaves no "
+        "trusted peak or mean. A lower mean frequency looks waxy. Anisotropy: power along "
+        "horizontal over vertical frequencies. Between planes: correlation of the noise of "
+        "neighbouring planes; noise that is correlated looks like structure.",
         (
             Column("image"), Column("noise", unit), Column("√ NPS integral", unit),
             Column("integral / variance", is_main=False), Column("NPS peak", "1/mm"),
             Column("NPS mean", "1/mm"), Column("anisotropy", is_main=False),
             Column("between planes"), Column("patches", is_main=False),
+            Column("spectrum of", is_main=False),
         ),
         tuple(rows),
     )  # fmt: skip
