@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,16 +217,13 @@ def _dicom_sources(
     from ratcli.formats.dicom.series import find_series
 
     found = find_series(paths, series_uid=series_uid, strays=strays)
-    folders = [common_folder(series.paths) for series in found if series.is_folder]
-    shared, seen = Counter(folders), Counter[Path]()
     sources = []
     for series in found:
         name = split_name(series.paths[0])[0]
         if series.is_folder:
-            folder = common_folder(series.paths)
-            seen[folder] += 1
-            number = f"_series{seen[folder]}" if shared[folder] > 1 else ""
-            name = (folder.resolve().name or "scan").removesuffix(".zip") + number
+            number = f"_series{series.number}" if series.number else ""
+            folder = common_folder(series.paths).resolve().name or "scan"
+            name = folder.removesuffix(".zip") + number
         sources.append(
             ScanSource(
                 paths=series.paths,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -168,6 +168,28 @@ def test_a_series_has_the_same_name_where_it_alone_is_asked_for(tmp_path: Path) 
     assert outputs(find_jobs([tmp_path / "in"], selection), tmp_path) == {"CT": "out/CT_series"}
 
 
+@pytest.mark.parametrize("what", ["scans", "regions"])
+@pytest.mark.parametrize("place", ["CT", "", "CT.zip"])
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_numbered_series_keeps_its_number_where_it_alone_is_asked_for(
+    tmp_path: Path, what: str, place: str, elsewhere: bool
+) -> None:
+    root, out = tmp_path / "in", tmp_path / "out" if elsewhere else None
+    for name in ("b", "a", "c"):
+        save_series(root / "CT" / name, 2, SeriesInstanceUID=uid(name))
+        for file in (root / "CT" / name).iterdir():
+            file.rename(root / "CT" / f"{name}{file.name}")
+        (root / "CT" / name).rmdir()
+    if place == "CT.zip":
+        shutil.make_archive(str(root / "CT"), "zip", root / "CT")
+    whole = outputs(FIND[what](root / place, out), tmp_path)
+    assert len(whole) == 3
+    alone: dict[str, str] = {}
+    for name in ("c", "a", "b"):
+        alone |= outputs(FIND[what](root / place, out, uid(name)), tmp_path)
+    assert alone == whole
+
+
 @pytest.mark.parametrize("if_exists", ["skip", "overwrite"])
 def test_what_stands_in_the_folder_of_a_series_is_not_deleted(
     tmp_path: Path, if_exists: Literal["skip", "overwrite"]
@@ -292,12 +314,16 @@ def assert_apart(plan: Plan) -> None:
     assert not folders & set(keys)
 
 
-FIND: dict[str, Callable[[Path, Path | None], Plan]] = {
-    "scans": lambda root, out: find_jobs([root], Selection(SUFFIX, out, True, residual=True)),
-    "regions": lambda root, out: find_region_jobs(
-        [root], Selection("_regions", out, True), None, lambda output: (output.with_suffix(".csv"),)
-    ),
-}
+def _find_scans(root: Path, out: Path | None, series: str | None = None) -> Plan:
+    return find_jobs([root], Selection(SUFFIX, out, True, series, residual=True))
+
+
+def _find_regions(root: Path, out: Path | None, series: str | None = None) -> Plan:
+    selection = Selection("_regions", out, True, series)
+    return find_region_jobs([root], selection, None, lambda path: (path.with_suffix(".csv"),))
+
+
+FIND = {"scans": _find_scans, "regions": _find_regions}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

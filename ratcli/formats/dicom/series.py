@@ -18,7 +18,7 @@ from ratcli.formats.dicom.series_file import (
     series_file,
 )
 from ratcli.formats.dicom.stacks import DicomSeries, split_series
-from ratcli.formats.source import LeftOut
+from ratcli.formats.source import LeftOut, common_folder
 from ratcli.formats.wording import counted
 
 
@@ -43,11 +43,11 @@ def find_series(
     headers = KeptHeaders()
     read = _read_files(paths, headers)
     read.broken.update(strays or {})
-    members = read.members
+    found = _by_series([member for member in read.members if not member.slide_pixels])
+    found += _largest_levels([member for member in read.members if member.slide_pixels])
+    found = _numbered(found)
     if series_uid is not None:
-        members = [member for member in members if member.series == series_uid]
-    found = _by_series([member for member in members if not member.slide_pixels])
-    found += _largest_levels([member for member in members if member.slide_pixels])
+        found = [series for series in found if series.uid == series_uid]
     folders = Counter(path.parent for path in read.broken)
     found = [_with_neighbours(series, folders) for series in found]
     reports = _no_scans(read.no_scans) if series_uid is None else []
@@ -118,8 +118,20 @@ def _largest_levels(slides: Sequence[SeriesFile]) -> list[DicomSeries]:
         notice = f"the slide's {others} coarser or other images were left out"
         paths = tuple(member.path for member in parts)
         notices = (notice,) if others else ()
-        found.append(DicomSeries(paths, notices, modality=largest.modality))
+        found.append(DicomSeries(paths, notices, modality=largest.modality, uid=largest.series))
     return found
+
+
+def _numbered(found: Sequence[DicomSeries]) -> list[DicomSeries]:
+    """Number the series of files that lie in one folder, in the order of their first files."""
+    beside: dict[Path, list[DicomSeries]] = defaultdict(list)
+    for series in sorted(found, key=lambda series: min(series.paths)):
+        beside[common_folder(series.paths) if series.is_folder else series.paths[0]].append(series)
+    return [
+        replace(series, number=number if len(group) > 1 else 0)
+        for group in beside.values()
+        for number, series in enumerate(group, 1)
+    ]
 
 
 def _with_neighbours(series: DicomSeries, broken: Mapping[Path, int]) -> DicomSeries:

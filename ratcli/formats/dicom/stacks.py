@@ -38,6 +38,8 @@ class DicomSeries:
         left_out: files that are not restored with the series.
         modality: DICOM's code; empty if the header cannot be read.
         is_localizer: whether the headers say that the images are localizers.
+        uid: the SeriesInstanceUID as it stands in the headers.
+        number: which of the series of files in one folder it is, from 1; 0 if it is the only one.
     """
 
     paths: tuple[Path, ...]
@@ -49,6 +51,8 @@ class DicomSeries:
     left_out: tuple[LeftOut, ...] = ()
     modality: str = ""
     is_localizer: bool = False
+    uid: str = ""
+    number: int = 0
 
 
 def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
@@ -72,7 +76,7 @@ def split_series(files: Sequence[SeriesFile]) -> list[DicomSeries]:
     for stack in stacks:
         parts = _without_copies(stack, shared)
         found += [replace(part, is_localizer=stack[0].is_localizer) for part in parts]
-    return [replace(series, modality=files[0].modality) for series in found]
+    return [replace(series, modality=files[0].modality, uid=files[0].series) for series in found]
 
 
 def _stacks(files: Sequence[SeriesFile]) -> list[list[SeriesFile]]:
