@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _SKEW = 0.02
 _TILE = 256
 _MARGIN = 4
+_SMALL_MM = 250.0  # side of a PET plane that shows less than a head, in which counts are fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +47,14 @@ class SimulateWork(ScanWork):
         degradation: how much.
         spacing_mm: pixel pitch if the file does not say, or None.
         threads: of each process; 0 for all.
+        is_kernel_given: whether the user named the kernel of the noise.
     """
 
     task: Task
     degradation: Degradation
     spacing_mm: float | None = None
     threads: int = 0
+    is_kernel_given: bool = False
 
     def check(self, reader: ScanReader) -> None:
         """Refuse a scan that cannot be degraded; see `ScanWork.check`."""
@@ -59,11 +62,28 @@ class SimulateWork(ScanWork):
         # Counts are thinned in activity, too; only what is known in SUV has a window.
         if not self.any_values and self.task.is_convertible(reader.info):
             refuse_outside_window(self.task, reader)
-        self.pitch_mm(reader.info)
+        pitch_mm = self.pitch_mm(reader.info)
+        notices = (*reader.info.notices, *self._doubts(reader.info, pitch_mm))
+        reader.info = replace(reader.info, notices=notices)  # type: ignore[misc]
         if self.task.scale > 1 and reader.info.format != "tiff":
             raise UnsuitableInputError(
                 f"coarser slides are written as TIFF, but this is a {reader.info.format}",
                 hint="Save the slide as TIFF first.",
+            )
+
+    def _doubts(self, info: ScanInfo, pitch_mm: float) -> Iterator[str]:
+        """Yield what the simulation assumes, where the scan suggests something else."""
+        kernel = info.details.get("kernel")
+        if kernel and self.task.units[0] == "HU" and not self.is_kernel_given:
+            yield (
+                f"the scan has the kernel {kernel}, but its noise is simulated with medium; "
+                "--kernel changes this"
+            )
+        side_mm, counts = pitch_mm * min(info.height, info.width), self.degradation.counts
+        if self.task.units[0] == "SUV" and side_mm < _SMALL_MM:
+            yield (
+                f"the planes show {side_mm:.0f} mm only; {counts:.3g} counts in each are more than "
+                "a scanner records there, so that little noise is added; --counts changes this"
             )
 
     def load(self) -> SimulateWorker:

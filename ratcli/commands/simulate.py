@@ -55,9 +55,9 @@ class SimulateOptions(WindowOptions, BatchOptions):
         "Without it, rat measures it.",
         least=0.1, metavar="HU", group=PHYSICS, changes_pixels=True,
     )  # fmt: skip
-    kernel: Literal["smooth", "medium", "sharp", "edge"] = option(
-        "medium",
-        "CT: reconstruction kernel of the simulated noise.",
+    kernel: Literal["smooth", "medium", "sharp", "edge"] | None = option(
+        None,
+        "CT: reconstruction kernel of the simulated noise. Without it, medium.",
         group=PHYSICS, changes_pixels=True,
     )  # fmt: skip
     modulation: float = option(
@@ -136,13 +136,14 @@ def _prepare(scans: Scans, options: SimulateOptions) -> tuple[Batch, SimulateWor
             dose=options.dose,
             seed=options.seed,
             noise_hu=options.scan_noise,
-            kernel=options.kernel,
+            kernel=options.kernel or "medium",
             modulation=options.modulation,
             counts=options.counts,
         ),
         reading=reading(options),
         any_values=options.any_values,
         spacing_mm=options.spacing,
+        is_kernel_given=options.kernel is not None,
         threads=options.threads or threads_each(options.jobs),
     )
     header = header_of("simulate", options, {}, {"torch": None, "numpy": None})

@@ -123,6 +123,23 @@ def test_activity_is_thinned(tmp_path: Path) -> None:
     assert (low - volume)[volume > 0].std() > 50
 
 
+def test_a_kernel_of_the_header_and_a_small_pet_plane_are_told(
+    tmp_path: Path, capsys: Output
+) -> None:
+    words = (EXAMPLES / "ct_phantom.dcm", "-t", "ct-denoise", "-o")
+    assert simulate(*words, tmp_path / "a.dcm") == 0
+    assert "the scan has the kernel MEDIUM SMOOTH, but its noise is" in capsys.readouterr().err
+    assert simulate(*words, tmp_path / "b.dcm", "--kernel", "medium") == 0
+    assert "kernel" not in capsys.readouterr().err
+    for side, is_told in ((32, True), (128, False)):
+        hot = np.full((side, side, 1), 2.0, np.float32)
+        hot[: side // 2] = 0.1
+        path = tmp_path / f"pet{side}.nii.gz"
+        nib.save(nib.Nifti1Image(hot, np.diag([4.0, 4.0, 4.0, 1.0])), path)
+        assert simulate(path, "-t", "pet-synthesis", "--unit", "SUV") == 0
+        assert ("so that little noise is added" in capsys.readouterr().err) is is_told
+
+
 def test_a_file_without_spacing_is_refused_until_it_is_told(tmp_path: Path, capsys: Output) -> None:
     values = np.full((48, 48), -1000, np.float32)
     values[8:40, 8:40] = 0
