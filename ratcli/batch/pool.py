@@ -20,6 +20,7 @@ from ratcli.batch.plan import Job
 from ratcli.batch.run import BatchListener, Runner, RunSettings
 from ratcli.batch.work import Work
 from ratcli.errors import DeviceError, WeightsError
+from ratcli.processors import usable_processors
 
 CHECK_S = 0.3
 """Seconds between two looks whether the user wants an end."""
@@ -50,10 +51,13 @@ def run_pool(
 
 
 def threads_each(processes: int) -> int:
-    """Return the threads for each of several processes; 0, which means all, for one."""
-    if processes == 1:
+    """Return the threads for each of several processes; 0, the default of `choose_device`, for one.
+
+    It is 0, too, if `OMP_NUM_THREADS` says how many threads a process has.
+    """
+    if processes == 1 or "OMP_NUM_THREADS" in os.environ:
         return 0
-    return max(1, (os.cpu_count() or 1) // processes)
+    return max(1, usable_processors() // processes)
 
 
 class _Pool:

@@ -88,10 +88,9 @@ class SimulateWork(ScanWork):
 
     def load(self) -> SimulateWorker:
         """Set the threads; see `Work.load`."""
-        import torch
+        from ratcli.network.device import choose_device
 
-        if self.threads:
-            torch.set_num_threads(self.threads)
+        choose_device("cpu", self.threads)
         return SimulateWorker(self)
 
     def pitch_mm(self, info: ScanInfo) -> float:

@@ -34,6 +34,9 @@ COMMANDS: dict[str, str] = {
     "doctor": "ratcli.cli.doctor:app",
 }
 
+# Each says how threads of OpenMP wait.
+_WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
 # Typer 0.26 and later carry their own click; this is the usage error of whichever is there.
 _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
 
@@ -124,8 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """Run `rat` as a program.
 
+    Threads that wait do so without work, unless the user says how they wait: on a busy machine
+    waiting in a loop takes more time than the arithmetic. OpenMP reads this when torch is loaded.
+
     After an interrupt nothing waits until libraries have freed their memory, which takes seconds.
     """
+    if not any(name in os.environ for name in _WAITS):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     code = main()
     if code == INTERRUPTED:
         logging.shutdown()

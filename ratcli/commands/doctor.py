@@ -11,6 +11,7 @@ import sys
 
 from ratcli import __version__
 from ratcli.errors import RatError
+from ratcli.processors import usable_processors
 
 # Distribution and what it is for; the first ones must be there, the others come with extras.
 REQUIRED = {
@@ -61,16 +62,10 @@ def _machine() -> dict[str, str]:
     return {
         "rat": __version__,
         "python": f"{platform.python_version()} ({sys.platform}, {platform.machine()})",
-        "processors": str(_processors()),
+        "processors": str(usable_processors()),
         "memory": _memory(),
         "free disk": f"{free_gb:.1f} GB here",
     }
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> str:

@@ -34,7 +34,9 @@ DEVICE_HELP = (
     "Where the network runs: auto, cpu, cuda, cuda:1 or mps. auto uses a CUDA GPU if there is one, "
     "else the CPU; any other value fails if the device is missing."
 )
-THREADS_HELP = "Number of processor threads; 0, the default, uses all."
+THREADS_HELP = (
+    "Number of processor threads; 0, the default, uses all processors that this process may use."
+)
 CACHE_HELP = "Folder that keeps partitions, so that none is computed twice."
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 import torch
 
 from ratcli.errors import DeviceError
 from ratcli.network.settings import Precision
+from ratcli.processors import usable_processors
 
 _KEEP_BYTES = 2**31 - 1
 _LARGEST_KEPT = 48 * 2**20  # above the maps of a plane of 512 x 512
@@ -21,12 +23,15 @@ def choose_device(name: str, threads: int = 0) -> torch.device:
     Args:
         name: `auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`. Only
             `auto` chooses by itself.
-        threads: CPU threads; 0 leaves torch's own choice.
+        threads: CPU threads; 0 for torch's own choice, but at most what the quota of the container
+            allows if `OMP_NUM_THREADS` is not set.
 
     Raises:
         DeviceError: no such device on this machine.
     """
-    if threads > 0:
+    if not threads and "OMP_NUM_THREADS" not in os.environ:
+        threads = min(torch.get_num_threads(), usable_processors())
+    if threads:
         torch.set_num_threads(threads)
     keep_freed_memory()
     if name == "auto":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import ratcli
+from ratcli.cli import app
 from ratcli.cli.app import COMMANDS, main
 from ratcli.errors import sentence
 
@@ -245,3 +247,22 @@ def test_a_download_that_does_not_arrive_leaves_nothing(
     assert main(["weights", "download", "sam-vit-b"]) == 7
     assert "there is no connection to the server" in capsys.readouterr().err
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ({"KMP_BLOCKTIME": "200"}, {"KMP_BLOCKTIME": "200"}),
+        ({"GOMP_SPINCOUNT": "1000"}, {"GOMP_SPINCOUNT": "1000"}),
+    ],
+)
+def test_threads_wait_without_work_unless_the_user_says_how_they_wait(
+    given: dict[str, str], expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(given))
+    monkeypatch.setattr(app, "main", lambda: 0)
+    with pytest.raises(SystemExit, match="0"):
+        app.run()
+    assert os.environ == expected
