@@ -27,7 +27,7 @@ from ratcli.evaluation.export import from_text, to_text
 from ratcli.evaluation.region_files import open_region_source
 from ratcli.evaluation.report import PageFacts, render
 from ratcli.evaluation.results import Evaluation
-from ratcli.evaluation.window import measured_unit
+from ratcli.evaluation.window import measured_unit, refuse_without_factor
 from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.history import made_by
@@ -116,18 +116,22 @@ def checked_settings(
         any_values: whether scans far outside the window of their task are accepted.
 
     Raises:
-        UnsuitableInputError: they do not belong together, or are in another unit than they say.
+        UnsuitableInputError: they do not belong together, are in another unit than they say, or
+            one of them does not have what its conversion to SUV needs.
         RatError: see `settings_for`.
     """
     comparison.check()
-    unit, factor = measured_unit(comparison.tells_unit)
-    task = next((task for task in TASKS.values() if task.units[0] == unit), None)
+    measured = measured_unit(comparison.tells_unit)
+    task = next((task for task in TASKS.values() if task.units[0] == measured.unit), None)
     for name in (RESTORED, REFERENCE, INPUT):
         scan: ScanReader | None = getattr(comparison, name)
-        if task is None or scan is None or any_values:
+        if task is None or scan is None:
             continue
         try:
-            refuse_outside_window(task, scan, factor)
+            if scan.info.suv_problem:
+                refuse_without_factor(task, scan.info)
+            if not any_values:
+                refuse_outside_window(task, scan, measured.factor_of(scan))
         except UnsuitableInputError as error:
             whose = "" if name == RESTORED else f"the {name}: "
             raise UnsuitableInputError(f"{whose}{error}", hint=error.hint) from error

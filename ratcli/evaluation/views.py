@@ -129,14 +129,15 @@ def read_view(
         baselines: to run where the input has the restored grid.
         measured: unit of the compared, and what values are multiplied by.
     """
-    unit, factor = measured
     scale = comparison.scale
-    read = {name: _read(reader, view, factor) for name, reader in _on_the_grid(comparison).items()}
+    read = {
+        name: _read(reader, view, measured) for name, reader in _on_the_grid(comparison).items()
+    }
     hidden = np.logical_or.reduce([part.hidden for part in read.values()])
     coarse: FloatArray | None = None
     if comparison.input is not None and scale > 1:
         box = view.box and Box(*(part // scale for part in view.box))
-        coarse, unseen = _read(comparison.input, View(view.plane, box), factor)
+        coarse, unseen = _read(comparison.input, View(view.plane, box), measured)
         hidden |= unseen.repeat(scale, 0).repeat(scale, 1)
         coarse = _filled(coarse, unseen)
     images = {name: _filled(part.values, hidden) for name, part in read.items()}
@@ -150,9 +151,9 @@ def read_view(
         images=images,
         reference=reference,
         mask=~hidden,
-        labels=_labels(comparison, view, images[RESTORED], unit),
+        labels=_labels(comparison, view, images[RESTORED], measured.unit),
         uncertainty=None if uncertainty is None else channels_rms(uncertainty),
-        unit=unit,
+        unit=measured.unit,
     )
 
 
@@ -193,9 +194,10 @@ def _on_the_grid(comparison: Comparison) -> dict[str, ScanReader]:
     return {name: reader for name, reader in readers.items() if reader is not None}
 
 
-def _read(reader: ScanReader, view: View, factor: float) -> _ReadPart:
+def _read(reader: ScanReader, view: View, measured: MeasuredUnit) -> _ReadPart:
     values = reader.read(view.plane, view.box)
     hidden = not_measured(values, reader.padding(view.plane, view.box))
+    factor = measured.factor_of(reader)
     if factor != 1.0:
         values = (values * np.float32(factor)).astype(np.float32)
     return _ReadPart(values, hidden)

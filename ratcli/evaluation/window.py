@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ratcli.errors import UnsuitableInputError, UsageError
 from ratcli.scan import ScanInfo, ScanReader
+from ratcli.task import Task
 from ratcli.tasks import TASKS
 
 RealArray = npt.NDArray[np.float64]
@@ -113,8 +114,7 @@ def refuse_unknown_unit(info: ScanInfo) -> NoReturn:
     """
     for task in TASKS.values():
         if info.modality in task.found_from or info.unit in task.units:
-            task.check(info)
-            task.unit_factor(info)
+            refuse_without_factor(task, info)
     found = f"no window is known for values in {info.unit}" if info.unit else ""
     raise UnsuitableInputError(
         found or "nothing says what the unit of the values is",
@@ -122,16 +122,31 @@ def refuse_unknown_unit(info: ScanInfo) -> NoReturn:
     )
 
 
+def refuse_without_factor(task: Task, info: ScanInfo) -> None:
+    """Refuse a scan whose values cannot be converted to the unit of a task, as `rat restore` does.
+
+    Raises:
+        UnsuitableInputError: they cannot.
+    """
+    task.check(info)
+    task.unit_factor(info)
+
+
 class MeasuredUnit(NamedTuple):
-    """The unit of all figures of a scan.
+    """The unit of all figures of a comparison.
 
     Attributes:
         unit: `HU`, `SUV`, `Bq/ml` or `RGB`; None where it is not known.
-        factor: what values as the reader gives them are multiplied by.
+        factor: what values are multiplied by if their scan does not tell its own factor.
     """
 
     unit: str | None
     factor: float
+
+    def factor_of(self, reader: ScanReader) -> float:
+        """Return what the values of a scan are multiplied by to be in the unit."""
+        own = measured_unit(reader)
+        return own.factor if own.unit == self.unit else self.factor
 
 
 def measured_unit(reader: ScanReader) -> MeasuredUnit:

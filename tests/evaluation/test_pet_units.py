@@ -87,6 +87,41 @@ def test_pet_without_a_factor_is_refused_as_by_restore(
     assert json.loads(capsys.readouterr().out)["unit"] == "SUV"
 
 
+@pytest.mark.parametrize("beside", ["--reference", "--input"])
+@pytest.mark.parametrize(
+    "kind", ["not corrected for attenuation", "not corrected for decay", "no weight", "no dose"]
+)
+def test_a_scan_without_a_factor_is_refused_beside_one_that_has_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, beside: str
+) -> None:
+    write, cause = NO_FACTOR[kind]
+    words = ["evaluate", str(changed()(tmp_path / "ok")), beside, str(write(tmp_path / "other"))]
+    for more in ([], ["--window=0,5"], ["--any-values"]):
+        assert main([*words, *more]) == 4
+        said = capsys.readouterr().err
+        assert f"the {beside[2:]}: {cause}" in said
+        assert ANSWER in said
+    assert main([*words, "--suv-factor", "2e-4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unit"] == "SUV"
+
+
+def test_counts_are_converted_by_the_factor_of_their_own_scan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = np.random.default_rng(0).uniform(1, 5, (3, 24, 24))
+    folder = write_pet(tmp_path / "pet", volume, "CNTS")
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in folder.iterdir():  # twice the counts, half the factor
+        dataset = dcmread(file)
+        dataset.RescaleSlope *= 2
+        dataset[0x7053, 0x1000].value /= 2
+        dataset.save_as(other / file.name)
+    assert main(["evaluate", str(folder), "--reference", str(other), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)["fidelity"]
+    assert all(row["fidelity"]["rmse"] < 1e-5 for row in scored), scored
+
+
 def test_figures_without_a_factor_say_their_unit_and_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

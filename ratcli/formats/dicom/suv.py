@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from ratcli.formats.dicom.elements import code, items, number, text
 from ratcli.formats.dicom.frame_facts import with_converted
 
-_PHILIPS_SUV_FACTOR = 0x70531000
-_PHILIPS_ACTIVITY_FACTOR = 0x70531009
-_PHILIPS_CREATOR = 0x70530010
+_PHILIPS, _PHILIPS_SUV_FACTOR, _PHILIPS_ACTIVITY_FACTOR = (0x7053, "PHILIPS PET"), 0x00, 0x09
 _WEIGHTS_KG = (0.01, 700.0)
 _DOSES_BQ = (1e6, 1e11)
 _FACTORS = (1e-6, 0.1)
@@ -27,7 +26,7 @@ _FACTORS = (1e-6, 0.1)
 _HALF_LIVES_S = (76, 122, 598, 1223, 4058, 6586, 11999, 14292, 45724, 53064, 230580, 282276, 360806)
 _LATEST_HALF_LIVES = 8.0
 _EARLIEST_S = -600.0  # a dynamic scan starts shortly before the injection
-_GE_CREATOR, _GE_SCAN_TIME = 0x00090010, 0x0009100D
+_GE, _GE_SCAN_TIME = (0x0009, "GEMS_PETD"), 0x0D
 
 
 def find_suv_factor(dataset: Dataset, series: Sequence[Dataset] = ()) -> tuple[float | None, str]:
@@ -142,14 +141,14 @@ def _duration(seconds: float) -> str:
 
 def _counts_factor(dataset: Dataset, series: Sequence[Dataset]) -> float:
     """Return Philips' private factor from counts to SUV, or to activity and on to SUV."""
-    is_philips = text_at(dataset, _PHILIPS_CREATOR).upper().startswith("PHILIPS PET")
-    for tag in (_PHILIPS_SUV_FACTOR, _PHILIPS_ACTIVITY_FACTOR) if is_philips else ():
-        factors = {number_at(image, tag) for image in (dataset, *series)}
+    images = [dataset, *map(with_converted, series)]
+    for element in (_PHILIPS_SUV_FACTOR, _PHILIPS_ACTIVITY_FACTOR):
+        factors = {private_number(image, *_PHILIPS, element) for image in images}
         if len(factors) > 1:
             raise _MissingFactError("the factor from counts to SUV differs between the slices")
         factor = factors.pop()
-        if factor and factor > 0:
-            is_direct = tag == _PHILIPS_SUV_FACTOR
+        if factor and 0 < factor < math.inf:
+            is_direct = element == _PHILIPS_SUV_FACTOR
             return factor if is_direct else factor * _activity_factor(dataset, series)
     raise _MissingFactError("the values are counts without a factor from counts to SUV")
 
@@ -181,8 +180,7 @@ def scan_start(dataset: Dataset, half_life: float, images: Sequence[Dataset]) ->
     acquired = _acquired(dataset)
     if series is not None and (acquired is None or series <= acquired):
         return series
-    if text_at(dataset, _GE_CREATOR).startswith("GEMS_PETD"):
-        scanned = text_at(dataset, _GE_SCAN_TIME)
+    if scanned := private_text(dataset, *_GE, _GE_SCAN_TIME):
         return _moment(scanned[:8], scanned[8:])
     if number(dataset, "FrameReferenceTime") == 0:  # CPS: each bed counts from its own start
         return min(filter(None, map(_acquired, images)), default=acquired)
@@ -200,22 +198,40 @@ def injection(dataset: Dataset, injected: Dataset) -> Injection | None:
     return None if moment is None else Injection(moment, False)
 
 
-def text_at(dataset: Dataset, tag: int) -> str:
-    """Return a private element as text; empty if it is absent."""
-    if tag not in dataset:
-        return ""
-    value = dataset[tag].value
+def private_text(dataset: Dataset, group: int, creator: str, element: int) -> str:
+    """Return a private element as text; empty if it is absent.
+
+    Args:
+        dataset: the header.
+        group: its group.
+        creator: how the name of its maker begins, in upper case. The element with this name says
+            which block of the group the maker uses in this header.
+        element: its number in the block.
+
+    Source: PS3.5, 7.8.1.
+    """
+    for tag in list(dataset.keys()):
+        is_creator = tag.group == group and tag.is_private_creator
+        if is_creator and _text_at(dataset, tag).upper().startswith(creator):
+            found = _text_at(dataset, Tag(group, tag.element << 8 | element))
+            if found:
+                return found
+    return ""
+
+
+def private_number(dataset: Dataset, group: int, creator: str, element: int) -> float | None:
+    """Return a private element as a number, or None; see `private_text`."""
+    try:
+        return float(private_text(dataset, group, creator, element))
+    except ValueError:
+        return None
+
+
+def _text_at(dataset: Dataset, tag: BaseTag) -> str:
+    value = dataset[tag].value if tag in dataset else ""
     if isinstance(value, bytes):
         value = value.decode("ascii", "ignore")
     return str(value).strip(" \0")
-
-
-def number_at(dataset: Dataset, tag: int) -> float | None:
-    """Return a private element as a number, or None."""
-    try:
-        return float(text_at(dataset, tag))
-    except ValueError:
-        return None
 
 
 def _acquired(dataset: Dataset) -> dt.datetime | None:

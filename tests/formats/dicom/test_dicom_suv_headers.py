@@ -112,33 +112,79 @@ def test_a_pet_unit_that_cannot_be_converted_is_refused_by_name(
     assert "--suv-factor" in caught.value.hint
 
 
-@pytest.mark.parametrize(("element", "value"), [(0x70531000, "0.0005"), (0x70531009, "2.5")])
+def put_philips(dataset: Dataset, element: int, value: str, block: int = 0x10) -> Dataset:
+    """Add a factor of Philips, with the element that says which block of the group it is in."""
+    dataset.add_new((0x7053, block), "LO", "Philips PET Private Group")
+    dataset.add_new((0x7053, block << 8 | element), "DS", value)
+    return dataset
+
+
+@pytest.mark.parametrize("block", [0x10, 0x11, 0xFF])
+@pytest.mark.parametrize(("element", "value"), [(0x00, "0.0005"), (0x09, "2.5")])
 def test_counts_with_a_factor_of_philips_are_converted(
-    tmp_path: Path, element: int, value: str
+    tmp_path: Path, element: int, value: str, block: int
 ) -> None:
     dataset = pet_dataset(Units="CNTS")
-    dataset.add_new(0x70530010, "LO", "Philips PET Private Group")
-    dataset.add_new(element, "DS", value)
+    if block != 0x10:
+        dataset.add_new(0x70530010, "LO", "Another maker")
+        dataset.add_new(0x70531000, "DS", "7")
+        dataset.add_new(0x70531009, "DS", "7")
+    put_philips(dataset, element, value, block)
     info = open_dicom(save_dicom(dataset, tmp_path / "in.dcm")).info
     task = get_task("pet-synthesis")
     task.check(info)
-    expected = 0.0005 if element == 0x70531000 else 2.5 * wanted(3600)
+    expected = 2.5 * wanted(3600) if element else 0.0005
     assert task.unit_factor(info) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("element", [0x70531000, 0x70531009])
+def test_a_factor_in_the_block_of_another_maker_is_not_that_of_philips() -> None:
+    dataset = pet_dataset(Units="CNTS")
+    dataset.add_new(0x70530010, "LO", "Another maker")
+    dataset.add_new(0x70531000, "DS", "0.0005")
+    found, why = find_suv_factor(dataset)
+    assert found is None
+    assert why == "the values are counts without a factor from counts to SUV"
+
+
+@pytest.mark.parametrize("element", [0x00, 0x09])
 @pytest.mark.parametrize("other", ["0.0006", None])
 def test_a_factor_of_philips_that_differs_between_slices_is_refused(
     element: int, other: str | None
 ) -> None:
-    series = [pet_dataset(Units="CNTS") for _ in range(3)]
-    for image, factor in zip(series, ("0.0005", "0.0005", other), strict=True):
-        image.add_new(0x70530010, "LO", "Philips PET Private Group")
-        if factor is not None:
-            image.add_new(element, "DS", factor)
+    series = [put_philips(pet_dataset(Units="CNTS"), element, "0.0005") for _ in range(2)]
+    series.append(pet_dataset(Units="CNTS"))
+    if other is not None:
+        put_philips(series[-1], element, other)
     found, why = find_suv_factor(series[0], series)
     assert found is None
     assert why == "the factor from counts to SUV differs between the slices"
+
+
+def test_a_factor_of_philips_may_be_in_another_block_of_each_slice() -> None:
+    blocks = (0x10, 0x11, 0x20)
+    series = [put_philips(pet_dataset(Units="CNTS"), 0x00, "0.0005", block) for block in blocks]
+    assert find_suv_factor(series[0], series) == (0.0005, "")
+
+
+def test_a_legacy_converted_image_keeps_the_factor_of_philips_in_a_functional_group(
+    tmp_path: Path,
+) -> None:
+    dataset = pet_dataset(SOPInstanceUID=uid("legacy counts"))
+    del dataset.Units
+    moved = put_philips(Dataset(), 0x00, "0.0005", 0x11)
+    moved.Units = "CNTS"
+    shared = group(UnassignedSharedConvertedAttributesSequence=[moved])
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    info = open_dicom(save_dicom(dataset, tmp_path / "in.dcm")).info
+    assert (info.unit, info.suv_factor) == ("CNTS", 0.0005)
+
+
+@pytest.mark.parametrize("block", [0x10, 0x12])
+def test_the_scan_time_of_ge_is_found_in_any_block(block: int) -> None:
+    dataset = pet_dataset(SeriesTime="235900")  # after the acquisition: post-processed
+    dataset.add_new((0x0009, block), "LO", "GEMS_PETD_01")
+    dataset.add_new((0x0009, block << 8 | 0x0D), "DT", "20200101113000.00")
+    assert find_suv_factor(dataset) == (pytest.approx(wanted(1800)), "")
 
 
 def test_a_legacy_converted_image_tells_its_units_in_a_functional_group(tmp_path: Path) -> None:
