@@ -6,9 +6,9 @@ The figures of a scan are its outcome's facts, so that they come back from other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from ratcli import __version__
@@ -30,6 +30,7 @@ from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.window import measured_unit, refuse_without_factor
 from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.formats.closing import ClosingReader
+from ratcli.formats.dicom.details import ACQUISITION
 from ratcli.formats.history import made_by
 from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
@@ -197,7 +198,7 @@ class EvaluateWorker:
         if job.outputs:
             if_exists: IfExists = "skip" if self.keeps_pages else "error"
             if_exists = "overwrite" if job.overwrite else if_exists
-            told = _page_facts(job, how, job.notices(pair.info))
+            told = _page_facts(job, how, pair.info)
             text = render(found, told, exact_values=self.exact_values)
             page.callback(write_text, job.output, text, if_exists)
         return PendingOutput(facts, page)
@@ -222,10 +223,13 @@ def measured_scan(outcome: Outcome) -> MeasuredScan | None:
     return MeasuredScan(outcome.name, found, made, tuple(outcome.notices))
 
 
-def _page_facts(job: EvaluationJob, how: str, notices: Sequence[str]) -> PageFacts:
-    notices = (*notices, *(file.reason for file in job.source.left_out))
+def _page_facts(job: EvaluationJob, how: str, info: ScanInfo) -> PageFacts:
+    notices = (*job.notices(info), *(file.reason for file in job.source.left_out))
+    acquired = [f"{name} {info.details[name]}" for name in ACQUISITION if name in info.details]
     facts = {
+        "acquisition": ", ".join(acquired) or "the header does not tell",
         "restored by": how or "unknown: the header of the restored scan does not say",
+        "report made": datetime.now().astimezone().isoformat(" ", timespec="minutes"),
         **hashes(job.sources),
         **job.page_facts,
         **({"notices": "; ".join(notices)} if notices else {}),

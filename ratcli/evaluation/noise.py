@@ -190,8 +190,8 @@ class NoiseRows:
                 f"{self.sides_px[-1]} pixels were found.",
             )
         return tuple(
-            f"The noise spectrum of the {row.image} is not trusted, because {row.doubt}: it is "
-            "structure in part."
+            f"The noise spectrum of {row.image} is not trusted, because {row.doubt}: it holds "
+            "structure."
             for row in self.rows()
             if row.doubt
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pydicom
@@ -37,3 +38,21 @@ def test_no_output_tells_who_the_patient_is(
     parts = [part for value in told for part in value.split("^")]
     assert not [part for part in parts if part in text]
     assert "scan" in printed.out
+
+
+def test_a_report_tells_how_the_scan_was_acquired_and_when_it_was_made(tmp_path: Path) -> None:
+    scan, page = tmp_path / "scan.dcm", tmp_path / "page.html"
+    image = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    image.Manufacturer, image.ManufacturerModelName = "Maker", "Model 7"
+    image.KVP, image.Exposure, image.SliceThickness = 120, 85, 2.5
+    image.ConvolutionKernel, image.CTDIvol = "B30s", 7.25
+    image.save_as(scan)
+    words = [scan, "--reference", scan, "--report", page]
+    assert app.main(["evaluate", *map(str, words)]) == 0
+    text = page.read_text("utf-8")
+    for fact in (
+        "manufacturer Maker", "scanner Model 7", "kernel B30s", "tube voltage (kV) 120",
+        "exposure (mAs) 85", "CTDIvol (mGy) 7.25", "slice thickness (mm) 2.5",
+    ):  # fmt: skip
+        assert fact in text
+    assert f"{datetime.now().astimezone():%Y-%m-%d}" in text

@@ -398,3 +398,22 @@ def test_uptake_of_air_raises_no_alarm() -> None:
     card = _card(evaluate(Comparison(*scans, regions=regions)), "Uptake")
     assert card.status == "good"
     assert "10 %" in card.text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize("covered", ["right", "left"])
+def test_the_name_of_a_rule_covers_no_point(covered: str) -> None:
+    sides = {"right": 10.0, "left": 0.0}
+    x = [sides[covered] + (-0.3 if covered == "right" else 0.3) * n for n in range(9)]
+    ends = [0.0, 10.0]
+    plot = Plot(
+        "t", "x", "y",
+        [Trace("regions", [*x, *ends], [5.2] * 9 + [0.0, 10.0], dots=True)],
+        [Rule("bias +2.06 and more", 5.0)],
+    )  # fmt: skip
+    text = draw(plot)
+    name = re.search(r'x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">bias', text)
+    assert name is not None
+    dots = [float(up) for up in re.findall(r'<circle [^>]*cy="([\d.]+)"', text)[:9]]
+    # The points lie above the line: the name is below it, or at the other end.
+    other = "start" if covered == "right" else "end"
+    assert name[3] == other or float(name[2]) - 13 > max(dots)

@@ -417,6 +417,16 @@ def test_the_page_prints_without_controls(opened: _Opened, tmp_path: Path) -> No
     assert len(pdf) > 20_000
 
 
+def test_the_first_page_of_a_print_holds_the_pictures(opened: _Opened) -> None:
+    page = opened.page
+    page.emulate_media(media="print")
+    # A4 with margins of 1 cm, in pixels of 1/96 inch.
+    page.set_viewport_size({"width": 718, "height": 1047})
+    box = page.locator(".viewer").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 1047
+
+
 def _contrast(first: str, second: str) -> float:
     """Contrast of two CSS colours as WCAG 2 has it."""
     lights = []

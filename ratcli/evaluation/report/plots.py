@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 _WIDTH, _HEIGHT = 460, 286
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 16, 52
 _COLOURS = 6
+_LETTER = 6.2  # mean width of a letter
 # The same image has the same colour in every plot.
 _COLOUR_OF = {"input": 0, "restored": 1, "reference": 2}
 
@@ -62,6 +63,12 @@ class Plot:
     rules: Sequence[Rule] = field(default=())
     from_zero: bool = True
 
+    @property
+    def dots(self) -> list[tuple[float, float]]:
+        """All points that are drawn as such."""
+        clouds = [series for series in self.series if series.dots]
+        return [pair for each in clouds for pair in zip(each.x, each.y, strict=True)]
+
 
 def draw(plot: Plot) -> Markup:
     """Return the plot as an SVG element with a title and a description for screen readers.
@@ -85,7 +92,7 @@ def draw(plot: Plot) -> Markup:
     frame = _Frame((x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1]))
     parts = [
         *_axes(frame, x_ticks, y_ticks, plot),
-        *(_rule(frame, rule) for rule in plot.rules),
+        *(_rule(frame, rule, plot.dots) for rule in plot.rules),
         *(
             _series(frame, series, colour)
             for series, colour in zip(plot.series, colours(plot), strict=True)
@@ -159,7 +166,8 @@ def _axes(
     return parts
 
 
-def _rule(frame: _Frame, rule: Rule) -> str:
+def _rule(frame: _Frame, rule: Rule, dots: Sequence[tuple[float, float]]) -> str:
+    """Draw a rule, with its name at that end where it covers the fewest points."""
     if rule.height is None:
         low, high = max(frame.x[0], frame.y[0]), min(frame.x[1], frame.y[1])
         ends = ((low, low), (high, high))
@@ -167,7 +175,23 @@ def _rule(frame: _Frame, rule: Rule) -> str:
         ends = ((frame.x[0], rule.height), (frame.x[1], rule.height))
     (x1, y1), (x2, y2) = ((frame.across(x), frame.up(y)) for x, y in ends)
     line = f'<line class="rule" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-    return line + _text(x2 - 4, y2 - 5, rule.name, "end")
+    wide = _LETTER * len(rule.name)
+    shown = [(frame.across(x), frame.up(y)) for x, y in dots if math.isfinite(x + y)]
+
+    def covered(place: tuple[float, float, str]) -> int:
+        x, y, anchor = place
+        left = x if anchor == "start" else x - wide
+        return sum(
+            left - 3 <= across <= left + wide + 3 and y - 13 <= up <= y + 5 for across, up in shown
+        )
+
+    places = [
+        (x, y + down, anchor)
+        for down in (-5, 13)
+        for x, y, anchor in ((x2 - 4, y2, "end"), (x1 + 4, y1, "start"))
+    ]
+    x, y, anchor = min(places, key=covered)
+    return line + _text(x, y, rule.name, anchor)
 
 
 def _series(frame: _Frame, series: Trace, colour: int) -> str:

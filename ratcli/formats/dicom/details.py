@@ -11,16 +11,25 @@ from ratcli.formats.dicom.values import ValueMap
 
 _NUMBERS = (
     ("KVP", "tube voltage (kV)"),
+    ("XRayTubeCurrent", "tube current (mA)"),
+    ("Exposure", "exposure (mAs)"),
+    ("CTDIvol", "CTDIvol (mGy)"),
+    ("ActualFrameDuration", "frame duration (ms)"),
     ("SliceThickness", "slice thickness (mm)"),
     ("MagneticFieldStrength", "field strength (T)"),
     ("GantryDetectorTilt", "gantry tilt (degrees)"),
 )
 _TEXTS = (
     ("ImageType", "image type"),
+    ("Manufacturer", "manufacturer"),
+    ("ManufacturerModelName", "scanner"),
     ("ConvolutionKernel", "kernel"),
     ("Units", "PET units"),
     ("DecayCorrection", "decay correction"),
 )
+
+ACQUISITION = ("manufacturer", "scanner", "kernel", *(label for _, label in _NUMBERS))
+"""Facts on how a scan was acquired, for a report."""
 
 
 def describe(file: DicomFile, layout: PixelLayout, maps: list[ValueMap]) -> dict[str, str]:
