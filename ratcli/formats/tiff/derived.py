@@ -60,7 +60,7 @@ _FULL_RANGE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)  # ratios: black an
 def wants_pyramid(reader: TiffReader, scale: int) -> bool:
     """Return whether smaller versions are written: if the source has some, and for slides."""
     pages, info = reader.pages, reader.info
-    if pages.kind == "imagej" or (info.planes > 1 and pages.kind != "ome"):
+    if pages.kind == "imagej" or (info.planes > 1 and not pages.links_levels):
         return False
     pixels = info.height * info.width * scale**2
     is_slide = bool(pages.first.is_tiled) and pixels >= _SLIDE_PIXELS

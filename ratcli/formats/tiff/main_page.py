@@ -1,4 +1,7 @@
-"""Which page of a TIFF is the image: the largest one in full resolution, wherever it stands."""
+"""Which page of a TIFF is the image, and which ones are smaller versions of it.
+
+The image is the largest one in full resolution, wherever it stands.
+"""
 
 from __future__ import annotations
 
@@ -96,6 +99,25 @@ def _page_number(pages: Sequence[Any], number: int) -> Any:
     return pages[number - 1]
 
 
+def smaller_versions(first: Any, pages: Sequence[Any], kind: str) -> list[Any]:
+    """Return the smaller versions of a page: marked so, or tiled, and of its proportions.
+
+    Args:
+        first: the page.
+        pages: those that follow it.
+        kind: of the file, see `TiffPages`.
+    """
+    levels, last = [], first
+    for page in pages:
+        is_marked = bool(page.subfiletype & REDUCED) and kind != "svs"
+        is_smaller = page.is_tiled and first.is_tiled and page.imagewidth < last.imagewidth
+        is_smaller = is_smaller and kind != "ome"  # its levels are SubIFDs, others are images
+        if (is_marked or is_smaller) and _same_proportions(first, page):
+            levels.append(page)
+            last = page
+    return levels
+
+
 def likeness(page: Any) -> tuple[Any, ...]:
     """Return what the planes of one scan have in common."""
     return (
@@ -110,3 +132,11 @@ def likeness(page: Any) -> tuple[Any, ...]:
 
 def _pixels(page: Any) -> int:
     return int(page.imagelength or 0) * int(page.imagewidth or 0)
+
+
+def _same_proportions(first: Any, page: Any) -> bool:
+    if page.samplesperpixel != first.samplesperpixel or not page.imagewidth or not page.imagelength:
+        return False
+    factor = float(first.imagewidth / page.imagewidth)
+    lacking = abs(int(first.imagelength) - int(page.imagelength) * factor)
+    return factor > 1 and lacking <= 2 * factor

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import tifffile
 from ratcli.errors import RatError, UnreadableInputError
 from ratcli.formats.tiff import ome
 from ratcli.formats.tiff.budget import MOST_PAGES, check_tags
-from ratcli.formats.tiff.main_page import REDUCED, Stacks, main_page
+from ratcli.formats.tiff.main_page import REDUCED, Stacks, main_page, smaller_versions
 from ratcli.formats.tiff.metadata import Resolution
 
 Kind = Literal["svs", "ome", "imagej", "shaped", "plain"]
@@ -42,6 +42,7 @@ class TiffPages:
         levels: smaller versions of the first plane.
         others: pages of another size (a label, a thumbnail, which may come first); copied as they
             are.
+        linked: the SubIFDs of each of the others that has some, by the offset of that page.
         sequence: all pages but the levels, in the order of the file.
         image: number of the image in an OME-XML, from 0; see `ome`.
     """
@@ -51,6 +52,7 @@ class TiffPages:
     planes: tuple[tuple[Any, int], ...]
     levels: tuple[Any, ...]
     others: tuple[Any, ...]
+    linked: Mapping[int, tuple[Any, ...]]
     sequence: tuple[Any, ...]
     image: int = 0
 
@@ -73,6 +75,11 @@ class TiffPages:
     def has_pyramid(self) -> bool:
         """Whether the file holds smaller versions of its planes."""
         return bool(self.levels) or bool(self.first.subifds)
+
+    @property
+    def links_levels(self) -> bool:
+        """Whether smaller versions are SubIFDs of their plane, and no pages."""
+        return self.kind == "ome" or bool(self.first.subifds)
 
     def description(self) -> bytes:
         """Return the ImageDescription as it is in the file; that of an OME-TIFF is in its head."""
@@ -183,12 +190,16 @@ def _sort_pages(file: Any, pages: list[Any], image: int | None) -> TiffPages:
     stacks = Stacks({pages[at].offset: number for at, number in told.items()}, image is not None)
     image = 1 if image is None and kind in ("svs", "imagej") else image
     first = main_page(pages, stacks, image)
-    levels = _levels(first, pages[pages.index(first) + 1 :], kind)
+    levels = smaller_versions(first, pages[pages.index(first) + 1 :], kind)
     smaller = {page.offset for page in levels}  # the offset in the file identifies a page
     sequence = [page for page in pages if page.offset not in smaller]
     own = [page for page in sequence if page is first or _is_plane(first, page, kind, stacks)]
     taken = {page.offset for page in own}
-    others = [page for page in sequence if page.offset not in taken]
+    others = [
+        page
+        for page in sequence
+        if page.offset not in taken and page.imagewidth and page.imagelength
+    ]
     planes = [(page, 0) for page in own]
     if len(own) == 1:
         planes = [(first, shift) for shift in _shifts(first, kind)]
@@ -197,7 +208,8 @@ def _sort_pages(file: Any, pages: list[Any], image: int | None) -> TiffPages:
         kind=kind,
         planes=tuple(planes),
         levels=tuple(levels),
-        others=tuple(page for page in others if page.imagewidth and page.imagelength),
+        others=tuple(others),
+        linked={page.offset: _linked(page) for page in others if page.subifds},
         sequence=tuple(sequence),
         image=told.get(pages.index(own[0]), 0) if kind == "ome" else 0,
     )
@@ -257,27 +269,6 @@ def _is_plane(first: Any, page: Any, kind: Kind, stacks: Stacks) -> bool:
     return kind != "svs" and not page.subfiletype & REDUCED and stacks.hold(first, page)
 
 
-def _levels(first: Any, pages: list[Any], kind: Kind) -> list[Any]:
-    """Return smaller versions of the first page: marked so, or tiled and of its proportions."""
-    levels, last = [], first
-    for page in pages:
-        is_marked = bool(page.subfiletype & REDUCED) and kind != "svs"
-        is_smaller = page.is_tiled and first.is_tiled and page.imagewidth < last.imagewidth
-        is_smaller = is_smaller and kind != "ome"  # its levels are SubIFDs, others are images
-        if (is_marked or is_smaller) and _same_proportions(first, page):
-            levels.append(page)
-            last = page
-    return levels
-
-
-def _same_proportions(first: Any, page: Any) -> bool:
-    if page.samplesperpixel != first.samplesperpixel or not page.imagewidth or not page.imagelength:
-        return False
-    factor = float(first.imagewidth / page.imagewidth)
-    lacking = abs(int(first.imagelength) - int(page.imagelength) * factor)
-    return factor > 1 and lacking <= 2 * factor
-
-
 def _shifts(page: Any, kind: Kind) -> list[int]:
     """Return the offsets of the planes that share a single page (large ImageJ stacks)."""
     count = 1
@@ -294,6 +285,11 @@ def _shifts(page: Any, kind: Kind) -> list[int]:
     if count > there:
         raise UnreadableInputError(f"the file declares {count} planes, but holds {there}")
     return [number * plane_bytes for number in range(count)]
+
+
+def _linked(page: Any) -> tuple[Any, ...]:
+    """Return the pages that the SubIFDs of a page are, each once."""
+    return tuple({level.offset: level for level in page.pages}.values())
 
 
 def _is_ratio(value: Any) -> bool:

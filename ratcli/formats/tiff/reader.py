@@ -22,6 +22,7 @@ from ratcli.formats.tiff.pages import TiffPages, imagej_facts, structure_errors
 from ratcli.formats.tiff.samples import UNSPECIFIED, Samples, describe_samples
 from ratcli.formats.tiff.segments import PagePixels, SegmentCache, compression_name, segment_shape
 from ratcli.formats.tiff.white import ToldScale
+from ratcli.formats.wording import counted
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo
 
 _KIND_NAMES = {
@@ -134,7 +135,9 @@ class TiffReader(ClosingReader):
     def _notices(self) -> list[str]:
         notices = []
         if self.pages.others:
-            notices.append(f"{len(self.pages.others)} further pages are copied, not restored")
+            count = len(self.pages.others)
+            verb = "is" if count == 1 else "are"
+            notices.append(f"{counted(count, 'further page')} {verb} copied, not restored")
         notices += self._annotation_notices()
         if self.samples.is_peak_lower and self.samples.white:
             notices.append(f"colours reach from 0 to {self.samples.white.read:g}, which is white")

@@ -158,11 +158,14 @@ class TiffWriter(FinishingWriter):
         directories = []
         for page in pages.sequence:
             if page.offset in copied:
-                directories.append(self._tags.copied(page, file))
+                directory = self._tags.copied(page, file)
+                linked = pages.linked.get(page.offset, ())
+                directory.levels = [self._tags.copied(level, file) for level in linked]
+                directories.append(directory)
             elif page.offset in own:
                 directories.append(next(left))
         directories += list(left)  # planes that shared a page
-        if self._is_pyramid and pages.kind != "ome":
+        if self._is_pyramid and not pages.links_levels:
             smaller = self._smaller_directories(0)
             is_thumbnail = pages.kind == "svs" and bool(pages.others)
             first = 2 if is_thumbnail and not directories[1].is_tiled else 1
@@ -173,7 +176,7 @@ class TiffWriter(FinishingWriter):
     def _plane_directory(self, number: int) -> Directory:
         levels = self._planes[number]
         directory = self._directory(self._tags.plane(number), levels)
-        if self._is_pyramid and self._reader.pages.kind == "ome":
+        if self._is_pyramid and self._reader.pages.links_levels:
             directory.levels = self._smaller_directories(number)
         return directory
 

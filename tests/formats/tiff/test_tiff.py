@@ -132,7 +132,7 @@ def test_pages_of_one_size_are_planes_and_others_come_along(tmp_path):
         file.write(colours((20, 30)) // 2, compression="lzw")
     with open_scan(tmp_path / "a.tif") as reader:
         assert reader.info.planes == 2
-        assert reader.info.notices == ("1 further pages are copied, not restored",)
+        assert reader.info.notices == ("1 further page is copied, not restored",)
     result = convert(tmp_path / "a.tif", tmp_path / "b.tif", lambda values: values + 1)
     with tifffile.TiffFile(tmp_path / "a.tif") as before, tifffile.TiffFile(result) as after:
         for page, change in enumerate((1, 0, 1)):

@@ -252,19 +252,41 @@ def test_broken_files_are_refused_in_bounded_memory():
     assert opened.peak_bytes < BOUND
 
 
-def test_pages_that_share_one_long_description_are_refused(tmp_path):
-    description, pages, start = b"x" * (1 << 21) + b"\0\0", [], 8 + (1 << 21) + 2
-    for number in range(200):
-        entries = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
-        entries += [(270, 2, len(description), 8), (273, 4, 1, 8), (277, 3, 1, 1)]
-        entries += [(278, 4, 1, 8), (279, 4, 1, 64)]
-        packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-        link = start + (number + 1) * (6 + len(packed)) if number < 199 else 0
-        pages.append(struct.pack("<H", len(entries)) + packed + struct.pack("<I", link))
+def directory(link, *more):
+    """Make the directory of a gray page of 8 x 8 pixels."""
+    entries = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 8), (279, 4, 1, 64), *more]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return struct.pack("<H", len(entries)) + packed + struct.pack("<I", link)
+
+
+@pytest.mark.parametrize("are_linked", [False, True])
+def test_pages_that_share_one_long_description_are_refused(tmp_path, are_linked):
+    description, count = b"x" * (1 << 21) + b"\0\0", 200
+    shared = (270, 2, len(description), 8)
+    length, start = len(directory(0, shared)), 8 + len(description) + 4 * count
+    places = [start + number * length for number in range(count)]
+    if are_linked:  # as SubIFDs of one page
+        pages = [directory(0, shared)] * count
+        first = places[-1] + length
+        pages.append(directory(0, (330, 4, count, 8 + len(description))))
+    else:
+        pages, first = [directory(place, shared) for place in (*places[1:], 0)], start
     path = tmp_path / "a.tif"
-    path.write_bytes(struct.pack("<2sHI", b"II", 42, start) + description + b"".join(pages))
+    head = struct.pack("<2sHI", b"II", 42, first) + description
+    path.write_bytes(head + struct.pack(f"<{count}I", *places) + b"".join(pages))
     opened = open_in_child(path)
     assert "the tags of the pages take more bytes than the file has" in opened.outcome
+    assert opened.peak_bytes < BOUND
+
+
+def test_a_page_of_far_too_many_sub_images_is_refused(tmp_path):
+    offsets = struct.pack("<90000I", *range(8, 90008))
+    path = tmp_path / "a.tif"
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(offsets)) + offsets
+    path.write_bytes(head + directory(0, (330, 4, 90000, 8)))
+    opened = open_in_child(path)
+    assert "more than 80000 pages and SubIFDs" in opened.outcome
     assert opened.peak_bytes < BOUND
 
 

@@ -6,7 +6,7 @@ import tifffile
 
 from ratcli.errors import UnsuitableInputError
 from ratcli.formats import create_scan, open_scan
-from tests.formats.tiff_scans import FINER, colours, convert, enlarge
+from tests.formats.tiff_scans import FINER, NOTHING, colours, convert, enlarge
 
 LARGE = colours((96, 128, 3))
 SMALL = colours((24, 32, 3))
@@ -84,6 +84,46 @@ def test_the_image_that_the_user_names_is_the_scan(tmp_path, page, image):
         assert reader.info.planes == 1
         np.testing.assert_array_equal(np.rint(reader.read(0) * 255), np.moveaxis(image, -1, 0))
         assert "2 further pages are copied, not restored" in reader.info.notices
+
+
+@pytest.mark.parametrize("options", [{"ome": True}, {"byteorder": ">"}, {"bigtiff": True}])
+@pytest.mark.parametrize("finer", [False, True])
+def test_an_image_that_is_not_restored_keeps_its_sub_images(tmp_path, options, finer):
+    path, target, label = tmp_path / "a.ome.tif", tmp_path / "b.ome.tif", colours((9, 7))
+    with tifffile.TiffWriter(path, **options) as file:
+        for image in (LARGE, LARGE[::-1], SMALL):
+            facts = {"axes": "YXS"} if "ome" in options else None
+            file.write(image, subifds=2, tile=(16, 16), photometric="rgb", metadata=facts)
+            file.write(image[::2, ::2], subfiletype=1, compression="lzw", photometric="rgb")
+            file.write(label, photometric="minisblack", compression="jpeg")
+    derivation, change = (FINER, enlarge) if finer else (NOTHING, lambda values: values)
+    with open_scan(path, image=2) as reader, create_scan(reader, target, derivation) as writer:
+        writer.write(0, change(reader.read(0)))
+    with tifffile.TiffFile(path) as before, tifffile.TiffFile(target) as after:
+        assert len(after.pages) == 3
+        assert after.pages[1].pages[0].shape == ((192, 256, 3) if finer else (48, 64, 3))
+        for number in (0, 2):
+            for level in range(2):
+                one, other = (file.pages[number].pages[level] for file in (before, after))
+                np.testing.assert_array_equal(other.asarray(), one.asarray())
+                assert (other.subfiletype, other.compression) == (one.subfiletype, one.compression)
+
+
+@pytest.mark.parametrize("finer", [False, True])
+def test_sub_images_stay_sub_images_of_their_planes(tmp_path, finer):
+    path = tmp_path / "a.tif"
+    planes = np.stack([LARGE, LARGE[::-1]])
+    with tifffile.TiffWriter(path) as file:
+        file.write(planes, subifds=1, tile=(16, 16), photometric="rgb", metadata={"axes": "ZYXS"})
+        file.write(planes[:, ::2, ::2], subfiletype=1, photometric="rgb")
+    result = convert(path, tmp_path / "b.tif", *((enlarge, FINER) if finer else ()))
+    with tifffile.TiffFile(result) as file:
+        for page, plane in zip(file.pages, planes, strict=True):
+            (level,) = page.pages
+            halved = plane.reshape(48, 2, 64, 2, 3).mean((1, 3))
+            expected = plane.repeat(2, 0).repeat(2, 1) if finer else halved  # half of 4 times
+            np.testing.assert_allclose(level.asarray(), expected, atol=0.51)
+        assert len(file.pages) == 2
 
 
 def test_an_image_that_is_not_there_is_refused(tmp_path):
