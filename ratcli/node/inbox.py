@@ -50,6 +50,10 @@ class Inbox:
         self._expected: dict[str, int] = {}
         self._active: Counter[str] = Counter()
 
+    def has_room(self) -> bool:
+        """Return whether the disk has as much space as has to stay free."""
+        return shutil.disk_usage(self._node.folder).free >= self._free_bytes
+
     def folder(self, key: str, part: str) -> Path:
         """Return the folder of a series' `INPUTS`, `WORK` or `OUTPUTS`."""
         return self._series / key / part
@@ -69,8 +73,8 @@ class Inbox:
         Raises:
             RefusedError: the object cannot be accepted.
         """
-        if shutil.disk_usage(self._node.folder).free < self._free_bytes:
-            raise RefusedError("there is too little space on the disk", OUT_OF_RESOURCES)
+        if not self.has_room():
+            raise no_room()
         arrival = read_arrival(path, calling, called)
         if instance and arrival.instance != instance:
             raise RefusedError("the object is not the one that was announced", 0xA900)
@@ -213,6 +217,11 @@ class Inbox:
         with self._lock:
             if self._queue.remove(key, "sent"):
                 shutil.rmtree(self._series / key, ignore_errors=True)
+
+
+def no_room() -> RefusedError:
+    """Return the error of an object for which the disk has no room."""
+    return RefusedError("there is too little space on the disk", OUT_OF_RESOURCES)
 
 
 def _free_name(path: Path) -> Path:

@@ -26,7 +26,7 @@ from ratcli.node.settings import NodeConfig, NodeSettings
 from ratcli.node.watch import Watch
 
 DATABASE = "queue.sqlite"
-_LOOK_S = 0.2
+_LOOK_S, _LOOK_AFTER_ERROR_S = 0.2, 5.0
 _WATCH_S = 2.0
 _CLEAN_S = 60.0
 
@@ -101,12 +101,11 @@ class Node(Closing):
         while True:
             interrupt.check()
             try:
-                is_idle = not self._restore_one(interrupt)
+                if not self._restore_one(interrupt):
+                    time.sleep(_LOOK_S)
             except (OSError, OutputError, sqlite3.Error) as error:
                 log(logging.ERROR, "restoring waits", reason=reason_of(error))
-                is_idle = True
-            if is_idle:
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_AFTER_ERROR_S)
 
     def _restore_one(self, interrupt: Interrupt) -> bool:
         """Restore a series that is complete; return False if there is none."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -27,7 +27,7 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     VLWholeSlideMicroscopyImageStorage,
 )
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, _config, dimse_messages, evt
 
 from ratcli.batch.closing import Closing
 from ratcli.batch.memory import parse_bytes
@@ -35,7 +35,8 @@ from ratcli.errors import UsageError
 from ratcli.formats.dicom.codec import READABLE_COMPRESSED
 from ratcli.node.arrival import RefusedError, matches
 from ratcli.node.events import Events, log
-from ratcli.node.inbox import Inbox
+from ratcli.node.inbox import Inbox, no_room
+from ratcli.node.incoming import IncomingFile, is_dropped
 from ratcli.node.sending import COMMITMENT
 from ratcli.node.settings import Caller, NodeConfig
 from ratcli.node.tls import server_context
@@ -99,12 +100,12 @@ class Server(Closing):
     def close(self, error: BaseException | None = None) -> None:
         """Stop listening, and end the associations that there are."""
         self._server.ae.shutdown()
-        tempfile.tempdir = None
 
     def _listen(self) -> ThreadedAssociationServer:
         # Objects are written to the disk as they come, in the folder from which they are moved.
         _config.STORE_RECV_CHUNKED_DATASET = True
-        tempfile.tempdir = str(self._inbox.temporary)
+        file = partial(IncomingFile, self._inbox.temporary, self._inbox.has_room)
+        vars(dimse_messages)["NamedTemporaryFile"] = file
         node = self._config.node
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._admit),
@@ -176,6 +177,8 @@ class Server(Closing):
         calling, called = str(request.calling_ae_title), str(request.called_ae_title)
         instance = str(event.request.AffectedSOPInstanceUID)
         try:
+            if is_dropped(event.dataset_path):
+                raise no_room()
             key = self._inbox.store(event.dataset_path, calling, called, instance)
         except RefusedError as error:
             self._events.count("objects_refused_total")

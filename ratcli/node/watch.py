@@ -66,7 +66,7 @@ class Watch:
         except RefusedError as error:
             if error.status != OUT_OF_RESOURCES:
                 self._left[path] = stamp
-                self._events.count("objects_left_total")
+                self._events.count("objects_refused_total")
                 log(logging.WARNING, "file left in the folder", reason=error)
         finally:
             copy.unlink(missing_ok=True)

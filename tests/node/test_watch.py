@@ -60,3 +60,15 @@ def test_a_file_that_cannot_be_removed_is_taken_once(
         watch.look()
     assert path.exists()
     assert events.figures()["objects_received_total"] == 1
+
+
+def test_a_file_that_is_refused_stays_and_is_counted_once(
+    watch: Watch, events: Events, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "notes.txt"
+    path.write_text("not DICOM")
+    for _ in range(4):
+        watch.look()
+    assert path.exists()
+    assert events.figures()["objects_refused_total"] == 1
