@@ -15,7 +15,7 @@ from ratcli import __version__
 from ratcli.batch.evaluation_jobs import EvaluationJob
 from ratcli.batch.existing import IfExists
 from ratcli.batch.outcome import Fact, Outcome
-from ratcli.batch.pages import hashes, write_text
+from ratcli.batch.pages import hashes, write_file
 from ratcli.batch.plan import Job
 from ratcli.batch.stream import ReadAhead
 from ratcli.batch.work import PendingOutput, PlaneProgress
@@ -25,12 +25,13 @@ from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED, Comparison
 from ratcli.evaluation.evaluate import EvaluationSettings, evaluate
 from ratcli.evaluation.export import from_text, to_text
 from ratcli.evaluation.region_files import open_region_source
-from ratcli.evaluation.report import PageFacts, render
+from ratcli.evaluation.report import PageFacts, render_file, render_pdf
 from ratcli.evaluation.results import Evaluation
 from ratcli.evaluation.window import measured_unit, refuse_without_factor
 from ratcli.formats import AS_THE_FILE_SAYS, Reading
 from ratcli.formats.closing import ClosingReader
 from ratcli.formats.dicom.details import ACQUISITION
+from ratcli.formats.encapsulated import check_takes_pdf, encapsulated_pdf
 from ratcli.formats.history import made_by
 from ratcli.pipeline.object_window import refuse_outside_window
 from ratcli.scan import BoolArray, Box, FloatArray, ScanInfo, ScanReader
@@ -92,6 +93,8 @@ class EvaluateWork:
                 for name, source in job.sources.items()
             }
             restored = readers["restored"]
+            if job.output.suffix.lower() == ".dcm":
+                check_takes_pdf(restored)
             regions = None
             if self.regions is not None:
                 regions = open_region_source(self.regions, restored, stack)
@@ -199,9 +202,17 @@ class EvaluateWorker:
             if_exists: IfExists = "skip" if self.keeps_pages else "error"
             if_exists = "overwrite" if job.overwrite else if_exists
             told = _page_facts(job, how, pair.info)
-            text = render(found, told, exact_values=self.exact_values)
-            page.callback(write_text, job.output, text, if_exists)
+            content = self._content(job, found, told, pair.comparison.restored)
+            page.callback(write_file, job.output, content, if_exists)
         return PendingOutput(facts, page)
+
+    def _content(
+        self, job: EvaluationJob, found: Evaluation, told: PageFacts, restored: ScanReader
+    ) -> bytes:
+        suffix = job.output.suffix.lower()
+        if suffix == ".dcm":
+            return encapsulated_pdf(render_pdf(found, told), restored, job.name, __version__)
+        return render_file(suffix, found, told, exact_values=self.exact_values)
 
 
 def measured_scan(outcome: Outcome) -> MeasuredScan | None:

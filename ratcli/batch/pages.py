@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from ratcli import __version__
@@ -21,7 +22,7 @@ from ratcli.formats.atomic import PartialFile, output_errors
 LOG = logging.getLogger("ratcli.batch")
 
 _INDEX = "index"
-_SUFFIXES = (".html", ".htm")
+_SUFFIXES = (".html", ".htm", ".pdf", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,12 @@ def plan_pages(place: Path, names: Sequence[str]) -> Pages:
     """Name the pages of scans.
 
     Args:
-        place: a file ending in `.html` for one scan; else a folder, which gets an index.
+        place: a file ending in `.html`, `.pdf`, or `.dcm` (a PDF inside DICOM) for one scan; else a
+            folder, which gets an index.
         names: of all scans, in order.
 
     Raises:
-        UsageError: one file for several scans, or a file that is not HTML.
+        UsageError: one file for several scans, a file of another kind, or reportlab is missing.
     """
     if place.suffix.lower() in _SUFFIXES and not place.is_dir():
         if len(names) > 1:
@@ -53,11 +55,16 @@ def plan_pages(place: Path, names: Sequence[str]) -> Pages:
                 f"{len(names)} scans make {len(names)} reports, but --report names one file",
                 hint="Name a folder; it gets an index.",
             )
+        if place.suffix.lower() in (".pdf", ".dcm") and find_spec("reportlab") is None:
+            raise UsageError(
+                "a report as PDF needs the package reportlab, which is not installed",
+                hint="pip install 'ratcli[pdf]', or name an .html file.",
+            )
         return Pages((place,), None)
-    if place.is_file() or place.suffix.lower() == ".pdf":
+    if place.is_file():
         raise UsageError(
-            f"--report {place.name} is neither a folder nor an .html file",
-            hint="A report is HTML; a browser prints it to PDF.",
+            f"--report {place.name} is neither a folder nor an .html, .pdf or .dcm file",
+            hint="Give it one of these endings, or name a folder.",
         )
     return Pages(
         tuple(place / f"{stem}.html" for stem in _distinct(names)), place / f"{_INDEX}.html"
@@ -82,7 +89,12 @@ def write_index(
 
 
 def write_text(path: Path, text: str, if_exists: IfExists) -> None:
-    """Write a text under a temporary name and rename it when it is complete.
+    """Write a text; see `write_file`."""
+    write_file(path, text.encode("utf-8", "backslashreplace"), if_exists)
+
+
+def write_file(path: Path, content: bytes, if_exists: IfExists) -> None:
+    """Write a file under a temporary name and rename it when it is complete.
 
     Raises:
         OutputError: the file exists and `if_exists` is `error`, or it cannot be written.
@@ -93,7 +105,7 @@ def write_text(path: Path, text: str, if_exists: IfExists) -> None:
     partial = PartialFile(path, overwrite=if_exists == "overwrite")
     try:
         with output_errors(path):
-            partial.path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            partial.path.write_bytes(content)
         partial.commit()
     except BaseException:
         partial.discard()

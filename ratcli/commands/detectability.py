@@ -11,7 +11,7 @@ import numpy as np
 
 from ratcli import __version__
 from ratcli.batch.evaluating import MeasuredScan
-from ratcli.batch.pages import plan_pages, versions, write_text
+from ratcli.batch.pages import plan_pages, versions, write_file, write_text
 from ratcli.commands.planted import evaluate_planted
 from ratcli.errors import InputNotFoundError, UnsuitableInputError, UsageError
 from ratcli.evaluation.comparison import INPUT, REFERENCE, RESTORED
@@ -19,7 +19,7 @@ from ratcli.evaluation.detectability import disc_rows
 from ratcli.evaluation.export import csv_text
 from ratcli.evaluation.given_regions import Disc
 from ratcli.evaluation.region_files import drawn_regions
-from ratcli.evaluation.report import PageFacts, render
+from ratcli.evaluation.report import PageFacts, render_file
 from ratcli.evaluation.results import Evaluation
 from ratcli.formats import find_scans, open_scan
 from ratcli.formats.atomic import check_free
@@ -66,6 +66,8 @@ def evaluate_detectability(
             f"discs are planted in one scan at a time, but {len(paths)} paths were given",
             hint=f"Folders of phantoms need folders {PRESENT} and {ABSENT}.",
         )
+    if options.report is not None and options.report.suffix.lower() == ".dcm":
+        raise UsageError("a report on detectability cannot be DICOM", hint="Name it .pdf or .html.")
     pages = None if options.report is None else plan_pages(options.report, [p.name for p in paths])
     for output in (*(pages.each if pages else ()), *([options.csv] if options.csv else ())):
         check_free(output, overwrite=options.if_exists != "error")
@@ -77,8 +79,8 @@ def evaluate_detectability(
         listener.result(one)
     for page, one in zip(pages.each if pages else (), measured, strict=False):
         facts = {"settings": f"internal noise {options.internal_noise:g}", **versions()}
-        text = render(one.found, PageFacts(one.name, __version__, facts))
-        write_text(page, text, options.if_exists)
+        told = PageFacts(one.name, __version__, facts)
+        write_file(page, render_file(page.suffix, one.found, told), options.if_exists)
     if options.csv is not None:
         write_text(
             options.csv, csv_text([(one.name, one.found) for one in measured]), options.if_exists

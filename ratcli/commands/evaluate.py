@@ -42,7 +42,8 @@ class EvaluateOptions(WindowOptions, RunOptions):
     )
     report: Path | None = option(
         None,
-        "Write an HTML report: a file for one scan, a folder with an index for several.",
+        "Write a report: a file for one scan, .html, .pdf, or .dcm (the PDF inside DICOM, in the "
+        "study of the scan); a folder with an index for several.",
         metavar="PATH",
     )
     report_values: bool = option(

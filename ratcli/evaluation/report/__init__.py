@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, and an index of several.
+"""The report: one HTML file that needs nothing else, or a PDF; and an index of several.
 
 It loads nothing from the network and has no patient data: only figures, pictures, and the title
 that the caller gives.
@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
@@ -91,6 +92,50 @@ def render(found: Evaluation, provenance: PageFacts, *, exact_values: bool = Fal
         style=_text("report.css"),
         script=Markup("\n").join(map(_text, ("report.js", "viewer.js", "measure.js"))),
     )
+
+
+def render_pdf(found: Evaluation, provenance: PageFacts) -> bytes:
+    """Return the report as a PDF of a few pages, with the main rows of the tables.
+
+    Args:
+        found: the figures and the sample planes.
+        provenance: title, version, settings.
+    """
+    from ratcli.evaluation.report import pdf
+
+    samples = [sample for sample in found.samples if sample.view == AXIAL]
+    gallery = make_gallery(samples, found.unit, found.spacing_mm)
+    made_by = f"Made by rat {provenance.version}; not a medical device; a physicist must judge."
+    unit = found.unit or "an unknown unit"
+    parts: list[Any] = [
+        pdf.heading(provenance.title, 16),
+        pdf.paragraph(f"{_size(found)}, values in {unit}. {made_by}"),
+        pdf.gap(),
+        pdf.verdicts(cards(found)),
+    ]
+    if gallery is not None:
+        scale = gallery.scales["image"].values
+        window = next(iter(_windows(found).values()), (float(scale[0]), float(scale[-1])))
+        parts.append(pdf.pictures(gallery, samples, window))
+    if found.notes:
+        parts += [pdf.heading("Not measured, and how regions were found")]
+        parts += [pdf.paragraph(note) for note in found.notes]
+    parts += pdf.curves([(plot, colours(plot)) for plot in plots(found)])
+    parts += [pdf.heading("Figures")]
+    parts += [part for table in tables(found) for part in pdf.figures(table)]
+    rows = [("rat", provenance.version), *provenance.facts.items()]
+    parts += [pdf.heading("Provenance"), pdf.facts(rows)]
+    return pdf.pdf_document(provenance.title, parts)
+
+
+def render_file(
+    suffix: str, found: Evaluation, provenance: PageFacts, *, exact_values: bool = False
+) -> bytes:
+    """Return the report as the content of a file: PDF if the suffix says so, else HTML."""
+    if suffix.lower() == ".pdf":
+        return render_pdf(found, provenance)
+    page = render(found, provenance, exact_values=exact_values)
+    return page.encode("utf-8", "backslashreplace")
 
 
 def render_index(
