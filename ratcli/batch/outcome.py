@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ class Outcome:
         """Return the outcome of a scan that an error ended."""
         known = as_rat_error(error)
         message = str(known)
-        if name not in message:
+        if not _is_named(name, message):
             message = f"{name}: {message}"
         return cls(
             name,
@@ -78,6 +79,12 @@ class Outcome:
             exit_code=known.exit_code,
             notices=known.notices,
         )
+
+
+def _is_named(name: str, message: str) -> bool:
+    """Return whether a message names a scan; a word, such as CT, may stand there by chance."""
+    search = re.match if name.isalpha() else re.search
+    return search(rf"(?<!\w){re.escape(name)}(?!\w)", message) is not None
 
 
 def as_rat_error(error: BaseException) -> RatError:
@@ -120,9 +127,12 @@ def failure_of(outcomes: Sequence[Outcome]) -> RatError | None:
         return _coded(failed[0].error, failed[0].hint, failed[0].exit_code)
     message = f"{len(failed)} of {len(outcomes)} inputs failed"
     codes = {outcome.exit_code for outcome in failed}
-    if len(failed) == len(outcomes) and len(codes) == 1:
+    if len(failed) < len(outcomes):
+        hint = "The others are done; the reasons are given above."
+        return PartialFailureError(message, hint=hint)
+    if len(codes) == 1:
         return _coded(message, "", codes.pop())
-    return PartialFailureError(message, hint="The others are done; the reasons are given above.")
+    return PartialFailureError(message, hint="The reasons are given above.")
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> RatError | None:

@@ -188,7 +188,7 @@ class _Run:
         if self._comparison.tells_unit is not self._comparison.restored:
             notes.append("The restored scan has no unit, so that of the other scan is used.")
         if self._unit != "SUV" and (problem := self._comparison.tells_unit.info.suv_problem):
-            notes.append(f"Measured in {self._unit}: {problem}.")
+            notes.append(f"Measured in {self._unit}: {problem}. For SUV, give --suv-factor.")
         if self._comparison.reference is None:
             notes.append("No fidelity: no reference was given.")
         if self._gray and not self._residual:

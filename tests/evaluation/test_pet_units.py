@@ -130,6 +130,7 @@ def test_figures_without_a_factor_say_their_unit_and_why(
     told = capsys.readouterr()
     assert json.loads(told.out)["unit"] == "Bq/ml"
     assert "Measured in Bq/ml: the header says that attenuation was not corrected." in told.err
+    assert ANSWER in told.err
 
 
 @pytest.mark.parametrize("units", ["BQML", "CNTS", "GML"])

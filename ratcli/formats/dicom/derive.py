@@ -28,6 +28,7 @@ from ratcli.formats.dicom.identity import (
     image_place,
     instance_uid,
     method_codes,
+    owner,
     series_uid,
     sop_class,
     source_item,
@@ -67,6 +68,8 @@ def derive_header(source: FrameFile, derivation: Derivation) -> Dataset:
     _drop_stale(dataset)
     if lacks_frame_count(dataset):
         del dataset.NumberOfFrames
+        if is_enhanced(dataset):
+            dataset.NumberOfFrames = 1
     correct_decimal_commas(dataset)
     _identify(dataset, source, derivation)
     _describe(dataset, source, derivation)
@@ -132,19 +135,19 @@ def _identify(dataset: Dataset, source: FrameFile, derivation: Derivation) -> No
         # Anonymised so far that the class is gone; a classic image needs it, and it may be empty.
         dataset.Laterality = ""
     dataset.SOPClassUID = sop_class(file)
-    place = list(image_place(dataset))
+    whose = owner(file.dataset)
+    place = [*image_place(dataset), *whose]
     if source.repeat:  # images of one identifier get an identifier each
         place.append(str(source.repeat))
     dataset.SOPInstanceUID = derived_uid("\0".join(["instance", instance, *place]), derivation)
-    series = series_uid(file) or instance
+    series = "\0".join([series_uid(file) or instance, *whose])
     dataset.SeriesInstanceUID = derived_uid(f"series\0{series}", derivation)
     for keyword in ("ConcatenationUID", "SOPInstanceUIDOfConcatenationSource"):
         whole = uid(dataset, keyword)
         if whole:  # shared by the parts of one image, each of which is derived by itself
-            setattr(dataset, keyword, derived_uid(f"{keyword}\0{whole}", derivation))
+            setattr(dataset, keyword, derived_uid("\0".join([keyword, whole, *whose]), derivation))
     if not uid(dataset, "StudyInstanceUID"):
-        study = ["study of", series_uid(file) or instance]
-        dataset.StudyInstanceUID = generate_uid(entropy_srcs=study)
+        dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study of", series])
     number = integer(dataset, "SeriesNumber")
     dataset.SeriesNumber = _SERIES_NUMBER_OFFSET + (number or 0) % 1000
     dataset.SeriesDescription = _joined(text(dataset, "SeriesDescription"), derivation.label, 64)

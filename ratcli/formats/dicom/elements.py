@@ -142,7 +142,7 @@ def _value(dataset: Dataset, keyword: str) -> object:
 
 
 def check_numbers(dataset: Dataset, name: str) -> list[str]:
-    """Refuse numbers that cannot be read, and return notices of those with a decimal comma.
+    """Refuse numbers that cannot be read, and return notices of those that are odd.
 
     Args:
         dataset: the header of an image.
@@ -170,6 +170,9 @@ def check_numbers(dataset: Dataset, name: str) -> list[str]:
                     keyword,
                     f"{keyword} has a decimal comma ({_shown(written)}), read as a decimal point",
                 )
+            if keyword == "PixelSpacing" and min(numbers(part, keyword) or ()) <= 0:
+                notice = f"PixelSpacing is {_shown(written)}, so that the spacing is not known"
+                notices["no spacing"] = notice
     return list(notices.values())
 
 

@@ -58,6 +58,12 @@ def series_uid(file: DicomFile) -> str:
     return named or uid(file.dataset, "FrameOfReferenceUID")
 
 
+def owner(dataset: Dataset) -> tuple[str, str]:
+    """Return study and patient: some anonymisers give series of several patients one identifier."""
+    patient = text(dataset, "PatientID") or text(dataset, "PatientName")
+    return text(dataset, "StudyInstanceUID").strip("\0 "), patient
+
+
 def image_place(dataset: Dataset) -> tuple[str, str]:
     """Return what tells images of one identifier apart: their number and their position."""
     return text(dataset, "InstanceNumber"), text(dataset, "ImagePositionPatient")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from ratcli.errors import UnreadableInputError
-from ratcli.formats.dicom.elements import code, integer, strings
+from ratcli.formats.dicom.elements import code, integer, items, strings
 from ratcli.formats.limits import check_pixels
 
 WordArray = npt.NDArray[np.unsignedinteger]
@@ -151,8 +151,8 @@ def read_layout(dataset: Dataset, name: str, max_pixels: int) -> PixelLayout:
 
 def lacks_frame_count(dataset: Dataset) -> bool:
     """Return whether a single image has an empty NumberOfFrames, or 0, which counts as 1."""
-    several = ("PerFrameFunctionalGroupsSequence", "TotalPixelMatrixColumns")
-    if "NumberOfFrames" not in dataset or any(keyword in dataset for keyword in several):
+    is_several = len(items(dataset, "PerFrameFunctionalGroupsSequence")) > 1
+    if "NumberOfFrames" not in dataset or is_several or "TotalPixelMatrixColumns" in dataset:
         return False
     return strings(dataset, "NumberOfFrames") in ([], [""], ["0"])
 

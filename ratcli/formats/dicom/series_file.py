@@ -13,6 +13,7 @@ from ratcli.formats.dicom.files import DicomFile
 from ratcli.formats.dicom.frame_facts import geometry
 from ratcli.formats.dicom.frames import FrameFile
 from ratcli.formats.dicom.geometry import PlaneGeometry
+from ratcli.formats.dicom.identity import owner
 from ratcli.formats.dicom.slide import is_slide
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -108,13 +109,9 @@ def raw_uid(file: DicomFile, keyword: str) -> str:
 
 
 def _series_key(file: DicomFile) -> tuple[str, ...]:
-    """Return what images of one series share: its UID, its study, and its patient.
-
-    Some anonymisers give the series of several patients one UID.
-    """
-    patient = text(file.dataset, "PatientID") or text(file.dataset, "PatientName")
+    """Return what images of one series share: its UID, its study, and its patient."""
     series = raw_uid(file, "SeriesInstanceUID") or _without_series_uid(file)
-    return series, raw_uid(file, "StudyInstanceUID"), patient
+    return series, *owner(file.dataset)
 
 
 def _without_series_uid(file: DicomFile) -> str:

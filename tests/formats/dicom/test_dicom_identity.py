@@ -215,3 +215,15 @@ def test_high_throughput_jpeg_2000_is_read_and_written_plain(tmp_path: Path) -> 
         np.testing.assert_array_equal(reader.read(0), open_dicom(source).read(0))
     exact, near = (reader.read(0) for reader in readers)
     assert 0 < np.abs(near - exact).max() < 5 / 255  # what the lossy one of the two lost
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_series_of_two_patients_or_studies_with_one_uid_become_two_series(
+    tmp_path: Path, keyword: str
+) -> None:
+    made = []
+    for value in ("1.2.3", "1.2.4"):
+        source = save_dicom(dicom_dataset(ramp(), **{keyword: value}), tmp_path / f"{value}.dcm")
+        made.append(dcmread(restore(source, tmp_path / f"{value}_out.dcm")))
+    assert made[0].SeriesInstanceUID != made[1].SeriesInstanceUID
+    assert made[0].SOPInstanceUID != made[1].SOPInstanceUID

@@ -352,6 +352,28 @@ def test_an_empty_number_of_frames_counts_as_one(tmp_path: Path, count: str, syn
     assert np.array_equal(open_dicom(out).read(0)[0], ramp() - 1023)
 
 
+@pytest.mark.parametrize("count", ["", "0"])
+def test_an_empty_number_of_frames_of_an_enhanced_image_counts_as_one(
+    tmp_path: Path, count: str
+) -> None:
+    dataset = enhanced_dataset(*ENHANCED[0][:2], frames=1)
+    dataset.NumberOfFrames = count
+    source = save_dicom(dataset, tmp_path / "in.dcm")
+    reader = open_dicom(source)
+    assert reader.info.planes == 1
+    assert "NumberOfFrames is empty or 0; the image is read as one frame" in reader.info.notices
+    out = pydicom.dcmread(restore(source, tmp_path / "out.dcm"))
+    assert out.NumberOfFrames == 1
+
+
+@pytest.mark.parametrize("spacing", [["0", "0"], ["-0.7", "-0.7"], ["0.7", "0"]])
+def test_a_spacing_that_is_no_distance_is_told(tmp_path: Path, spacing: list[str]) -> None:
+    reader = open_dicom(save_series(tmp_path / "in", PixelSpacing=spacing))
+    assert reader.info.spacing_mm[1:] == (None, None)
+    told = [notice for notice in reader.info.notices if notice.startswith("PixelSpacing is ")]
+    assert len(told) == 1
+
+
 def test_an_empty_number_of_frames_above_several_frames_is_refused(tmp_path: Path) -> None:
     dataset = dicom_dataset(ramp(), NumberOfFrames="0")
     dataset.PixelData = dataset.PixelData * 2
