@@ -15,7 +15,7 @@ from pathlib import Path
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PartialFile, sync_folder
 from ratcli.node.arrival import Arrival, RefusedError, find_route, read_arrival
-from ratcli.node.queue import Queue
+from ratcli.node.queue import Entry, Queue
 from ratcli.node.settings import NodeSettings, Route
 
 INPUTS, WORK, OUTPUTS = "in", "work", "out"
@@ -169,6 +169,10 @@ class Inbox:
             sync_folder(outputs.parent)
             self._queue.restored(key, destinations)
 
+    def ignore(self, key: str, reason: str) -> None:
+        """Keep a series as it came, because nothing in it is to be restored."""
+        self._queue.change(key, "restoring", "ignored", reason)
+
     def fail(self, key: str, state: str, reason: str) -> None:
         """Move a series to the folder of those that failed, with the reason in a text file."""
         with self._lock:
@@ -196,27 +200,27 @@ class Inbox:
         return done
 
     def clean(self, keep_bytes: int) -> None:
-        """Delete what was sent long ago or takes too much space, and what was never finished.
+        """Delete what was sent or ignored long ago or takes too much space, and unfinished files.
 
         Args:
             keep_bytes: size that the series may have together, 0 for any.
         """
-        sent = self._queue.entries("sent")
-        size = _size_of(self._series) if keep_bytes and sent else 0
-        for entry in sent:
+        ended = self._queue.entries("sent", "ignored")
+        size = _size_of(self._series) if keep_bytes and ended else 0
+        for entry in ended:
             is_old = time.time() - entry.changed > self._node.keep_days * 86400
             if is_old or size > keep_bytes > 0:
                 size -= _size_of(self._series / entry.key) if keep_bytes else 0
-                self._delete(entry.key)
+                self._delete(entry)
         for path in self.temporary.iterdir():
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _OLD_S:
                     path.unlink()
 
-    def _delete(self, key: str) -> None:
+    def _delete(self, entry: Entry) -> None:
         with self._lock:
-            if self._queue.remove(key, "sent"):
-                shutil.rmtree(self._series / key, ignore_errors=True)
+            if self._queue.remove(entry.key, entry.state):
+                shutil.rmtree(self._series / entry.key, ignore_errors=True)
 
 
 def no_room() -> RefusedError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ratcli.errors import UsageError
 
-STATES = ("received", "restoring", "restored", "sent", "failed")
+STATES = ("received", "restoring", "restored", "sent", "ignored", "failed")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS series (
@@ -38,7 +38,7 @@ class Entry:
         route: name of its route.
         state: one of `STATES`.
         changed: when it got that state, in seconds since 1970.
-        reason: why it failed.
+        reason: why it failed or was ignored.
     """
 
     key: str

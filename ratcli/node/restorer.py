@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ratcli.batch.outcome import Outcome, as_rat_error, failure_of
-from ratcli.batch.plan import find_jobs
+from ratcli.batch.plan import Plan, find_jobs
 from ratcli.batch.run import Runner, RunSettings
 from ratcli.batch.work import PlaneProgress, Work
 from ratcli.errors import DeviceError, OutputError, RatError, UnsuitableInputError, sentence
@@ -18,6 +18,7 @@ from ratcli.node.inbox import INPUTS, WORK, Inbox
 from ratcli.node.settings import Route
 
 _AGAIN_S = 60.0
+_LOCALIZERS = "all images are localizers (scouts), and its route has no include-localizers"
 _OF_THE_MACHINE = (OutputError.exit_code, DeviceError.exit_code)
 
 
@@ -58,7 +59,12 @@ class Restorer:
             self._fail(key, RatError(reason, hint="Add it, then run `rat serve --retry`."))
             return
         try:
-            outcomes = self._outcomes(key, route, progress)
+            plan = self._plan(key, route)
+            if not route.selection.localizers and _has_localizers_alone(plan):
+                self._ignore(key)
+                return
+            runner = self._runners[route.work]
+            outcomes = [*plan.outcomes, *(runner.run_one(job, progress) for job in plan.jobs)]
         except Exception as error:  # the node must live
             self._fail(key, as_rat_error(error))
             return
@@ -73,13 +79,11 @@ class Restorer:
         else:
             self._fail(key, failure)
 
-    def _outcomes(self, key: str, route: Route, progress: PlaneProgress) -> list[Outcome]:
+    def _plan(self, key: str, route: Route) -> Plan:
         work = self._inbox.folder(key, WORK)
         shutil.rmtree(work, ignore_errors=True)
         selection = replace(route.selection, output=work.absolute())
-        plan = find_jobs([self._inbox.folder(key, INPUTS)], selection)
-        runner = self._runners[route.work]
-        return [*plan.outcomes, *(runner.run_one(job, progress) for job in plan.jobs)]
+        return find_jobs([self._inbox.folder(key, INPUTS)], selection)
 
     def _done(self, key: str, route: Route, outcomes: Sequence[Outcome], seconds: float) -> None:
         planes = sum(int(str(outcome.facts.get("planes", 0))) for outcome in outcomes)
@@ -94,8 +98,16 @@ class Restorer:
         log(logging.INFO, "series restored", series=key, **facts)
         self._inbox.restored(key, route.patterns.to)
 
+    def _ignore(self, key: str) -> None:
+        log(logging.INFO, "series ignored", series=key, reason=_LOCALIZERS)
+        self._inbox.ignore(key, _LOCALIZERS)
+
     def _fail(self, key: str, error: RatError) -> None:
         reason = sentence(str(error), error.hint)
         self._events.count("series_failed_total")
         log(logging.ERROR, "series failed", series=key, reason=reason)
         self._inbox.fail(key, "restoring", reason)
+
+
+def _has_localizers_alone(plan: Plan) -> bool:
+    return bool(plan.jobs) and all(job.source.is_localizer for job in plan.jobs)

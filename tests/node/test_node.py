@@ -106,6 +106,17 @@ def test_an_unsuitable_series_fails_and_the_next_one_is_restored(tmp_path: Path)
     assert "MR" in reason.read_text()
 
 
+def test_localizers_alone_are_ignored_and_those_beside_slices_left_out(tmp_path: Path) -> None:
+    mixed = ct_series("mixed")
+    mixed[0].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    with listening(Archive()) as archive, running(write_config(tmp_path, archive.port)) as node:
+        send(node.port, ct_series("alone", 2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+        send(node.port, mixed)
+        wait_until(lambda: state_of(tmp_path) == {"ignored": 1, "sent": 1})
+    assert len(archive.got) == 2
+    assert list((tmp_path / "node" / "failed").iterdir()) == []
+
+
 def test_an_interrupted_association_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
     images = ct_series("a")
     with listening(Archive()) as archive, running(write_config(tmp_path, archive.port)) as node:
