@@ -176,14 +176,13 @@ class Inbox:
     def fail(self, key: str, state: str, reason: str) -> None:
         """Move a series to the folder of those that failed, with the reason in a text file."""
         with self._lock:
-            entry = self._queue.entry(key)
-            if entry is None or entry.state != state:
+            # Recorded first: after a crash, the series is tried again from where its folder is.
+            if not self._queue.change(key, state, "failed", reason):
                 return
             folder = self._series / key
             (folder / _REASON).write_text(f"{reason}\n", encoding="utf-8")
             folder.rename(_free_name(self._failed / key))
             sync_folder(self._failed)
-            self._queue.change(key, state, "failed", reason)
 
     def retry(self) -> int:
         """Put all series that failed back into the queue; return how many."""

@@ -127,6 +127,27 @@ def test_old_series_and_the_oldest_of_too_many_are_deleted(
     assert len(list(inbox.folder(keys[2], INPUTS).iterdir())) == 2
 
 
+def test_a_series_whose_folder_was_not_moved_when_it_failed_is_tried_again(
+    config: NodeConfig, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = Inbox(config.node, 0, queue, config.routes)
+    key = store(inbox, tmp_path, "x")
+    time.sleep(0.2)
+    assert inbox.take() == key
+
+    def end(self: Path, target: Path) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", end)
+        with pytest.raises(OSError):  # noqa: PT011
+            inbox.fail(key, "restoring", "it is bad")
+    assert [entry.reason for entry in queue.entries("failed")] == ["it is bad"]
+    assert inbox.retry() == 1
+    assert queue.counts()["received"] == 1
+    assert len(list(inbox.folder(key, INPUTS).iterdir())) == 2
+
+
 def test_parts_of_objects_that_never_came_are_deleted(config: NodeConfig, queue: Queue) -> None:
     inbox = Inbox(config.node, 0, queue, config.routes)
     for name, age in (("old", 7200), ("new", 0)):
