@@ -215,6 +215,11 @@ def _connect(scheduler: Scheduler) -> Client:
             f"no Dask scheduler answers at {address} within {timeout_s:g} s",
             hint="Start one with `dask scheduler`, and workers with `dask worker`.",
         ) from error
+    except Exception as error:  # its bytes are taken for lengths: MemoryError, and many others
+        raise DeviceError(
+            f"what answers at {address} is no Dask scheduler",
+            hint="Give the address that `dask scheduler` shows when it starts.",
+        ) from error
 
 
 async def _ask(address: str) -> None:

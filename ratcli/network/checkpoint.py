@@ -15,7 +15,7 @@ from ratcli.errors import WeightsError
 from ratcli.network.rat import RAT, NetworkSettings
 from ratcli.network.registry import WeightsEntry, verify_weights
 from ratcli.schema import checked
-from ratcli.weightfiles import write_whole
+from ratcli.weightfiles import REGISTRY, write_whole
 
 # Parts of the authors' names, longest first, and ours.
 _PARTS = (
@@ -46,7 +46,7 @@ def load_network(entry: WeightsEntry, device: torch.device) -> RAT:
         WeightsError: the hash differs, the file is damaged, or it fits no such network.
     """
     verify_weights(entry)
-    settings = settings_from(entry.network, f"the network of '{entry.name}'")
+    settings = settings_from(entry.network, f"{REGISTRY}, [{entry.name}.network]")
     return build_network(settings, read_state(entry.file), device)
 
 

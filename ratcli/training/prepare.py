@@ -27,6 +27,7 @@ from ratcli.training.patches import PatchBatch
 from ratcli.training.recipe import Recipe
 from ratcli.training.restoration import RestorationObjective
 from ratcli.training.sources import TRAINABLE_TASKS, held_out_examples, make_source, spread
+from ratcli.weightfiles import REGISTRY
 
 LOG = logging.getLogger("ratcli.training")
 
@@ -91,7 +92,7 @@ def tune_from(recipe: Recipe, name: str, *, is_network_given: bool) -> Recipe:
     entry = find_weights(name)
     if entry.task != recipe.task:
         raise WeightsError(f"the weights '{name}' are for {entry.task}, not for {recipe.task}")
-    network = settings_from(entry.network)
+    network = settings_from(entry.network, f"{REGISTRY}, [{entry.name}.network]")
     if not is_network_given:
         return replace(recipe, network=network, tuned_from=name)
     wanted = recipe.network

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,6 +157,24 @@ def test_a_scheduler_that_does_not_answer_is_said_in_time(tmp_path: Path, is_sil
         settings = BatchSettings(scheduler=address, scheduler_timeout=0.5)
         with pytest.raises(DeviceError, match=rf"no Dask scheduler answers at {address} within"):
             Batch(plan, Header(), settings).run(AddOne(), Heard())
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"SSH-2.0-sshd\r\n"])
+def test_what_is_no_scheduler_is_said(tmp_path: Path, greeting: bytes) -> None:
+    make_scan(tmp_path / "in" / "0.nii")
+    plan = find_jobs([tmp_path / "in"], Selection("_one", output=tmp_path / "out"))
+
+    def greet(port: socket.socket) -> None:
+        peer, _ = port.accept()
+        peer.sendall(greeting)
+        peer.recv(1)
+        peer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as port, ThreadPoolExecutor(1) as thread:
+        thread.submit(greet, port)
+        address = f"tcp://127.0.0.1:{port.getsockname()[1]}"
+        with pytest.raises(DeviceError, match=f"what answers at {address} is no Dask scheduler"):
+            Batch(plan, Header(), BatchSettings(scheduler=address)).run(AddOne(), Heard())
 
 
 def test_a_cluster_that_has_lost_all_its_workers_is_said(

@@ -84,6 +84,12 @@ def test_an_unknown_setting_is_refused() -> None:
         settings_from({"depth": 3})
 
 
+def test_a_fault_in_the_registry_names_the_file_and_the_table(small: Path) -> None:
+    sentence = r"registry.toml, \[\S+\.network\]: width is 0, expected a whole number >= 1"
+    with pytest.raises(WeightsError, match=sentence):
+        load_network(entry(small, network={"width": 0}), CPU)
+
+
 def test_the_authors_file_loads_through_the_key_map(tmp_path: Path) -> None:
     with np.load(GOLDEN) as golden:
         state = {

@@ -72,6 +72,21 @@ def test_a_damaged_entry_is_made_again(tmp_path, plane, damage):
     assert source.calls == 2
 
 
+@pytest.mark.parametrize(("place", "value"), [(6, 1), (4, 82), (8, 99)])
+def test_an_entry_that_zip_cannot_open_is_made_again(tmp_path, plane, place, value):
+    """Encrypted, of a later version, or of an unknown compression, says its directory."""
+    source = Counting()
+    cache = CachedPartitioner(source, tmp_path)
+    cache.partition(plane)
+    (entry,) = tmp_path.glob("*.npz")
+    data = bytearray(entry.read_bytes())
+    for magic, offset in ((b"PK\x03\x04", place), (b"PK\x01\x02", place + 2)):
+        data[data.index(magic) + offset] = value
+    entry.write_bytes(data)
+    cache.partition(plane)
+    assert source.calls == 2
+
+
 def test_nothing_but_entries_is_left(tmp_path, plane):
     CachedPartitioner(Counting(), tmp_path).partition(plane)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
