@@ -19,7 +19,7 @@ from ratcli.errors import OutputError
 from ratcli.formats.atomic import output_errors
 from ratcli.formats.dicom.elements import integer, number, quiet_pydicom, text, uid
 from ratcli.formats.dicom.files import DicomFile
-from ratcli.formats.dicom.identity import derived_uid, instance_uid, series_uid, sop_class
+from ratcli.formats.dicom.identity import derived_uid, instance_uid, owner, series_uid, sop_class
 from ratcli.formats.regions.volume_grid import phases_of, plane_affine
 from ratcli.scan import Derivation, ScanReader
 
@@ -72,13 +72,15 @@ def _build(sources: list[Dataset], labels: FileLabels, derivation: Derivation) -
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
     first = sources[0]
-    instances = "\0".join(str(source.SOPInstanceUID) for source in sources)
+    whose = owner(first)
+    instances = "\0".join([*(str(source.SOPInstanceUID) for source in sources), *whose])
+    series = "\0".join(["seg series", str(first.SeriesInstanceUID), *whose])
     return Segmentation(
         source_images=sources,
         pixel_array=labels,
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(int(labels.max()), derivation),
-        series_instance_uid=derived_uid(f"seg series\0{first.SeriesInstanceUID}", derivation),
+        series_instance_uid=derived_uid(series, derivation),
         series_number=_SERIES_NUMBER + (integer(first, "SeriesNumber") or 0) % 400,
         sop_instance_uid=derived_uid(f"seg\0{instances}", derivation),
         instance_number=1,

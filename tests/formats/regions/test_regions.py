@@ -224,6 +224,16 @@ def test_a_rerun_gives_the_same_identifiers_and_other_settings_give_others(tmp_p
     assert first.SOPInstanceUID != other.SOPInstanceUID
 
 
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_segs_of_two_patients_or_studies_with_one_series_uid_differ(tmp_path, keyword):
+    made = []
+    for value in ("1.2.3", "1.2.4"):
+        with open_scan(series(tmp_path / value, **{keyword: value})) as reader:
+            made.append(pydicom.dcmread(write(reader, tmp_path / f"{value}.dcm", maps_of(reader))))
+    assert made[0].SeriesInstanceUID != made[1].SeriesInstanceUID
+    assert made[0].SOPInstanceUID != made[1].SOPInstanceUID
+
+
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed")
 @pytest.mark.parametrize("planes", [1, 3])
 def test_a_seg_has_no_error_for_dciodvfy(tmp_path, planes):
