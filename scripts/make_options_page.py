@@ -95,9 +95,9 @@ def _value(each: Described) -> str:
     low, high = each.option.least, each.option.most
     bounds = ""
     if low is not None and high is not None:
-        bounds = f", {low:g} to {high:g}"
+        bounds = f", {low:.12g} to {high:.12g}"
     elif low is not None:
-        bounds = f", at least {low:g}"
+        bounds = f", at least {low:.12g}"
     kind = {int: "whole number", float: "number", str: "text", Path: "path"}[each.kind]
     return f"{kind}{bounds}{', several' if each.is_several else ''}"
 

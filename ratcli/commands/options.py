@@ -22,6 +22,9 @@ from ratcli.errors import UsageError, nearest
 MAIN = ""
 """The group of the options that most people need; it is shown first."""
 
+_LARGEST = 1 << 63
+"""No option needs larger whole numbers; libraries take no larger ones."""
+
 _Options = TypeVar("_Options")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -236,6 +239,8 @@ def _checked_one(known: Described, value: Any) -> Any:
     if about.parse is not None and isinstance(value, str):
         value = about.parse(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and isinstance(value, int) and abs(value) > _LARGEST:
+        raise UsageError(f"{word} must be a smaller number, not one of {len(str(value))} digits")
     if known.kind is float and is_number:
         value = float(value)
     if not isinstance(value, known.kind) or isinstance(value, bool) != (known.kind is bool):
@@ -252,7 +257,7 @@ def _checked_one(known: Described, value: Any) -> Any:
 def _check_bounds(word: str, value: Any, low: float | None, high: float | None) -> None:
     low, high = -math.inf if low is None else low, math.inf if high is None else high
     if not (low <= value <= high and math.isfinite(value)):
-        raise UsageError(f"{word} must be {_bounds(low, high)}, not {value:g}")
+        raise UsageError(f"{word} must be {_bounds(low, high)}, not {value:.12g}")
 
 
 _KINDS: dict[type, str] = {
@@ -262,8 +267,8 @@ _KINDS: dict[type, str] = {
 
 def _bounds(low: float, high: float) -> str:
     if math.isinf(high):
-        return f"at least {low:g}" if math.isfinite(low) else "a finite number"
-    return f"from {low:g} to {high:g}" if math.isfinite(low) else f"at most {high:g}"
+        return f"at least {low:.12g}" if math.isfinite(low) else "a finite number"
+    return f"from {low:.12g} to {high:.12g}" if math.isfinite(low) else f"at most {high:.12g}"
 
 
 def _plain(value: Any) -> Any:

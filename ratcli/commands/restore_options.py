@@ -13,11 +13,11 @@ from ratcli.commands.scans import (
     DEVICE_HELP,
     PARTITION_HELP,
     SPEED,
-    THREADS_HELP,
     BatchOptions,
     WindowOptions,
     partition_names,
     task_names,
+    threads_option,
 )
 from ratcli.errors import UsageError
 from ratcli.network.settings import EngineSettings, Precision
@@ -151,7 +151,7 @@ class RestoreOptions(WindowOptions, BatchOptions):
         "the weights have learned to use, none restores each plane alone.",
         group=NETWORK, changes_pixels=True,
     )  # fmt: skip
-    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
+    threads: int = threads_option()
     precision: Precision = option(
         "auto",
         "Precision of the multiplications in the network. mixed uses bfloat16 for attention (at "

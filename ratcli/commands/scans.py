@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ratcli.batch.plan import Selection
 from ratcli.batch.session import BatchSettings
@@ -34,10 +34,17 @@ DEVICE_HELP = (
     "Where the network runs: auto, cpu, cuda, cuda:1 or mps. auto uses a CUDA GPU if there is one, "
     "else the CPU; any other value fails if the device is missing."
 )
-THREADS_HELP = (
-    "Number of processor threads; 0, the default, uses all processors that this process may use."
-)
 CACHE_HELP = "Folder that keeps partitions, so that none is computed twice."
+
+
+def threads_option() -> Any:
+    """Return the field that each command with a network has for its threads."""
+    return option(
+        0,
+        "Number of processor threads; 0, the default, uses all processors that this process may "
+        "use.",
+        least=0, most=1024, metavar="N", group=SPEED,
+    )  # fmt: skip
 
 
 def paths_of(scans: Scans) -> list[Path]:
@@ -147,7 +154,7 @@ class RunOptions:
     )
     jobs: int = option(
         1, "Number of scans to work on at once, each in its own process.",
-        short="j", least=1, metavar="N",
+        short="j", least=1, most=1024, metavar="N",
     )  # fmt: skip
     scheduler: str = option(
         "",

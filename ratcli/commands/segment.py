@@ -18,7 +18,6 @@ from ratcli.commands.scans import (
     CACHE_HELP,
     PARTITION_HELP,
     SPEED,
-    THREADS_HELP,
     BatchOptions,
     Scans,
     StrPath,
@@ -29,6 +28,7 @@ from ratcli.commands.scans import (
     reading,
     selection,
     task_names,
+    threads_option,
 )
 from ratcli.errors import UsageError
 from ratcli.formats import split_name
@@ -85,7 +85,7 @@ class SegmentOptions(WindowOptions, BatchOptions):
         "Refuse a scan whose regions would take more memory than this, such as 4GB.",
         metavar="SIZE", group=SPEED,
     )  # fmt: skip
-    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
+    threads: int = threads_option()
 
 
 @overload

@@ -9,8 +9,6 @@ from ratcli.batch.outcome import Outcome
 from ratcli.commands.batches import SILENT, Listener, header_of, run_batch
 from ratcli.commands.options import option, settle, takes
 from ratcli.commands.scans import (
-    SPEED,
-    THREADS_HELP,
     BatchOptions,
     Scans,
     WindowOptions,
@@ -19,6 +17,7 @@ from ratcli.commands.scans import (
     reading,
     selection,
     task_names,
+    threads_option,
 )
 from ratcli.errors import UsageError
 from ratcli.tasks import TASKS, get_task
@@ -77,7 +76,7 @@ class SimulateOptions(WindowOptions, BatchOptions):
         "Pixel spacing in mm, for files that do not contain it.",
         least=0.01, metavar="MM", group=PHYSICS, changes_pixels=True,
     )  # fmt: skip
-    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
+    threads: int = threads_option()
 
 
 def simulate(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ratcli.commands.options import option
-from ratcli.commands.scans import DEVICE_HELP, SPEED, THREADS_HELP, task_names
+from ratcli.commands.scans import DEVICE_HELP, SPEED, task_names, threads_option
 from ratcli.tasks import TASKS
 
 RECIPE = "Recipe"
@@ -108,9 +108,9 @@ class TrainOptions:
         DEVICE_HELP,
         metavar="DEVICE", group=SPEED,
     )  # fmt: skip
-    threads: int = option(0, THREADS_HELP, least=0, metavar="N", group=SPEED)
+    threads: int = threads_option()
     workers: int = option(
         0,
         "Number of additional processes that prepare examples. The result does not depend on it.",
-        least=0, metavar="N", group=SPEED,
+        least=0, most=1024, metavar="N", group=SPEED,
     )  # fmt: skip

@@ -21,9 +21,11 @@ class ImportOptions:
         short="t", metavar="TASK", names=task_names,
     )  # fmt: skip
     name: str | None = option(None, "Name under which the network is installed.", metavar="NAME")
-    heads: int = option(8, "Number of attention heads of the network.", least=1, metavar="N")
+    heads: int = option(
+        8, "Number of attention heads of the network.", least=1, most=64, metavar="N"
+    )
     window: int = option(
-        4, "Side of the attention windows of the network, in tokens.", least=1, metavar="N"
+        4, "Side of the attention windows of the network, in tokens.", least=1, most=64, metavar="N"
     )
 
 

@@ -32,8 +32,8 @@ class NodeSettings:
         "header has the number of its images.",
         least=0.1,
     )
-    associations: int = option(10, "Associations at once; more are rejected.", least=1)
-    pdu_bytes: int = option(65536, "Largest PDU that is received.", least=4096)
+    associations: int = option(10, "Associations at once; more are rejected.", least=1, most=1000)
+    pdu_bytes: int = option(65536, "Largest PDU that is received.", least=4096, most=1 << 27)
     largest_object: str = option("4GB", "Larger objects end their association.")
     free_space: str = option(
         "2GB", "With less space than this on the disk, objects are refused with status A700."

@@ -100,6 +100,8 @@ def test_values_become_those_of_the_field(changes: dict[str, Any], found: str) -
         ({"how": "thus"}, "how must be this or that, not 'thus'"),
         ({"share": float("inf")}, "share must be from 0 to 1, not inf"),
         ({"unit": "suv"}, "there is no unit 'suv'"),
+        ({"count": 10**400}, "count must be a smaller number, not one of 401 digits"),
+        ({"share": 10**400}, "share must be a smaller number"),
         ({"where": 3}, "where must be a path, not 3"),
     ],
 )
@@ -108,6 +110,14 @@ def test_a_value_that_does_not_fit_is_refused_by_name(
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
         settle(Sample, None, changes)
+
+
+@pytest.mark.parametrize("word", ["threads", "jobs"])
+@pytest.mark.parametrize("count", [1025, 2_000_000_000, 10**23, 10**400])
+def test_more_threads_or_processes_than_machines_have_are_refused(word: str, count: int) -> None:
+    with pytest.raises(UsageError, match=f"{word} must be"):
+        settle(RestoreOptions, None, {word: count})
+    assert main(["restore", "a.nii", f"--{word}", str(count)]) == 2
 
 
 def test_an_unknown_option_is_a_mistake_of_the_caller() -> None:
