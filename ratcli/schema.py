@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ratcli.errors import RatError, UsageError, nearest
+from ratcli.paths import check_file, check_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -51,6 +52,7 @@ def read_toml(path: Path, error: type[RatError] = UsageError) -> dict[str, Any]:
     Raises:
         RatError: of that class; the file cannot be read, or is not TOML.
     """
+    check_file(check_path(path, error), error, pipes=True)
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:

@@ -41,10 +41,10 @@ def weights_folders() -> list[Path]:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a file exists and this account may see it."""
+    """Return whether a file exists, could exist by its name, and may be seen by this account."""
     try:
         return path.is_file()
-    except PermissionError:
+    except OSError:
         return False
 
 

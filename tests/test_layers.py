@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ratcli"
 LAYERS: dict[str, float] = {
     "errors": 0,
     "processors": 0,
+    "paths": 1,
     "scan": 1,
     "regions": 1,
     "task": 1,

@@ -14,6 +14,7 @@ from ratcli.batch.outcome import Fact, Outcome
 from ratcli.batch.plan import Job, Plan
 from ratcli.errors import OutputError, UnreadableInputError, UsageError
 from ratcli.formats.atomic import PartialFile, output_errors
+from ratcli.paths import check_file
 from ratcli.schema import checked
 
 SAVE_INTERVAL_S = 1.0
@@ -127,6 +128,7 @@ def read(path: Path, header: Header) -> list[Outcome]:
     """
     if not path.exists():
         return []
+    check_file(path, UnreadableInputError)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from ratcli.cli.console import MESSAGES, ConsoleOptions, talking
 from ratcli.commands.options import MAIN, Described, check_settings, check_value, described
 from ratcli.errors import InputNotFoundError, UsageError, nearest
+from ratcli.paths import check_path
 from ratcli.schema import read_toml
 
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -123,7 +124,12 @@ def epilog(examples: Sequence[tuple[str, str]]) -> str:
 
 
 def _argument(about: Argument) -> inspect.Parameter:
-    info = typer.Argument(metavar=about.metavar, help=about.help, show_default=False)
+    info = typer.Argument(
+        metavar=about.metavar,
+        help=about.help,
+        show_default=False,
+        callback=_checked_path if about.kind is Path else None,
+    )
     return _keyword("argument", Annotated[about.kind, info], about.default)
 
 
@@ -141,7 +147,7 @@ def _parameter(each: Described) -> inspect.Parameter:
         parser=_parser(each),
         rich_help_panel=about.group or None,
         show_default=each.default not in (None, "", (), False),
-        callback=_not_an_option if each.kind is Path else None,
+        callback=_checked_path if each.kind is Path else None,
         autocompletion=None if names is None else _completion(names),
     )
     return _keyword(each.name, Annotated[_type_of(each), info], _default_of(each))
@@ -200,13 +206,13 @@ def _completion(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]
     return complete
 
 
-def _not_an_option(path: Path | None) -> Path | None:
-    """Refuse `--report -o out`, which would write a folder named `-o`."""
+def _checked_path(path: Path | None) -> Path | None:
+    """Refuse `--report -o out`, which would write a folder named `-o`, and what is no path."""
     if path is not None and str(path).startswith("-"):
         raise UsageError(
             f"a path is missing before {path}", hint="For a file of that name, give its whole path."
         )
-    return path
+    return path and check_path(path)
 
 
 def _taken(values: dict[str, Any], wanted: Sequence[Described]) -> dict[str, Any]:
@@ -257,7 +263,7 @@ def read_settings(path: Path, command: str) -> dict[str, Any]:
     """
     from ratcli.cli.app import COMMANDS
 
-    if not path.exists():
+    if not check_path(path).exists():
         raise InputNotFoundError(f"{path.name} does not exist")
     content = read_toml(path)
     common = {name: value for name, value in content.items() if not isinstance(value, dict)}

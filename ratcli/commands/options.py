@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from ratcli.errors import UsageError, nearest
+from ratcli.paths import check_path
 
 MAIN = ""
 """The group of the options that most people need; it is shown first."""
@@ -235,7 +236,7 @@ def _parts_of(hint: Any) -> tuple[type, tuple[str, ...], bool, bool]:
 def _checked_one(known: Described, value: Any) -> Any:
     word, about = known.word, known.option
     if known.kind is Path and isinstance(value, (str, os.PathLike)):
-        return Path(value)
+        return check_path(Path(value))
     if about.parse is not None and isinstance(value, str):
         value = about.parse(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

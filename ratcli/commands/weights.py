@@ -166,7 +166,7 @@ def _import_sam(file: Path) -> tuple[str, Path]:
 
 
 def _state_of(each: KnownWeights) -> tuple[str, str]:
-    from ratcli.weightfiles import hash_file
+    from ratcli.weightfiles import hash_file, is_there
 
-    found = hash_file(each.file) if each.file.is_file() else ""
+    found = hash_file(each.file) if is_there(each.file) else ""
     return "whole" if found == each.sha256 else "damaged" if found else "missing", found

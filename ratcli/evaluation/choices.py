@@ -15,6 +15,7 @@ from ratcli.evaluation.baselines import BASELINES, Baseline, check_installed, us
 from ratcli.evaluation.evaluate import EvaluationSettings
 from ratcli.evaluation.fidelity import NATIVE
 from ratcli.evaluation.window import Window, measured_unit, parse_window, windows_of
+from ratcli.paths import check_file
 from ratcli.scan import ScanReader
 
 
@@ -111,6 +112,7 @@ def _tuned(path: Path) -> Baseline:
         UsageError: it is not as expected.
     """
     try:
+        check_file(path)
         content = json.loads(path.read_text(encoding="utf-8"))
         name, settings = str(content["name"]), dict(content["settings"])
         window = parse_window(str(content["window"]), "")

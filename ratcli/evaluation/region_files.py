@@ -13,6 +13,7 @@ from ratcli.evaluation.given_regions import (
     regions_from_json,
 )
 from ratcli.formats.regions import open_regions
+from ratcli.paths import check_file
 from ratcli.scan import ScanReader
 
 
@@ -46,6 +47,7 @@ def drawn_regions(path: Path) -> DrawnRegions:
 
 
 def _text(path: Path) -> str:
+    check_file(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -17,6 +17,7 @@ from ratcli.formats.limits import HEAD_BYTES
 from ratcli.formats.modules import FORMATS, format_module
 from ratcli.formats.source import ScanSource, common_folder, split_name
 from ratcli.formats.wording import describe_bytes
+from ratcli.paths import check_file, check_path
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _PREVIEW = "_preview"  # of regions, as `rat segment` draws them
@@ -60,7 +61,7 @@ def find_scans(
         InputNotFoundError: nothing there, no scan in it, or not that series.
         UnreadableInputError: the file is of no supported format.
     """
-    if not path.exists():
+    if not check_path(path, InputNotFoundError).exists():
         raise InputNotFoundError(f"{path.name or path} does not exist")
     path = path.absolute()  # for processes that work in another folder
     if path.is_dir():
@@ -70,9 +71,8 @@ def find_scans(
         sources = _sources(files.by_format, series_uid, files.strays)
         sources += [_unreadable(file, reason) for file, reason in files.unreadable.items()]
         sources.sort(key=lambda source: source.paths[0])
-    elif not path.is_file():
-        raise UnreadableInputError(f"{path.name} is a pipe or a device, not a file")
     else:
+        check_file(path, UnreadableInputError)
         name = _sniff_or_raise(path)
         if series_uid is not None or _is_container(name, path):
             sources = _sources({name: [path]}, series_uid)

@@ -102,7 +102,7 @@ def find_weights(name: str) -> WeightsEntry:
         hint = nearest(name, entries, "`rat weights list` shows what is installed.")
         raise WeightsError(f"no weights named '{name}' are installed", hint=hint)
     entry = entries[name]
-    if not entry.file.is_file():
+    if not is_there(entry.file):
         raise WeightsError(f"the file of the weights '{name}' is missing: {entry.file.name}")
     return entry
 

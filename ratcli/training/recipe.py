@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from ratcli.errors import OutputError, UsageError, nearest
 from ratcli.network.rat import NetworkSettings
+from ratcli.paths import check_path
 from ratcli.schema import Amount, Count, Share, checked, read_toml
 from ratcli.task import Task
 
@@ -172,7 +173,7 @@ def find_recipe(name: str) -> Path:
     shipped = shipped_recipes()
     if name in shipped:
         return shipped[name]
-    if Path(name).is_file() or Path(name).suffix:
+    if check_path(Path(name)).is_file() or Path(name).suffix:
         return Path(name)
     hint = nearest(name, shipped, f"Give a file, or one of {', '.join(shipped)}.")
     raise UsageError(f"there is no recipe '{name}'", hint=hint)
