@@ -71,6 +71,18 @@ def test_an_input_that_cannot_be_a_path_does_not_end_a_batch(folder: Path) -> No
     assert main([*words, "--dry-run"]) == 8
 
 
+@pytest.mark.parametrize("more", [["-o", "out", "--save-residual"], [], ["--if-exists", "skip"]])
+def test_an_output_whose_name_becomes_too_long_is_said(
+    folder: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "scan.nii").rename(folder / f"{'n' * 248}.nii")
+    words = ["simulate", f"{'n' * 248}.nii", "--unit", "HU", "--dose", "0.5"]
+    if "--save-residual" in more:
+        words = ["restore", f"{'n' * 248}.nii", "--unit", "HU", "--partition", "none"]
+    assert main([*words, "--task", "ct-denoise", *more]) == 5
+    assert "cannot be a path: file name too long" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

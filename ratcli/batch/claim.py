@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ratcli.errors import OutputError
 from ratcli.formats.atomic import PARTIAL_SUFFIX, hidden_stem, output_errors
+from ratcli.paths import check_path
 
 CLAIM_SUFFIX = ".rat-claim"
 
@@ -34,8 +35,9 @@ def claimed(output: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another process is writing that output.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or the name is too long.
     """
+    check_path(output, OutputError)
     with output_errors(output), _folder(output.parent):
         path = claim_path(output)
         handle = _lock(path)

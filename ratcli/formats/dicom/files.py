@@ -62,9 +62,8 @@ def guarded(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         reason = reason_of(error)
         raise UnreadableInputError(f"{path.name} cannot be read: {reason}") from None
-    except Exception as error:
-        kind = type(error).__name__
-        raise UnreadableInputError(f"{path.name}: {what} is damaged ({kind})") from None
+    except Exception:
+        raise UnreadableInputError(f"{path.name}: {what} is damaged") from None
 
 
 @dataclass(frozen=True)
