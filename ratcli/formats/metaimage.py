@@ -53,9 +53,7 @@ def read_metaimage(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> MetaImag
             # Data of another folder, or of several files, are not read.
             content, begin = (path.parent / Path(place).name).read_bytes(), 0
     except (OSError, KeyError, ValueError) as error:
-        raise _unreadable(
-            path, f"its header is not as expected ({type(error).__name__})"
-        ) from error
+        raise _unreadable(path, "its header is not as expected") from error
     if len(shape) not in (2, 3) or min(shape) < 1 or math.prod(shape) > max_pixels:
         raise _unreadable(path, f"it has {' x '.join(map(str, shape))} pixels")
     if len(spacing) != len(shape) or not all(0 < step < math.inf for step in spacing):

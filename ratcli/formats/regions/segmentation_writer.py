@@ -56,10 +56,10 @@ def saver(reader: ScanReader, derivation: Derivation) -> Callable[[FileLabels, P
         with quiet_pydicom():
             try:
                 seg = _build(sources, labels, derivation)
-            except (ValueError, TypeError, AttributeError, KeyError) as error:
+            except (ValueError, TypeError, AttributeError, KeyError):
                 # The cause is dropped: it may quote values of the header.
                 raise OutputError(
-                    f"the scan's header does not allow a DICOM SEG ({type(error).__name__})",
+                    "the scan's header does not allow a DICOM SEG",
                     hint="Choose --format nifti or tiff.",
                 ) from None
             with output_errors(path):
