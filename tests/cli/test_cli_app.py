@@ -54,7 +54,7 @@ def test_the_help_shows_no_types_of_python(words: list[str], capsys: Output) -> 
     ("words", "expected"),
     [
         (["--strength", "60"], "--strength must be from 0 to 1, not 60."),
-        (["--jobs", "0"], "--jobs must be at least 1, not 0."),
+        (["--jobs", "0"], "--jobs must be from 1 to 1024, not 0."),
         (["--jobs"], "option '--jobs' requires an argument."),
         (["--tile", "1e3"], "--tile must be a whole number, not '1e3'."),
         (["--dose-equivalent", "inf"], "--dose-equivalent must be at least 1, not inf."),
