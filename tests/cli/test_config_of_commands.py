@@ -74,7 +74,7 @@ def test_a_word_that_a_command_lacks_is_refused(
         ("unit = 3", "unit must be a text, not 3"),
         ("threads = 1e400", "threads must be a whole number, not inf"),
         ("threads = true", "threads must be a whole number, not True"),
-        ("threads = -1", "threads must be at least 0, not -1"),
+        ("threads = -1", "threads must be from 0 to 1024, not -1"),
         ("suv-factor = nan", "suv-factor must be at least 1e-12, not nan"),
         ("partition = 'x'", "there is no partition 'x'"),
         ("[segment.deeper]\na = 1", "sets 'deeper'"),
