@@ -39,6 +39,7 @@ def test_a_gap_is_told_once_on_stderr_in_json_and_in_the_manifest(
     manifest = tmp_path / "batch.json"
     command = [verb, str(folder), "-t", "ct-denoise", "-o", str(tmp_path / "out"), "--json"]
     command += ["--manifest", str(manifest), "--threads", "1"]
+    command += ["--kernel", "medium"] if verb == "simulate" else []
     assert main(command) == 0
     told = capsys.readouterr()
     assert told.err.count(GAP) == 1

@@ -111,7 +111,7 @@ def test_a_study_of_another_dose_does_not_go_on(scan: Path, capsys: Output) -> N
         (("--dose", 1), 2, "doses must differ and be from 0.01 to below 1"),
         (("--dose", 0.2, "--dose", 0.2), 2, "doses must differ"),
         (("--weights", "pet-synthesis"), 7, "pet-synthesis, not ct-denoise"),
-        (("--repeats", 2), 2, "'--repeats'"),
+        (("--repeats", 2), 2, "--repeats must be"),
     ],
 )
 def test_what_cannot_be_studied_gets_one_sentence(

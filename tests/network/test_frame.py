@@ -69,7 +69,8 @@ def test_tissue_that_fills_the_frame_keeps_its_level_in_the_first_rows(
 ) -> None:
     engine = load_engine(find_weights("ct-denoise"), CPU)
     plane = np.full((1, 64, 64), (level - 40.0) / 400.0, np.float32)
-    (restored,) = engine.restore([plane], [np.zeros((64, 64), np.int32)])
+    labels = np.zeros((64, 64), np.int32)
+    (restored,) = engine.restore([engine.seen(plane, ())], [labels])
     errors = 400.0 * (restored - plane)[0]
     inner = float(errors[16:-16, 16:-16].mean())
     edges = [errors[0], errors[1], errors[-1], errors[:, 0], errors[:, -1]]

@@ -34,7 +34,7 @@ def smoothing(load: Load, monkeypatch: pytest.MonkeyPatch) -> Load:
         model = load(kept=None, **settings)
         (engine,) = model._engines
 
-        def restore(planes: list[np.ndarray], labels: object) -> list[np.ndarray]:
+        def restore(planes: list[np.ndarray], *_: object) -> list[np.ndarray]:
             return [gaussian_filter(plane[:1], (0, 1.5, 1.5)) for plane in planes]
 
         monkeypatch.setattr(engine, "restore", restore)

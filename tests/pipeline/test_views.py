@@ -20,7 +20,7 @@ from ratcli.tasks import get_task
 Load = Callable[..., Model]
 
 
-Restore = Callable[[Sequence[FloatArray], Sequence[LabelArray]], list[FloatArray]]
+Restore = Callable[..., list[FloatArray]]
 
 
 def slices(planes: int = 1, height: int = 48, width: int = 40) -> FloatArray:
@@ -64,7 +64,9 @@ def test_no_two_views_are_the_same() -> None:
 def test_labels_are_turned_with_their_plane(load: Load) -> None:
     plane, seen = np.arange(4 * 7, dtype=np.float32).reshape(1, 4, 7), []
 
-    def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+    def restore(
+        planes: Sequence[FloatArray], labels: Sequence[LabelArray], _heard: object
+    ) -> list[FloatArray]:
         seen.append(planes[0].shape)
         assert np.allclose(get_task("ct-denoise").denormalise(planes[0])[0], labels[0], atol=1e-3)
         return list(planes)
@@ -78,7 +80,9 @@ def test_results_are_turned_back_before_they_are_averaged(load: Load) -> None:
     plane, seen = slices()[0], []
     task = get_task("ct-denoise")
 
-    def restore(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+    def restore(
+        planes: Sequence[FloatArray], labels: Sequence[LabelArray], _heard: object
+    ) -> list[FloatArray]:
         # Differs from view to view: brighter towards what is at the top just then.
         ramp = np.linspace(0.05, 0, planes[0].shape[1], dtype=np.float32)[:, None]
         seen.append(task.denormalise(turn_back(planes[0] + ramp, len(seen))))
@@ -92,10 +96,14 @@ def test_results_are_turned_back_before_they_are_averaged(load: Load) -> None:
 def test_several_networks_are_averaged(load: Load) -> None:
     plane = slices()[0]
 
-    def brighter(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+    def brighter(
+        planes: Sequence[FloatArray], labels: Sequence[LabelArray], _heard: object
+    ) -> list[FloatArray]:
         return [plane + np.float32(6 / 400) for plane in planes]
 
-    def same(planes: Sequence[FloatArray], labels: Sequence[LabelArray]) -> list[FloatArray]:
+    def same(
+        planes: Sequence[FloatArray], labels: Sequence[LabelArray], _heard: object
+    ) -> list[FloatArray]:
         return list(planes)
 
     found = restored(load, same, brighter, plane=plane, labels=np.zeros((48, 40), np.int32))
