@@ -14,6 +14,7 @@ import numpy as np
 
 from ratcli.errors import UnreadableInputError
 from ratcli.formats.limits import DEFAULT_MAX_PIXELS, HEAD_BYTES
+from ratcli.paths import check_file
 from ratcli.scan import FloatArray
 
 SUFFIXES = (".mhd", ".mha")
@@ -42,6 +43,7 @@ def read_metaimage(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> MetaImag
     Raises:
         UnreadableInputError: damaged, too large, or of a kind that is not read.
     """
+    check_file(path, UnreadableInputError)
     try:
         content = path.read_bytes()
         head, begin = _header(content)
@@ -51,7 +53,9 @@ def read_metaimage(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> MetaImag
         place = head["ElementDataFile"]
         if place != "LOCAL":
             # Data of another folder, or of several files, are not read.
-            content, begin = (path.parent / Path(place).name).read_bytes(), 0
+            beside = path.parent / Path(place).name
+            check_file(beside, UnreadableInputError)
+            content, begin = beside.read_bytes(), 0
     except (OSError, KeyError, ValueError) as error:
         raise _unreadable(path, "its header is not as expected") from error
     if len(shape) not in (2, 3) or min(shape) < 1 or math.prod(shape) > max_pixels:

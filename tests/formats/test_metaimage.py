@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -101,3 +102,12 @@ def test_a_file_of_a_public_phantom_has_its_stated_noise() -> None:
     inside = np.hypot(rows, columns) * spacing[0] < 60
     # Its description states 22.4 HU, a mean over ten images.
     assert values[0][inside].std() == pytest.approx(22.4, rel=0.05)
+
+
+@pytest.mark.parametrize("piped", ["head.mhd", "data.raw"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, piped: str) -> None:
+    if piped == "data.raw":
+        written(tmp_path / "head.mhd", None, ElementDataFile=piped)
+    os.mkfifo(tmp_path / piped)
+    with pytest.raises(UnreadableInputError, match="is a pipe or a device"):
+        read_metaimage(tmp_path / "head.mhd")
