@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from held_out.cases import by_patient
 from held_out.ct import SOFT, Pair, Truth
 from held_out.networks import installed_weights
 from scipy.ndimage import gaussian_filter
@@ -125,9 +126,7 @@ def main() -> None:
     arguments = parser.parse_args()
     task = get_task("ct-denoise")
     planes = read_patients(arguments.data, read_recipe(arguments.recipe).held_out, task)
-    series: dict[str, list[TargetPlane]] = {}
-    for plane in planes:
-        series.setdefault(plane.patient, []).append(plane)
+    series = by_patient(planes)
     engine = EngineSettings(device="cpu", threads=arguments.threads)
     models = {
         entry.name: Model.load(RestoreSettings(task=task, weights=(entry.name,), engine=engine))

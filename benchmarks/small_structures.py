@@ -15,11 +15,13 @@ and without them, with the same noise.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from held_out.cases import Method, by_patient
 from held_out.ct import CONDITIONS, SOFT, soft_tissue
 from held_out.networks import installed_weights, networks
 from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_laplace, maximum_filter
@@ -44,8 +46,6 @@ MODULATION = 0.6
 # height 1 and of radius s times the root of 2, to which it responds most.
 _PEAK = 2 / np.e
 _APART_MM = 12.0
-
-Filter = Callable[[FloatArray], FloatArray]
 
 
 def blobs(difference: FloatArray, tissue: BoolArray, spacing_mm: float) -> dict[float, float]:
@@ -80,14 +80,32 @@ def planted_discs(plane: TargetPlane, tissue: BoolArray) -> list[tuple[float, Fl
     return found
 
 
-def noise_of(plane: TargetPlane, dose: float, draws: int) -> list[FloatArray]:
-    """Return independent draws `(H, W)` of the noise that a lower dose adds."""
-    usual = plane.values[0]
-    level = plane_noise(usual, SOFT) * (1 / dose - 1) ** 0.5
-    settings = CtDose(fraction=dose, original=1.0, noise_hu=level, modulation=MODULATION)
-    generator = torch.Generator().manual_seed(7)
-    planes = torch.from_numpy(plane.values).expand(draws, -1, -1)
-    return list(low_dose_noise(planes, plane.spacing_mm, settings, generator).numpy())
+@dataclass(frozen=True)
+class Study:
+    """A slice at a lower dose, drawn several times.
+
+    Attributes:
+        plane: the slice.
+        tissue: `(H, W)`, true in soft tissue.
+        noises: independent draws `(H, W)` of the noise that the lower dose adds.
+        discs: diameter in mm and coverage of what is planted.
+    """
+
+    plane: TargetPlane
+    tissue: BoolArray
+    noises: list[FloatArray]
+    discs: list[tuple[float, FloatArray]]
+
+    @classmethod
+    def of(cls, plane: TargetPlane, dose: float, draws: int) -> Study:
+        """Draw the noise, and choose places for the discs."""
+        tissue = soft_tissue(plane.values[0])
+        level = plane_noise(plane.values[0], SOFT) * (1 / dose - 1) ** 0.5
+        settings = CtDose(fraction=dose, original=1.0, noise_hu=level, modulation=MODULATION)
+        generator = torch.Generator().manual_seed(7)
+        planes = torch.from_numpy(plane.values).expand(draws, -1, -1)
+        noises = low_dose_noise(planes, plane.spacing_mm, settings, generator).numpy()
+        return cls(plane, tissue, list(noises), planted_discs(plane, tissue))
 
 
 def differences(made: Sequence[FloatArray]) -> FloatArray:
@@ -97,33 +115,31 @@ def differences(made: Sequence[FloatArray]) -> FloatArray:
     return changes
 
 
-def measured(method: Filter, plane: TargetPlane, dose: float, draws: int) -> dict[str, float]:
+def measured(method: Method, study: Study) -> dict[str, float]:
     """Return the figures of a method on one slice."""
-    usual, noises = plane.values[0], noise_of(plane, dose, draws)
-    tissue = soft_tissue(usual)
-    changes = differences([method(usual + noise) for noise in noises])
-    counts = [blobs(change, tissue, plane.spacing_mm) for change in changes]
-    row = {"noise": float(changes[:, tissue].std())}
+    usual, first = study.plane.values, study.noises[0]
+    results = [method(usual + noise)[0] for noise in study.noises]
+    changes = differences(results)
+    counts = [blobs(change, study.tissue, study.plane.spacing_mm) for change in changes]
+    row = {"noise": float(changes[:, study.tissue].std())}
     row |= {f"{least:g} HU": float(np.mean([c[least] for c in counts])) for least in FAINTEST_HU}
-    discs = planted_discs(plane, tissue)
-    together = np.float32(DISC_HU) * sum((cover for _, cover in discs), np.zeros_like(usual))
-    shown = method(usual + noises[0] + together) - method(usual + noises[0])
+    planted = np.float32(DISC_HU) * sum((cover for _, cover in study.discs), np.zeros_like(first))
+    shown = method(usual + first + planted)[0] - results[0]
     for diameter in DISCS_MM:
-        own = [float(shown[cover > 0.5].mean()) for mm, cover in discs if mm == diameter]
+        own = [float(shown[cover > 0.5].mean()) for mm, cover in study.discs if mm == diameter]
         row[f"{diameter:g} mm"] = float(np.mean(own)) / DISC_HU if own else np.nan
     return row
 
 
-def gaussian_with(noise_hu: float, plane: TargetPlane, dose: float, draws: int) -> Filter:
+def gaussian_with(noise_hu: float, study: Study) -> Method:
     """Return a Gaussian filter that leaves so much noise."""
-    tissue, noises = soft_tissue(plane.values[0]), noise_of(plane, dose, draws)
 
     def excess(sigma: float) -> float:
-        smooth = differences([gaussian_filter(noise, sigma) for noise in noises])
-        return float(smooth[:, tissue].std()) - noise_hu
+        smooth = differences([gaussian_filter(noise, sigma) for noise in study.noises])
+        return float(smooth[:, study.tissue].std()) - noise_hu
 
     sigma = brentq(excess, 0.2, 20.0, xtol=0.01)
-    return lambda values: gaussian_filter(values, sigma)
+    return lambda values: gaussian_filter(values, (0, sigma, sigma))
 
 
 def main() -> None:
@@ -137,22 +153,18 @@ def main() -> None:
     arguments = parser.parse_args()
     task = get_task("ct-denoise")
     planes = read_patients(arguments.data, read_recipe(arguments.recipe).held_out, task)
-    series: dict[str, list[TargetPlane]] = {}
-    for plane in planes:
-        series.setdefault(plane.patient, []).append(plane)
-    middles = [own[len(own) // 2] for own in series.values()]
+    middles = [own[len(own) // 2] for own in by_patient(planes).values()]
     chosen = [each for each in middles if soft_tissue(each.values[0]).mean() > 0.02]
     entries = installed_weights(task.name, arguments.weights)
     methods = list(networks(entries, (task.partition,), arguments.threads))
     for name, dose in CONDITIONS.items():
         rows: dict[str, list[dict[str, float]]] = {}
         for plane in chosen[: arguments.patients]:
-            for title, run in methods:
-                filter_ = lambda values, run=run: run(values[None].astype(np.float32))[0]  # noqa: E731
-                rows.setdefault(title, []).append(measured(filter_, plane, dose, arguments.draws))
-            level = rows[methods[0][0]][-1]["noise"]
-            linear = gaussian_with(level, plane, dose, arguments.draws)
-            rows.setdefault("Gaussian", []).append(measured(linear, plane, dose, arguments.draws))
+            study = Study.of(plane, dose, arguments.draws)
+            for title, method in methods:
+                rows.setdefault(title, []).append(measured(method, study))
+            linear = gaussian_with(rows[methods[0][0]][-1]["noise"], study)
+            rows.setdefault("Gaussian", []).append(measured(linear, study))
         print(f"{name}: {len(chosen[: arguments.patients])} patients")
         for title, own in rows.items():
             means = {key: np.nanmean([row[key] for row in own]) for key in own[0]}

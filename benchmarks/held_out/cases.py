@@ -126,3 +126,11 @@ def climbed(baseline: Baseline, pairs: Sequence[tuple[FloatArray, FloatArray]]) 
                 break
             best, least = trial, found
     return best
+
+
+def by_patient(planes: Sequence[TargetPlane]) -> dict[str, list[TargetPlane]]:
+    """Return the planes of each patient, in their order."""
+    found: dict[str, list[TargetPlane]] = {}
+    for plane in planes:
+        found.setdefault(plane.patient, []).append(plane)
+    return found
