@@ -41,15 +41,11 @@ class NeighbourFusion(nn.Module):
             nn.GELU(),
             nn.Conv2d(_WIDTH, planes * channels, 3, padding=1),
         )
-        self.begin()
-
-    def begin(self) -> None:
-        """Let every neighbour begin with the same small share everywhere."""
-        last = self.layers[-1]
-        assert isinstance(last, nn.Conv2d)
-        assert last.bias is not None
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, _FIRST_SHARE)
+        shares = self.layers[-1]
+        assert isinstance(shares, nn.Conv2d)
+        assert shares.bias is not None
+        nn.init.zeros_(shares.weight)
+        nn.init.constant_(shares.bias, _FIRST_SHARE)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map `(B, input_channels, H, W)`, see `with_neighbours`, to `(B, C, H, W)`."""
@@ -79,6 +75,8 @@ def fused_by_rows(fusion: NeighbourFusion, image: Tensor, device: torch.device) 
         image: on any device.
         device: where products are computed.
     """
+    if not image[..., fusion.channels :].any():  # no neighbours: the plane stays as it is
+        return image[..., : fusion.channels].contiguous()
     result = image.new_empty(*image.shape[:3], fusion.channels)
     for top in range(0, image.shape[1], _ROWS):
         first = max(0, top - _REACH)

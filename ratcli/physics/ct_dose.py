@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ratcli.physics.draws import log_uniform
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -122,15 +124,15 @@ def sample_dose(
     """
     electronic = float(rng.uniform(2, 12))
     return CtDose(
-        fraction=float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))),
+        fraction=log_uniform(rng, 0.05, 0.5),
         electronic=electronic,
         bowtie=float(rng.uniform(0, 1.5)),
         modulation=_sample_modulation(rng),
         kernel=sample_kernel(rng),
         hardening=float(rng.uniform(0, 0.02)),
-        readings=float(np.exp(rng.uniform(0, np.log(8)))),
+        readings=log_uniform(rng, 1, 8),
         original=original,
-        noise_hu=float(np.exp(rng.uniform(*np.log(noise_hu)))),
+        noise_hu=log_uniform(rng, *noise_hu),
     )
 
 

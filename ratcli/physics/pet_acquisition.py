@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ratcli.physics.blur import gaussian_blur
+from ratcli.physics.draws import log_uniform
 
 _SCATTER_MM = 60.0
 _TINY = 1e-9
@@ -217,7 +218,7 @@ class PetCounts:
 def sample_counts(rng: np.random.Generator, original: float | None = None) -> PetCounts:
     """Draw a scanner, a protocol and a reduction of counts from the training family."""
     return PetCounts(
-        counts=float(np.exp(rng.uniform(np.log(2e5), np.log(4e6)))),
+        counts=log_uniform(rng, 2e5, 4e6),
         fraction=float(np.exp(-rng.uniform(np.log(4), np.log(20)))),
         randoms=float(rng.uniform(0.1, 0.2)),
         scatter=float(rng.uniform(0.2, 0.35)),

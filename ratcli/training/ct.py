@@ -28,6 +28,7 @@ from ratcli.partition import Partitioner, get_partitioner
 from ratcli.physics.anatomy.ct import ct_slice
 from ratcli.physics.ct import blur_with_kernel, low_dose_noise
 from ratcli.physics.ct_dose import CtDose, Kernel, sample_dose
+from ratcli.physics.draws import log_uniform
 from ratcli.scan import FloatArray
 from ratcli.task import Task
 from ratcli.training.beside import correlations, draw_neighbours, some_absent, with_noise
@@ -103,7 +104,7 @@ class CtExamples:
         dose = sample_dose(rng, self._recipe.noise_hu)
         near: Neighbours = ()
         if self._recipe.network.context and rng.random() < _DRAWN_IN_SERIES:
-            gap_mm = float(np.exp(rng.uniform(*np.log(_DRAWN_GAP_MM))))
+            gap_mm = log_uniform(rng, *_DRAWN_GAP_MM)
             near = [
                 replace(each, values=_blurred(each.values, spacing, dose.kernel))
                 for each in draw_neighbours(rng, hu, spacing, gap_mm)

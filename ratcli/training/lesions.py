@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from ratcli.physics.draws import log_uniform
 from ratcli.scan import FloatArray
 from ratcli.training.examples import TargetPlane
 
@@ -84,7 +85,7 @@ def plant_lesions(rng: np.random.Generator, plane: TargetPlane) -> TargetPlane:
 
 
 def _drawn(rng: np.random.Generator, row: int, column: int) -> _Lesion:
-    radius = _drawn_evenly(rng, _DIAMETER_MM) / 2
+    radius = log_uniform(rng, *_DIAMETER_MM) / 2
     return _Lesion(
         row,
         column,
@@ -92,14 +93,9 @@ def _drawn(rng: np.random.Generator, row: int, column: int) -> _Lesion:
         flatness=float(rng.uniform(0.6, 1.0)),
         angle=float(rng.uniform(0, np.pi)),
         offset=float(rng.uniform(-0.6, 0.6)) * radius,
-        contrast=_drawn_evenly(rng, _CONTRAST_HU) * float(rng.choice((-1.0, 1.0))),
+        contrast=log_uniform(rng, *_CONTRAST_HU) * float(rng.choice((-1.0, 1.0))),
         edge=float(rng.uniform(*_EDGE_MM)),
     )
-
-
-def _drawn_evenly(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
-    """Return a number whose logarithm is evenly distributed."""
-    return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
 def _plant(lesions: list[_Lesion], values: FloatArray, spacing_mm: float, away_mm: float) -> None:

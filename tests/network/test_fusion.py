@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ratcli.network.fusion import NeighbourFusion
+from ratcli.network.fusion import NeighbourFusion, fused_by_rows
 from ratcli.network.inference import InferenceRAT
 from ratcli.network.neighbours import input_channels
 from ratcli.network.rat import RAT, NetworkSettings
@@ -92,3 +92,10 @@ def test_a_network_that_fuses_begins_as_the_one_of_single_planes(context: int) -
 def test_fusing_needs_neighbours() -> None:
     with pytest.raises(ValueError, match="context is 0"):
         NetworkSettings(context=0, fused=True)
+
+
+def test_restoring_leaves_a_plane_without_neighbours_as_it_is() -> None:
+    image = seen()
+    image[:, 1:] = 0
+    fused = fused_by_rows(fusion(), image.permute(0, 2, 3, 1), torch.device("cpu"))
+    torch.testing.assert_close(fused.permute(0, 3, 1, 2), image[:, :1], rtol=0, atol=0)

@@ -11,6 +11,7 @@ from ratcli.physics.anatomy.abdomen import abdomen, pelvis
 from ratcli.physics.anatomy.canvas import Canvas, Ellipse
 from ratcli.physics.anatomy.chest import chest
 from ratcli.physics.anatomy.extremity import head, limbs
+from ratcli.physics.draws import log_uniform
 from ratcli.regions import LabelArray
 from ratcli.scan import FloatArray
 
@@ -112,7 +113,7 @@ def _lesions(c: Canvas) -> None:
     """Draw masses, cysts, nodules and calcifications."""
     rng = c.rng
     for x, y, hu in _places(c, int(rng.integers(0, 7)), -100, 250):
-        r = float(np.exp(rng.uniform(np.log(1.5), np.log(16))))
+        r = log_uniform(rng, 1.5, 16)
         shape = Ellipse(x, y, r * rng.uniform(0.8, 1.3), r, rng.uniform(0, math.pi))
         value = hu + float(rng.choice([-1, 1])) * rng.uniform(8, 60)
         _inside(c, shape, "lesion", value, 0.12 * r)
@@ -141,7 +142,7 @@ def _inserts(c: Canvas, contrast: float) -> None:
     """Draw ellipses of low contrast and any size, so that a network sees edges of any shape."""
     rng = c.rng
     for x, y, hu in _places(c, int(rng.integers(3, 24)), -140, 250):
-        r = float(np.exp(rng.uniform(np.log(1.0), np.log(22)))) * (0.5 + 0.5 * contrast)
+        r = log_uniform(rng, 1.0, 22) * (0.5 + 0.5 * contrast)
         shape = Ellipse(x, y, r * rng.uniform(0.5, 2), r, rng.uniform(0, math.pi))
         step = rng.uniform(3, 25) if rng.random() < 0.6 else rng.uniform(25, 120)
         _inside(c, shape, "organ", hu + float(rng.choice([-1, 1])) * step * contrast, 0.1 * r)
